@@ -1,0 +1,49 @@
+// swift-tools-version: 6.2
+// Lariat: one very long sequence over several ordinary hosts.
+// Targets are listed floor by floor; a target may depend on lower floors only.
+import PackageDescription
+
+let swift: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+/// For the targets that call C: every unsafe expression is marked.
+let swiftOverC: [SwiftSetting] = swift + [.strictMemorySafety()]
+let c: [CSetting] = [.treatAllWarnings(as: .error)]
+
+let package = Package(
+    name: "lariat",
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // Floor 1: files in and out, positions, samples, specifications.
+        .target(
+            name: "GGUF", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: swiftOverC),
+        .target(name: "Tokenizer", swiftSettings: swift),
+        .target(name: "LongRoPE", swiftSettings: swift),
+        .target(name: "Sampling", swiftSettings: swift),
+        .target(name: "Cluster", dependencies: ["Yams"], swiftSettings: swift),
+
+        // Floor 2: compute, the ring's rules, HTTP/2's rules.
+        .target(name: "RingAttention", swiftSettings: swift),
+        // Tests. Reference values are in Tests/Golden.
+        .target(
+            name: "TestSupport", dependencies: ["RingAttention"], path: "Tests/TestSupport",
+            swiftSettings: swift),
+        .testTarget(name: "GGUFTests", dependencies: ["GGUF", "TestSupport"], swiftSettings: swift),
+        .testTarget(
+            name: "TokenizerTests", dependencies: ["GGUF", "Tokenizer", "TestSupport"], swiftSettings: swift),
+        .testTarget(name: "LongRoPETests", dependencies: ["LongRoPE", "TestSupport"], swiftSettings: swift),
+        .testTarget(name: "SamplingTests", dependencies: ["Sampling"], swiftSettings: swift),
+        .testTarget(name: "ClusterTests", dependencies: ["Cluster", "TestSupport"], swiftSettings: swift),
+        .testTarget(
+            name: "RingAttentionTests", dependencies: ["RingAttention", "TestSupport"], swiftSettings: swift),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .c17
+)

@@ -1,0 +1,135 @@
+// The cluster specification: which processes there are, where they listen, what they load, how they trust each other.
+public import Foundation
+
+/// A cluster as its specification file describes it. Paths are absolute, with `~` and `${VAR}` expanded; defaults are
+/// filled in. Cluster/README.md holds the schema.
+public struct ClusterSpecification: Sendable, Equatable {
+    /// The numbers that compute and KV use.
+    public enum Precision: String, Sendable, CaseIterable {
+        /// bfloat16 operands and KV, float32 accumulation.
+        case bf16
+        /// float32 throughout: the reference.
+        case f32
+    }
+
+    /// Which kernels run. `auto` takes the best that the processor has.
+    public enum InstructionSet: String, Sendable, CaseIterable {
+        case auto, scalar, avx2, avx512, avx512bf16
+    }
+
+    /// The files of one process for mutual TLS, in PEM.
+    public struct TLSFiles: Sendable, Equatable {
+        /// The authority that signed every certificate of the cluster.
+        public let ca: String
+        public let certificate: String
+        public let key: String
+    }
+
+    public struct Coordinator: Sendable, Equatable {
+        public let listen: HostPort
+        /// Where workers and clients reach it; `listen` unless given.
+        public let advertise: HostPort
+        /// The folder of its journal.
+        public let data: String
+        /// nil: no TLS.
+        public let tls: TLSFiles?
+    }
+
+    public struct Worker: Sendable, Equatable {
+        public let name: String
+        /// Control connections.
+        public let listen: HostPort
+        /// Block connections.
+        public let ring: HostPort
+        /// Where the coordinator reaches `listen`.
+        public let advertise: HostPort
+        /// Where the other workers reach `ring`.
+        public let ringAdvertise: HostPort
+        /// Compute threads; nil: one per core of `cores`, or of the host.
+        public let threads: Int?
+        /// The cores that compute threads are bound to; empty: no binding.
+        public let cores: [Int]
+        /// What its KV may use.
+        public let memory: ByteSize
+        public let model: String
+        /// nil: no TLS.
+        public let tls: TLSFiles?
+    }
+
+    /// The file, as it was named.
+    public let path: String
+    public let model: String
+    public let precision: Precision
+    public let isa: InstructionSet
+    public let coordinator: Coordinator
+    /// 1 to `mostWorkers`, with different names and addresses, in the order of the file.
+    public let workers: [Worker]
+    /// How often a worker reports to the coordinator.
+    public let heartbeat: Duration
+    /// After how long without a report a worker counts as lost; at least twice `heartbeat`.
+    public let lostAfter: Duration
+    /// The longest wait for a peer that lives but sends nothing.
+    public let stall: Duration
+
+    public static let largestFile = 1 << 20
+    public static let mostWorkers = 256
+
+    /// The worker of that name.
+    public func worker(named name: String) -> Worker? { workers.first { $0.name == name } }
+
+    /// Parses the text of a specification.
+    /// - Parameters:
+    ///   - path: The file's name: for messages, and its folder is what relative paths start from.
+    ///   - environment: Where `${VAR}` and `HOME` are looked up.
+    public static func parse(
+        _ text: String, path: String, environment: [String: String] = ProcessInfo.processInfo.environment
+    ) throws(ClusterError) -> ClusterSpecification {
+        let paths = PathExpansion(specification: path, environment: environment)
+        let root = try YAMLMapping.root(of: text, path: path)
+        return try SpecificationReader(path: path, paths: paths).read(root)
+    }
+
+    /// Reads and parses a specification file of at most 1 MiB.
+    public static func load(
+        _ path: String, environment: [String: String] = ProcessInfo.processInfo.environment
+    ) throws(ClusterError) -> ClusterSpecification {
+        func fail(_ problem: String) -> ClusterError {
+            ClusterError(path: path, line: nil, key: nil, problem: problem)
+        }
+        var isFolder = ObjCBool(false)
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+            throw fail("there is no such file")
+        }
+        guard !isFolder.boolValue else { throw fail("is a folder; name the specification file in it") }
+        guard let file = FileHandle(forReadingAtPath: path) else {
+            throw fail("cannot be opened; check its permissions")
+        }
+        defer { try? file.close() }
+        let data: Data
+        do {
+            // One byte more than allowed shows that a file is too large, however large it is.
+            data = try file.read(upToCount: largestFile + 1) ?? Data()
+        } catch {
+            throw fail("cannot be read: \(error.localizedDescription)")
+        }
+        guard data.count <= largestFile else { throw fail(Self.tooLarge) }
+        guard let text = String(validating: data, as: UTF8.self) else {
+            let valid = validUTF8Prefix(data)
+            throw ClusterError(
+                path: path, line: data.prefix(valid).count { $0 == 0x0a } + 1, key: nil,
+                problem: "is not UTF-8 text")
+        }
+        return try parse(text, path: path, environment: environment)
+    }
+
+    static let tooLarge = "is larger than 1 MiB, the most that a specification may have"
+
+    /// The number of bytes before the first that is not valid.
+    private static func validUTF8Prefix(_ data: Data) -> Int {
+        var decoder = UTF8()
+        var bytes = data.makeIterator()
+        var count = 0
+        while case .scalarValue(let scalar) = decoder.decode(&bytes) { count += UTF8.width(scalar) }
+        return count
+    }
+}

@@ -1,0 +1,272 @@
+// From the mappings of a specification file to a checked ClusterSpecification: which keys there are, their ranges, and
+// what must hold between them.
+
+struct SpecificationReader {
+    let path: String
+    let paths: PathExpansion
+
+    private static let worker = "{ name: alpha, listen: 10.0.0.1:7411, ring: 10.0.0.1:7412, memory: 4GiB }"
+
+    func read(_ root: YAMLMapping) throws(ClusterError) -> ClusterSpecification {
+        try root.allow([
+            "model", "precision", "isa", "coordinator", "workers", "tls", "heartbeat_seconds",
+            "lost_after_seconds", "stall_seconds",
+        ])
+        guard let model = try file(root, "model") else {
+            throw root.missing("model", example: "~/.cache/lariat/models/model.gguf")
+        }
+        let precision: ClusterSpecification.Precision = try choice(root, "precision") ?? .bf16
+        let isa: ClusterSpecification.InstructionSet = try choice(root, "isa") ?? .auto
+        let tls = try commonTLS(root)
+        guard let coordinatorMapping = try root.mapping("coordinator") else {
+            throw root.missing("coordinator", example: "{ listen: 127.0.0.1:7400 }")
+        }
+        let coordinator = try coordinator(coordinatorMapping, tls: tls)
+        guard let mappings = try root.mappings("workers") else {
+            throw root.missing("workers", example: "[\(Self.worker)]")
+        }
+        guard (1...ClusterSpecification.mostWorkers).contains(mappings.count) else {
+            throw root.error(
+                "workers",
+                "there are \(mappings.count) workers; 1 to \(ClusterSpecification.mostWorkers) are needed")
+        }
+        var workers: [ClusterSpecification.Worker] = []
+        for mapping in mappings { workers.append(try worker(mapping, model: model, tls: tls)) }
+        try checkNames(workers, mappings)
+        try checkAddresses(coordinator, coordinatorMapping, workers, mappings)
+        let heartbeat = try root.number("heartbeat_seconds", 0.1...60) ?? 1
+        let lostAfter = try root.number("lost_after_seconds", 0.2...600) ?? max(5, 2 * heartbeat)
+        guard lostAfter >= 2 * heartbeat else {
+            throw root.error(
+                "lost_after_seconds",
+                "\(lostAfter) is less than twice heartbeat_seconds (\(heartbeat)): one late report would lose a worker"
+            )
+        }
+        let stall = try root.number("stall_seconds", 1.0...3600) ?? 30
+        return ClusterSpecification(
+            path: path, model: model, precision: precision, isa: isa, coordinator: coordinator,
+            workers: workers, heartbeat: .seconds(heartbeat), lostAfter: .seconds(lostAfter),
+            stall: .seconds(stall))
+    }
+
+    private func coordinator(
+        _ mapping: YAMLMapping, tls: CommonTLS?
+    ) throws(ClusterError) -> ClusterSpecification.Coordinator {
+        try mapping.allow(["listen", "advertise", "data", "tls"])
+        guard let listen = try address(mapping, "listen") else {
+            throw mapping.missing("listen", example: "127.0.0.1:7400")
+        }
+        let advertise = try advertised(mapping, "advertise", instead: listen, of: "listen")
+        return ClusterSpecification.Coordinator(
+            listen: listen, advertise: advertise,
+            data: try file(mapping, "data", otherwise: "~/.local/share/lariat"),
+            tls: try files(mapping, tls, of: "the coordinator"))
+    }
+
+    private func worker(
+        _ mapping: YAMLMapping, model: String, tls: CommonTLS?
+    ) throws(ClusterError) -> ClusterSpecification.Worker {
+        try mapping.allow([
+            "name", "listen", "ring", "advertise", "advertise_ring", "threads", "cores", "memory", "model",
+            "tls",
+        ])
+        guard let name = try mapping.string("name") else { throw mapping.missing("name", example: "alpha") }
+        let isName = name.utf8.allSatisfy {
+            switch $0 {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"),
+                UInt8(ascii: "."):
+                true
+            default: false
+            }
+        }
+        guard isName, name.utf8.count <= 63 else {
+            throw mapping.error(
+                "name",
+                "\(quoted(name)) is not a name; use 1 to 63 letters, digits, dots, hyphens and underscores")
+        }
+        guard let listen = try address(mapping, "listen") else {
+            throw mapping.missing("listen", example: "10.0.0.1:7411")
+        }
+        guard let ring = try address(mapping, "ring") else {
+            throw mapping.missing("ring", example: "10.0.0.1:7412")
+        }
+        let advertise = try advertised(mapping, "advertise", instead: listen, of: "listen")
+        // Whoever is reached under another host's name for control is reached there for blocks as well.
+        let ringHost = try mapping.string("advertise") != nil || ring.isWildcard ? advertise.host : ring.host
+        let ringAdvertise = try advertised(
+            mapping, "advertise_ring", instead: HostPort(host: ringHost, port: ring.port), of: "ring")
+        guard let memory = try size(mapping, "memory") else {
+            throw mapping.missing("memory", example: "4GiB")
+        }
+        guard memory.bytes >= 1 << 20 else {
+            throw mapping.error("memory", "\(memory) is too little for any KV; it must be 1MiB or more")
+        }
+        let threads = try mapping.number("threads", 1...1024)
+        let cores = try mapping.numbers("cores", 0...4095) ?? []
+        if let threads, !cores.isEmpty, threads > cores.count {
+            throw mapping.error(
+                "threads",
+                "\(threads) threads on \(cores.count) cores would wait for each other; name more cores")
+        }
+        return ClusterSpecification.Worker(
+            name: name, listen: listen, ring: ring, advertise: advertise, ringAdvertise: ringAdvertise,
+            threads: threads, cores: cores, memory: memory, model: try file(mapping, "model") ?? model,
+            tls: try files(mapping, tls, of: "worker \(name)"))
+    }
+
+    // MARK: Between workers
+
+    private func checkNames(
+        _ workers: [ClusterSpecification.Worker], _ mappings: [YAMLMapping]
+    ) throws(ClusterError) {
+        var first: [String: Int] = [:]
+        for (index, worker) in workers.enumerated() {
+            if let other = first.updateValue(index, forKey: worker.name) {
+                throw mappings[index].error(
+                    "name", "\(quoted(worker.name)) is the name of workers[\(other)] already")
+            }
+        }
+    }
+
+    /// Two sockets of one host need two ports. A wildcard address counts as the host that is advertised for it.
+    private func checkAddresses(
+        _ coordinator: ClusterSpecification.Coordinator, _ coordinatorMapping: YAMLMapping,
+        _ workers: [ClusterSpecification.Worker], _ mappings: [YAMLMapping]
+    ) throws(ClusterError) {
+        var owners: [HostPort: String] = [:]
+        func claim(
+            _ address: HostPort, as advertised: HostPort, _ mapping: YAMLMapping, _ name: String
+        ) throws(ClusterError) {
+            let host = (address.isWildcard ? advertised.host : address.host).lowercased()
+            let place = HostPort(host: host == "localhost" ? "127.0.0.1" : host, port: address.port)
+            if let owner = owners.updateValue("\(mapping.key).\(name)", forKey: place) {
+                throw mapping.error(name, "\(place) is taken by \(owner) already; choose another port")
+            }
+        }
+        try claim(coordinator.listen, as: coordinator.advertise, coordinatorMapping, "listen")
+        for (worker, mapping) in zip(workers, mappings) {
+            try claim(worker.listen, as: worker.advertise, mapping, "listen")
+            try claim(worker.ring, as: worker.ringAdvertise, mapping, "ring")
+        }
+    }
+
+    // MARK: TLS
+
+    /// The `tls` key at the top: an authority for all, and the files of every process that names none of its own.
+    private struct CommonTLS {
+        let ca: String
+        let own: (certificate: String, key: String)?
+        let mapping: YAMLMapping
+    }
+
+    private func commonTLS(_ root: YAMLMapping) throws(ClusterError) -> CommonTLS? {
+        guard let mapping = try root.mapping("tls") else { return nil }
+        try mapping.allow(["ca", "certificate", "key"])
+        guard let ca = try file(mapping, "ca") else { throw mapping.missing("ca", example: "ca.pem") }
+        return CommonTLS(ca: ca, own: try certificateAndKey(mapping), mapping: mapping)
+    }
+
+    /// Both or neither.
+    private func certificateAndKey(
+        _ mapping: YAMLMapping
+    ) throws(ClusterError) -> (certificate: String, key: String)? {
+        switch (try file(mapping, "certificate"), try file(mapping, "key")) {
+        case (nil, nil): return nil
+        case (let certificate?, let key?): return (certificate, key)
+        case (nil, _): throw mapping.missing("certificate", example: "host.pem")
+        case (_, nil): throw mapping.missing("key", example: "host.key")
+        }
+    }
+
+    private func files(
+        _ mapping: YAMLMapping, _ common: CommonTLS?, of process: String
+    ) throws(ClusterError) -> ClusterSpecification.TLSFiles? {
+        let override = try mapping.mapping("tls")
+        try override?.allow(["certificate", "key"])
+        guard let common else {
+            guard override == nil else {
+                throw mapping.error("tls", "needs tls at the top of the file as well: tls: { ca: ca.pem }")
+            }
+            return nil
+        }
+        let own: (certificate: String, key: String)?
+        if let override {
+            guard let given = try certificateAndKey(override) else {
+                throw override.missing("certificate", example: "host.pem")
+            }
+            own = given
+        } else {
+            own = common.own
+        }
+        guard let own else {
+            throw common.mapping.error(
+                nil,
+                "\(process) has no certificate: give certificate and key here for all, or under its own tls")
+        }
+        return ClusterSpecification.TLSFiles(ca: common.ca, certificate: own.certificate, key: own.key)
+    }
+
+    // MARK: Values
+
+    private func file(_ mapping: YAMLMapping, _ name: String) throws(ClusterError) -> String? {
+        guard let text = try mapping.string(name) else { return nil }
+        do { return try paths.expand(text) } catch { throw mapping.error(name, error.description) }
+    }
+
+    private func file(
+        _ mapping: YAMLMapping, _ name: String, otherwise text: String
+    ) throws(ClusterError) -> String {
+        if let file = try file(mapping, name) { return file }
+        do {
+            return try paths.expand(text)
+        } catch {
+            throw mapping.error(name, "is not given, and its default does not work: \(error.description)")
+        }
+    }
+
+    private func size(_ mapping: YAMLMapping, _ name: String) throws(ClusterError) -> ByteSize? {
+        guard let text = try mapping.string(name) else { return nil }
+        do { return try ByteSize(parsing: text) } catch { throw mapping.error(name, error.description) }
+    }
+
+    private func address(_ mapping: YAMLMapping, _ name: String) throws(ClusterError) -> HostPort? {
+        guard let text = try mapping.string(name) else { return nil }
+        let address: HostPort
+        do { address = try HostPort(parsing: text) } catch { throw mapping.error(name, error.description) }
+        guard address.port > 0 else {
+            throw mapping.error(
+                name, "port 0 would be chosen by the system and nobody would know it; write a port")
+        }
+        return address
+    }
+
+    /// Where others reach `address`: the key's value, or the address itself unless that is a wildcard.
+    private func advertised(
+        _ mapping: YAMLMapping, _ name: String, instead address: HostPort, of listening: String
+    ) throws(ClusterError) -> HostPort {
+        if let given = try self.address(mapping, name) {
+            guard !given.isWildcard else {
+                throw mapping.error(name, "\(given) is no place to connect to; write the host's own address")
+            }
+            return given
+        }
+        guard !address.isWildcard else {
+            throw mapping.error(
+                listening,
+                "\(address) says nothing about where others reach it; add \(name): HOST:\(address.port)")
+        }
+        return address
+    }
+
+    private func choice<T: RawRepresentable<String> & CaseIterable>(
+        _ mapping: YAMLMapping, _ name: String
+    ) throws(ClusterError) -> T? {
+        guard let text = try mapping.string(name) else { return nil }
+        guard let value = T(rawValue: text) else {
+            let known = T.allCases.map(\.rawValue).joined(separator: ", ")
+            throw mapping.error(name, "\(quoted(text)) is not one of \(known)")
+        }
+        return value
+    }
+}

@@ -1,0 +1,154 @@
+// From what a model file says about rotary scaling to the profile of one sequence.
+import Foundation
+
+/// What a model file says about rotary scaling, and the choice of a sequence's profile from it.
+///
+/// The values are those of GGUF files as llama.cpp reads them (`{arch}.rope.*` and the `rope_*` tensors).
+public struct RotaryScaling: Sendable, Hashable {
+    /// `rope.freq_base`.
+    public var theta: Double
+    /// `rope.dimension_count`: the elements of a head that rotate.
+    public var rotaryDimension: Int
+    /// `rope.scaling.original_context_length`; where the file has none, its `context_length`.
+    public var originalContext: Int
+    /// `context_length`.
+    public var maximumContext: Int
+    /// `rope.scaling.type`: none, linear, yarn or longrope; nil where the file does not say (as for Phi-3).
+    public var type: String?
+    /// `rope_factors_short.weight`, one per pair.
+    public var shortFactors: [Double]?
+    /// `rope_factors_long.weight`, one per pair.
+    public var longFactors: [Double]?
+    /// `rope.scaling.attn_factor`.
+    public var attentionFactor: Double?
+    /// `rope.scaling.factor`; absent, 0 and 1 mean none.
+    public var linearFactor: Double?
+    /// `rope_freqs.weight` (Llama 3), one per pair; used whatever the length.
+    public var ropeFreqs: [Double]?
+
+    public init(
+        theta: Double, rotaryDimension: Int, originalContext: Int, maximumContext: Int, type: String? = nil,
+        shortFactors: [Double]? = nil, longFactors: [Double]? = nil, attentionFactor: Double? = nil,
+        linearFactor: Double? = nil, ropeFreqs: [Double]? = nil
+    ) {
+        self.theta = theta
+        self.rotaryDimension = rotaryDimension
+        self.originalContext = originalContext
+        self.maximumContext = maximumContext
+        self.type = type
+        self.shortFactors = shortFactors
+        self.longFactors = longFactors
+        self.attentionFactor = attentionFactor
+        self.linearFactor = linearFactor
+        self.ropeFreqs = ropeFreqs
+    }
+
+    /// Whether the profile depends on the length: the model has LongRoPE factors.
+    public var isLongRoPE: Bool {
+        ropeFreqs == nil && (type == "longrope" || shortFactors != nil || longFactors != nil)
+    }
+
+    /// The attention factor of a LongRoPE model whose file stores none: sqrt(1 + ln s / ln L) for
+    /// s = maximum / original context above 1, else 1 (microsoft/LongRoPE; transformers).
+    public static func attentionFactor(originalContext: Int, maximumContext: Int) -> Double {
+        guard originalContext > 1, maximumContext > originalContext else { return 1 }
+        let scale = Double(maximumContext) / Double(originalContext)
+        return (1 + log(scale) / log(Double(originalContext))).squareRoot()
+    }
+
+    /// The profile of a sequence of `promptTokens` that may grow by `reservedTokens`.
+    ///
+    /// LongRoPE: short factors while prompt + reserved <= original context (exactly equal is short), else long.
+    /// The table holds for the whole life of the sequence, so the output must be reserved from the start.
+    /// - Throws: `unsupportedScaling`, `missingFactors`, `invalidLength`, or `invalidProfile` where the file's
+    ///   values make no profile.
+    public func profile(promptTokens: Int, reservedTokens: Int) throws(LongRoPEError) -> RotaryProfile {
+        guard promptTokens >= 0, reservedTokens >= 0 else {
+            throw LongRoPEError(
+                .invalidLength,
+                "\(promptTokens) prompt tokens and \(reservedTokens) reserved: neither may be negative")
+        }
+        let (total, overflow) = promptTokens.addingReportingOverflow(reservedTokens)
+        guard !overflow else {
+            throw LongRoPEError(
+                .invalidLength,
+                "\(promptTokens) prompt tokens and \(reservedTokens) reserved are more than can be counted")
+        }
+        switch type {
+        case nil, "none", "linear", "longrope": break
+        case "yarn":
+            throw LongRoPEError(
+                .unsupportedScaling,
+                "the model asks for YaRN rotary scaling (rope.scaling.type = yarn), which is not supported; "
+                    + "use a file of the same model with type none, linear or longrope")
+        case let other?:
+            throw LongRoPEError(
+                .unsupportedScaling,
+                "the model asks for rotary scaling \"\(other.prefix(40))\" (rope.scaling.type); "
+                    + "supported are none, linear and longrope")
+        }
+        let position = try linearScale()
+        if let ropeFreqs {
+            return try make("frequencies", factors: ropeFreqs.map { $0 * position }, window: maximumContext)
+        }
+        guard isLongRoPE else {
+            return try make(
+                position == 1 ? "none" : "linear",
+                factors: pairs(position), window: maximumContext)
+        }
+        // llama.cpp would divide positions by it as well, transformers would not: no safe reading.
+        guard position == 1 else {
+            throw LongRoPEError(
+                .unsupportedScaling,
+                "the model has LongRoPE factors and a rope.scaling.factor of \(position) beside them; engines "
+                    + "disagree on what that means: remove rope.scaling.factor from the file")
+        }
+        return try longRoPEProfile(total: total)
+    }
+
+    private func longRoPEProfile(total: Int) throws(LongRoPEError) -> RotaryProfile {
+        guard originalContext >= 1 else {
+            throw LongRoPEError(
+                .invalidProfile,
+                "the model's original context is \(originalContext) tokens "
+                    + "(rope.scaling.original_context_length); it must be 1 or more")
+        }
+        let short = total <= originalContext
+        guard let factors = short ? shortFactors : longFactors else {
+            throw LongRoPEError(
+                .missingFactors,
+                "\(total) tokens, prompt and reserved output, need the \(short ? "short" : "long") factors (original "
+                    + "context \(originalContext)), but the model file has no tensor "
+                    + "rope_factors_\(short ? "short" : "long").weight; convert the model again")
+        }
+        return try make(
+            short ? "short" : "long", factors: factors,
+            attentionFactor: attentionFactor
+                ?? Self.attentionFactor(originalContext: originalContext, maximumContext: maximumContext),
+            window: short ? originalContext : maximumContext)
+    }
+
+    /// What positions are divided by: llama.cpp takes `rope.scaling.factor` unless the type is none.
+    private func linearScale() throws(LongRoPEError) -> Double {
+        guard type != "none", let linearFactor, linearFactor != 0 else { return 1 }
+        guard linearFactor.isFinite, linearFactor > 0 else {
+            throw LongRoPEError(
+                .invalidProfile, "the model's rope.scaling.factor is \(linearFactor); it must be above 0")
+        }
+        return linearFactor
+    }
+
+    /// The same factor for every pair; none where the rotary dimension is nonsense, which `RotaryProfile` reports.
+    private func pairs(_ factor: Double) -> [Double] {
+        guard (2...RotaryProfile.largestRotaryDimension).contains(rotaryDimension) else { return [] }
+        return Array(repeating: factor, count: rotaryDimension / 2)
+    }
+
+    private func make(
+        _ name: String, factors: [Double], attentionFactor: Double? = nil, window: Int
+    ) throws(LongRoPEError) -> RotaryProfile {
+        try RotaryProfile(
+            name: name, theta: theta, rotaryDimension: rotaryDimension, factors: factors,
+            attentionFactor: attentionFactor ?? self.attentionFactor ?? 1, window: window)
+    }
+}

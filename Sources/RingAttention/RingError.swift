@@ -1,0 +1,52 @@
+// What can go wrong in planning and running a ring, in words an operator can use.
+
+/// Every error of this module. Errors that concern another worker name its rank.
+public enum RingError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// A plan or an argument that makes no sense: our own fault or a bad plan from outside.
+    case invalidPlan(String)
+    /// The ranks together have room for fewer tokens than asked for.
+    case insufficientCapacity(needed: Int, available: Int)
+    /// The connection with this rank broke, or that rank gave up.
+    case peer(rank: Int, what: String)
+    /// Nothing was heard from this rank, or it took nothing, for so long.
+    case stalled(rank: Int, seconds: Double)
+    /// This rank sent something else than the schedule says.
+    case protocolViolation(rank: Int, what: String)
+    /// The caller's own attention or merge failed.
+    case attention(String)
+    /// The ring was cancelled or closed on this rank.
+    case cancelled
+
+    public var description: String {
+        switch self {
+        case .invalidPlan(let what): "the plan cannot be used: \(what)"
+        case .insufficientCapacity(let needed, let available):
+            "\(needed) tokens do not fit: the workers have room for \(available); shorten the prompt or the "
+                + "answer, add workers, or give the workers more KV memory"
+        case .peer(let rank, let what): "rank \(rank) was lost: \(what)"
+        case .stalled(let rank, let seconds):
+            "rank \(rank) did not move for \(seconds) s; it hangs, is overloaded, or the stall limit is too short"
+        case .protocolViolation(let rank, let what): "rank \(rank) broke the protocol: \(what)"
+        case .attention(let what): "attention failed on this worker: \(what)"
+        case .cancelled: "the ring was cancelled"
+        }
+    }
+
+    /// The other rank this error is about, if any.
+    public var rank: Int? {
+        switch self {
+        case .peer(let rank, _), .stalled(let rank, _), .protocolViolation(let rank, _): rank
+        default: nil
+        }
+    }
+
+    /// The same kind of error about another rank.
+    func about(_ other: Int) -> RingError {
+        switch self {
+        case .peer(let rank, let what) where rank != other:
+            .peer(rank: other, what: "as rank \(rank) reports (\(what))")
+        case .stalled(_, let seconds): .stalled(rank: other, seconds: seconds)
+        default: self
+        }
+    }
+}

@@ -1,0 +1,95 @@
+// What travels between ranks, and the transport the loops are written against.
+
+/// Bytes of a tensor, kept wherever the transport has them.
+public protocol RingPayload: Sendable {
+    /// Number of bytes.
+    var count: Int { get }
+    func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R
+}
+
+/// A payload in an array of its own.
+public struct BytesPayload: RingPayload, Equatable {
+    public let bytes: [UInt8]
+    public init(_ bytes: [UInt8]) { self.bytes = bytes }
+    public var count: Int { bytes.count }
+    public func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+        try bytes.withUnsafeBytes(body)
+    }
+}
+
+/// One piece of one layer's keys and values, with the positions of its tokens.
+public struct RingPiece: Sendable {
+    public let layer: Int
+    /// The rank it comes from.
+    public let origin: Int
+    /// Its number among that rank's pieces (`Piece.index`).
+    public let piece: Int
+    public let runs: [Range<Int>]
+    public let payload: any RingPayload
+
+    public init(layer: Int, origin: Int, piece: Int, runs: [Range<Int>], payload: any RingPayload) {
+        self.layer = layer
+        self.origin = origin
+        self.piece = piece
+        self.runs = runs
+        self.payload = payload
+    }
+}
+
+public enum RingMessage: Sendable {
+    /// Prefill: a piece on its way round.
+    case keyValues(RingPiece)
+    /// Decode, from the leader: the query of one token, and for the owner of that token its key and value as well.
+    case query(layer: Int, position: Int, payload: any RingPayload)
+    /// Decode, to the leader: attention over this rank's KV (`AttentionPartial`).
+    case partial(layer: Int, from: Int, payload: any RingPayload)
+    /// Decode is over.
+    case end
+
+    /// For error messages.
+    var summary: String {
+        switch self {
+        case .keyValues(let piece): "piece \(piece.piece) of rank \(piece.origin), layer \(piece.layer)"
+        case .query(let layer, let position, _): "a query of layer \(layer), position \(position)"
+        case .partial(let layer, let from, _): "a partial of layer \(layer) from rank \(from)"
+        case .end: "the end"
+        }
+    }
+}
+
+/// One rank's transport to the others. Calls block an ordinary OS thread (never the cooperative pool), from several
+/// threads at once: at most one sender and one receiver per other rank. Whatever is buffered inside is bounded.
+public protocol RingPeer: Sendable {
+    /// Hands a message over, waiting while the link is full.
+    /// - Throws: `.stalled(rank:)` when the deadline passes, `.peer(rank:)` when that rank is gone, `.cancelled` after
+    ///   `abandon()`. After an error the link is not used again.
+    func send(_ message: RingMessage, to rank: Int, deadline: ContinuousClock.Instant) throws(RingError)
+
+    /// The next message from a rank, in the order it was sent. Throws as `send` does.
+    func receive(from rank: Int, deadline: ContinuousClock.Instant) throws(RingError) -> RingMessage
+
+    /// Tells the other ranks, as far as possible and without waiting, that this rank gave up because of `rank`.
+    func accuse(_ rank: Int)
+
+    /// The rank that `rank` said it gave up because of, if it did. A rank that waits in vain for its neighbour finds
+    /// the real culprit by following accusations.
+    func accused(by rank: Int) -> Int?
+
+    /// Gives the ring up for this rank: blocked and later calls here throw `.cancelled`, and calls of other ranks
+    /// that wait for this one throw `.peer`. May be called from any thread, and twice.
+    func abandon()
+}
+
+extension RingPeer {
+    /// A transport without accusations: errors then name the neighbour.
+    public func accuse(_ rank: Int) {}
+    public func accused(by rank: Int) -> Int? { nil }
+    /// A transport that cannot be interrupted: blocked threads end at their deadline.
+    public func abandon() {}
+}
+
+/// Attention over one piece after another. The queries and the running (O, L) stay with the one who implements this;
+/// pieces come in the schedule's fixed order.
+public protocol BlockAttention {
+    mutating func attend(_ piece: RingPiece) throws
+}

@@ -1,0 +1,159 @@
+// Decode: keys and values stay where they are, the query travels, partials come back.
+
+/// The leader's side. For each token and layer it sends the query to every follower, attends over its own KV while
+/// they do the same, receives the partials, and merges all in rank order, so that the result does not depend on who
+/// answers first. A token's new key and value ride on the query to the rank that keeps them.
+///
+/// Works on the caller's thread, which must be an ordinary OS thread. After an error the ring is over.
+public struct StationaryLeader: Sendable {
+    /// Ranks asked for partials, ascending, without the leader.
+    public let followers: [Int]
+    private let peer: any RingPeer
+    private let rank: Int
+    private let blame: Blame
+
+    /// - Parameters:
+    ///   - followers: every other rank that holds KV or will: `AppendPlan.holders(appended:)` for the longest answer.
+    ///     All of them are asked for every token; one without KV answers (0, -inf).
+    ///   - stall: longest wait for one follower.
+    public init(peer: any RingPeer, rank: Int, followers: [Int], stall: Duration) throws(RingError) {
+        let others = Set(followers).subtracting([rank])
+        guard stall > .zero, others.allSatisfy({ $0 >= 0 }), others.count < ShardPlan.maximumRanks else {
+            throw .invalidPlan("followers \(followers) with a stall limit of \(stall)")
+        }
+        self.peer = peer
+        self.rank = rank
+        self.followers = others.sorted()
+        blame = Blame(peer: peer, rank: rank, stall: stall)
+    }
+
+    /// One layer of one token.
+    ///
+    /// - Parameters:
+    ///   - heads: query heads; `headSize`: values of each.
+    ///   - query: what to send to a rank: the query, and for the owner of the token its key and value as well.
+    ///   - own: attention over the leader's own KV (after appending the token's, if the leader is the owner).
+    /// - Returns: attention over everything, merged in ascending rank order.
+    public func attend(
+        layer: Int, position: Int, heads: Int, headSize: Int, query: (_ rank: Int) throws -> any RingPayload,
+        own: () throws -> AttentionPartial
+    ) throws(RingError) -> AttentionPartial {
+        do {
+            for follower in followers {
+                let message = RingMessage.query(
+                    layer: layer, position: position, payload: try query(follower))
+                try peer.send(message, to: follower, deadline: blame.deadline)
+            }
+            let mine = try own()
+            var result = AttentionPartial(heads: heads, headSize: headSize)
+            var merged = false
+            for follower in followers {
+                if follower > rank, !merged {
+                    try result.merge(mine)
+                    merged = true
+                }
+                let message = try peer.receive(from: follower, deadline: blame.deadline)
+                guard case .partial(layer, follower, let payload) = message else {
+                    throw RingError.protocolViolation(
+                        rank: follower,
+                        what: "its partial of layer \(layer) was due; it sent \(message.summary)")
+                }
+                try result.merge(
+                    AttentionPartial(payload, from: follower, heads: heads, headSize: headSize))
+            }
+            if !merged { try result.merge(mine) }
+            return result
+        } catch {
+            throw blame.end(error)
+        }
+    }
+
+    /// Ends decoding: the followers' `run` returns. Tries every follower, then throws the first error.
+    public func end() throws(RingError) {
+        var first: RingError?
+        for follower in followers {
+            do {
+                try peer.send(.end, to: follower, deadline: blame.deadline)
+            } catch {
+                first = first ?? error
+            }
+        }
+        if let first { throw blame.end(first) }
+    }
+}
+
+/// A follower's side: answers queries until the leader ends decoding.
+public struct StationaryFollower: Sendable {
+    private let peer: any RingPeer
+    private let rank: Int
+    private let leader: Int
+    private let layers: Int
+    private let blame: Blame
+
+    /// - Parameters:
+    ///   - layers: attention layers of the model; queries must come for layers 0..<layers of one position after
+    ///     another.
+    ///   - stall: longest wait for the next query.
+    public init(peer: any RingPeer, rank: Int, leader: Int, layers: Int, stall: Duration) throws(RingError) {
+        guard rank != leader, rank >= 0, leader >= 0, layers > 0, stall > .zero else {
+            throw .invalidPlan("follower \(rank) of leader \(leader), \(layers) layers, stall limit \(stall)")
+        }
+        self.peer = peer
+        self.rank = rank
+        self.leader = leader
+        self.layers = layers
+        blame = Blame(peer: peer, rank: rank, stall: stall)
+    }
+
+    /// - Parameters:
+    ///   - firstPosition: position of the first query, if known.
+    ///   - answer: appends the key and value if they are there, attends, and returns the partial.
+    /// - Returns: the number of queries answered.
+    @discardableResult
+    public func run(
+        firstPosition: Int? = nil,
+        answer: (_ layer: Int, _ position: Int, _ query: any RingPayload) throws -> AttentionPartial
+    ) throws(RingError) -> Int {
+        var answered = 0
+        var due: (layer: Int, position: Int?) = (0, firstPosition)
+        do {
+            while true {
+                let message = try peer.receive(from: leader, deadline: blame.deadline)
+                switch message {
+                case .end where due.layer == 0:
+                    return answered
+                case .query(due.layer, let position, let payload)
+                where position == due.position ?? position && (0...ShardPlan.maximumTokens).contains(position):
+                    let partial = try answer(due.layer, position, payload)
+                    try peer.send(
+                        .partial(layer: due.layer, from: rank, payload: partial.payload), to: leader,
+                        deadline: blame.deadline)
+                    answered += 1
+                    due =
+                        due.layer + 1 < layers ? (due.layer + 1, position) : (0, position + 1)
+                default:
+                    let position = due.position.map { "position \($0)" } ?? "any position"
+                    throw RingError.protocolViolation(
+                        rank: leader,
+                        what:
+                            "a query of layer \(due.layer), \(position), was due; it sent \(message.summary)")
+                }
+            }
+        } catch {
+            throw blame.end(error)
+        }
+    }
+}
+
+extension Blame {
+    /// Ends the ring on this rank: the error to throw.
+    fileprivate func end(_ error: any Error) -> RingError {
+        let known = error as? RingError ?? .attention("\(error)")
+        let settled = settle(known) { until in
+            let nothing = Monitor(())
+            _ = nothing.wait(until: until) { _ -> Void? in nil }
+        }
+        peer.abandon()
+        return settled
+    }
+}

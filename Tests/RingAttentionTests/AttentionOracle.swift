@@ -1,0 +1,117 @@
+// Causal attention by plain loops in double precision, and the same over one block as a worker would do it.
+import Foundation
+import RingAttention
+
+/// Numbers that are the same everywhere: SplitMix64.
+struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+    mutating func unit() -> Float { Float.random(in: -1...1, using: &self) }
+}
+
+/// Queries, keys and values of a whole sequence. Shapes: q (tokens, heads, headSize), k and v (tokens, kvHeads,
+/// headSize). Query head h uses key/value head h / (heads / kvHeads).
+struct Problem: Sendable {
+    let tokens, heads, kvHeads, headSize: Int
+    let q, k, v: [Float]
+
+    /// - Parameter logit: about the largest logit.
+    init(tokens: Int, heads: Int, kvHeads: Int, headSize: Int, logit: Float = 4, seed: UInt64 = 1) {
+        (self.tokens, self.heads, self.kvHeads, self.headSize) = (tokens, heads, kvHeads, headSize)
+        var random = SplitMix(state: seed)
+        let scale = logit / Float(headSize)
+        q = (0..<tokens * heads * headSize).map { _ in random.unit() * scale }
+        k = (0..<tokens * kvHeads * headSize).map { _ in random.unit() }
+        v = (0..<tokens * kvHeads * headSize).map { _ in random.unit() }
+    }
+
+    /// Rows of k and v as a piece carries them: (tokens, 2, kvHeads, headSize).
+    func keyValues(_ runs: [Range<Int>]) -> [Float] {
+        let row = kvHeads * headSize
+        return runs.joined().flatMap { k[$0 * row..<($0 + 1) * row] + v[$0 * row..<($0 + 1) * row] }
+    }
+
+    /// Attention of one query and head over keys at `positions`, whose rows are in `kv`. Nothing visible: (0, -inf).
+    func attend(
+        query: ArraySlice<Float>, position: Int, head: Int, kv: [Float], positions: [Int]
+    ) -> (output: [Double], logSumExp: Double) {
+        let row = kvHeads * headSize
+        let group = head / (heads / kvHeads) * headSize
+        var logits: [(Int, Double)] = []
+        for (at, other) in positions.enumerated() where other <= position {
+            var sum = 0.0
+            for d in 0..<headSize {
+                sum += Double(query[query.startIndex + d]) * Double(kv[2 * row * at + group + d])
+            }
+            logits.append((at, sum))
+        }
+        var output = [Double](repeating: 0, count: headSize)
+        guard let largest = logits.map(\.1).max() else { return (output, -.infinity) }
+        var total = 0.0
+        for (at, logit) in logits {
+            let weight = exp(logit - largest)
+            total += weight
+            for d in 0..<headSize { output[d] += weight * Double(kv[2 * row * at + row + group + d]) }
+        }
+        return (output.map { $0 / total }, largest + log(total))
+    }
+
+    func query(_ position: Int, _ head: Int) -> ArraySlice<Float> {
+        let start = (position * heads + head) * headSize
+        return q[start..<start + headSize]
+    }
+
+    /// Attention of every token's heads over all keys up to its own: (tokens, heads, headSize), in double precision.
+    func oracle() -> [Double] {
+        let all = Array(0..<tokens)
+        let kv = keyValues([0..<tokens])
+        return all.flatMap { position in
+            (0..<heads).flatMap { head in
+                attend(query: query(position, head), position: position, head: head, kv: kv, positions: all)
+                    .output
+            }
+        }
+    }
+
+    /// Attention of the queries at `queries` over a block, as fp32 partials: (queries, heads, headSize) and
+    /// (queries, heads).
+    func partial(queries: [Int], kv: [Float], positions: [Int]) -> (output: [Float], logSumExp: [Float]) {
+        var output: [Float] = []
+        var logSumExp: [Float] = []
+        for position in queries {
+            for head in 0..<heads {
+                let (o, l) = attend(
+                    query: query(position, head), position: position, head: head, kv: kv, positions: positions
+                )
+                output += o.map { Float($0) }
+                logSumExp.append(Float(l))
+            }
+        }
+        return (output, logSumExp)
+    }
+}
+
+extension BytesPayload {
+    init(floats: [Float]) { self.init(floats.withUnsafeBytes { Array($0) }) }
+}
+
+extension RingPayload {
+    var floats: [Float] {
+        withUnsafeBytes { bytes in
+            (0..<bytes.count / 4).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
+        }
+    }
+}
+
+extension Result {
+    var error: (any Error)? {
+        if case .failure(let error) = self { return error }
+        return nil
+    }
+}

@@ -1,0 +1,170 @@
+// Any bytes come back; special tokens come from where they may; streams give whole characters.
+import Testing
+import Tokenizer
+
+@Suite struct RoundTripTests {
+    @Test func anyBytesComeBack() throws {
+        var random = SplitMix(state: 3)
+        for (name, tokenizer) in try Small.all() {
+            for _ in 0..<1500 {
+                let text = random.text()
+                for adding in [false, true] {
+                    let tokens = tokenizer.encode(text, addingBeginning: adding)
+                    #expect(tokenizer.decode(tokens) == text, "\(name)")
+                    #expect(
+                        tokens.dropFirst(adding ? 1 : 0).allSatisfy { !tokenizer.isControl($0) }, "\(name)")
+                }
+                let parsed = tokenizer.encode(text, parsingSpecialTokens: true, addingBeginning: false)
+                #expect(tokenizer.decode(parsed, showingSpecialTokens: true) == text, "\(name)")
+                var stream = tokenizer.stream()
+                let streamed = tokenizer.encode(text).map { stream.append($0) }.joined() + stream.finish()
+                #expect(
+                    Array(streamed.unicodeScalars)
+                        == Array(String(decoding: text, as: UTF8.self).unicodeScalars))
+            }
+            #expect(tokenizer.bytesWithoutToken.isEmpty)
+        }
+    }
+
+    @Test func specialTokens() throws {
+        let special = ["<|im_start|>", "<|im_end|>", "<tool>", "<|im_end|><|im_end|>"]
+        let tokenizer = try Tokenizer(Small.byteLevel("qwen2", special: special, userDefined: ["<tool>"]))
+        let first = TokenID(tokenizer.count - 4)
+        func encode(_ text: String) -> [TokenID] { tokenizer.encode(text, parsingSpecialTokens: true) }
+        let a = tokenizer.encode("a")
+        #expect(encode("<|im_start|>a<|im_end|>") == [first] + a + [first + 1])
+        // The longest of those that begin at a place.
+        #expect(encode("<|im_end|><|im_end|><|im_end|>") == [first + 3, first + 1])
+        #expect(encode("<|im_end<|im_end|>").last == first + 1)
+        // What the user defined is found in any text.
+        #expect(tokenizer.encode("a<tool>a") == a + [first + 2] + a)
+        #expect(tokenizer.decode([first, a[0], first + 1]) == Array("a".utf8))
+        #expect(tokenizer.decode([first, a[0]], showingSpecialTokens: true) == Array("<|im_start|>a".utf8))
+        #expect(tokenizer.decode([first + 2]) == Array("<tool>".utf8))
+        // Ids that do not exist give nothing.
+        #expect(tokenizer.decode([-1, TokenID(tokenizer.count), .max, a[0]]) == Array("a".utf8))
+        #expect(!tokenizer.isControl(-1) && tokenizer.isControl(first) && !tokenizer.isControl(first + 2))
+    }
+
+    @Test func streamGivesWholeCharacters() throws {
+        let tokenizer = try Tokenizer(Small.byteLevel("gpt-2"))
+        func pieces(_ bytes: [UInt8]) -> [String] {
+            var stream = tokenizer.stream()
+            // One token a byte, whatever could be merged.
+            return bytes.flatMap { tokenizer.encode([$0]) }.map { stream.append($0) } + [stream.finish()]
+        }
+        #expect(pieces(Array("é🙂".utf8)) == ["", "é", "", "", "", "🙂", ""])
+        #expect(pieces([0xE4, 0xB8, 0x41]) == ["", "", "\u{FFFD}A", ""])
+        #expect(pieces([0xFF, 0x41]) == ["\u{FFFD}", "A", ""])
+        #expect(pieces([0xED, 0xA0, 0x80]) == ["", "\u{FFFD}\u{FFFD}", "\u{FFFD}", ""])
+        #expect(pieces([0xF0, 0x9F, 0x99]) == ["", "", "", "\u{FFFD}"])
+    }
+
+    @Test func spacePrefixOfStreams() throws {
+        let tokenizer = try Tokenizer(Small.sentencePiece())
+        let the = tokenizer.encode("the", addingBeginning: false)
+        #expect(the.count == 1)
+        var start = tokenizer.stream()
+        #expect(start.append(the[0]) == "the")
+        #expect(start.append(the[0]) == " the")
+        var answer = tokenizer.stream(after: 1)
+        #expect(answer.append(the[0]) == "the")
+        var middle = tokenizer.stream(after: the[0])
+        #expect(middle.append(the[0]) == " the")
+    }
+
+    @Test func badVocabularies() throws {
+        func check(_ kind: TokenizerError.Kind, _ words: String, _ change: (inout Vocabulary) -> Void) {
+            for var vocabulary in [Small.byteLevel("gpt-2"), Small.sentencePiece()] {
+                change(&vocabulary)
+                let error = #expect(throws: TokenizerError.self) { _ = try Tokenizer(vocabulary) }
+                #expect(error?.kind == kind)
+                #expect(error?.description.contains(words) == true, "\(error?.description ?? "")")
+            }
+        }
+        check(.unsupported, "Supported: gpt2, llama") { $0.model = "bert" }
+        check(.malformed, "0 tokens") { $0.tokens = [] }
+        check(.malformed, "token of 1025 bytes") { $0.tokens[300] = Array(repeating: 65, count: 1025) }
+        check(.malformed, "token types") { $0.types = [1] }
+        check(.malformed, "unknown type 9") { $0.types[5] = 9 }
+        check(.malformed, "1 scores") { $0.scores = [1] }
+        check(.malformed, "beginning token is -1") { $0.beginning = -1 }
+        check(.malformed, "end token is 100000") { $0.end = 100_000 }
+        check(.malformed, "end token is 99999") { $0.extraEnds = [99_999] }
+        check(.malformed, "unknown token is 70000") { $0.unknown = 70_000 }
+        func error(_ vocabulary: Vocabulary) -> String? {
+            #expect(throws: TokenizerError.self) { _ = try Tokenizer(vocabulary) }?.description
+        }
+        var vocabulary = Small.byteLevel("gpt-2")
+        vocabulary.merges.append(Array("t Q".utf8))
+        #expect(error(vocabulary)?.contains("'t Q'") == true)
+        vocabulary.merges = []
+        #expect(error(vocabulary)?.contains("no merges") == true)
+        vocabulary = Small.byteLevel("gpt-2")
+        vocabulary.tokens[0] = Array("gone".utf8)
+        let withoutMark = try Tokenizer(vocabulary)
+        #expect(withoutMark.bytesWithoutToken == [0x21])
+        #expect(withoutMark.decode(withoutMark.encode("a!b")) == Array("a\u{FFFD}b".utf8))
+        let place = try #require(vocabulary.tokens.firstIndex(of: Array("\u{EF}".utf8)))
+        vocabulary.tokens[place] = Array("gone too".utf8)
+        #expect(error(vocabulary)?.contains("byte 33") == true)
+        vocabulary.unknown = 7
+        #expect(try Tokenizer(vocabulary).encode("!") == [7])
+        vocabulary = Small.sentencePiece()
+        vocabulary.scores = []
+        #expect(error(vocabulary)?.contains("scores") == true)
+        vocabulary = Small.sentencePiece()
+        vocabulary.types[3 + 0x41] = 1
+        #expect(error(vocabulary)?.contains("byte 65") == true)
+        vocabulary.types[3 + 0x41] = 6
+        vocabulary.tokens[3 + 0x41] = Array("A".utf8)
+        #expect(error(vocabulary)?.contains("'A'") == true)
+    }
+
+    /// Vocabularies damaged at random are refused, or work as far as they can: nothing crashes.
+    @Test func damagedVocabularies() throws {
+        var random = SplitMix(state: 8)
+        var accepted = 0
+        for round in 0..<400 {
+            var vocabulary = round % 2 == 0 ? Small.byteLevel("llama-bpe") : Small.sentencePiece()
+            for _ in 0..<Int.random(in: 1...6, using: &random) {
+                let place = Int.random(in: 0..<vocabulary.tokens.count, using: &random)
+                switch Int.random(in: 0..<5, using: &random) {
+                case 0: vocabulary.tokens[place] = random.text().suffix(9)
+                case 1: vocabulary.types[place] = .random(in: 0...6, using: &random)
+                case 2 where !vocabulary.scores.isEmpty:
+                    vocabulary.scores[place] =
+                        [.nan, .infinity, -.infinity, 0].randomElement(using: &random) ?? 0
+                case 3 where !vocabulary.merges.isEmpty:
+                    vocabulary.merges[place % 160] = random.text().suffix(5)
+                default: vocabulary.tokens[place] = vocabulary.tokens.randomElement(using: &random) ?? []
+                }
+            }
+            guard let tokenizer = try? Tokenizer(vocabulary) else { continue }
+            accepted += 1
+            for _ in 0..<5 {
+                let tokens = tokenizer.encode(random.text(), parsingSpecialTokens: true)
+                #expect(tokens.allSatisfy { (0..<TokenID(tokenizer.count)).contains($0) })
+                _ = tokenizer.decode(tokens)
+            }
+        }
+        #expect(accepted > 40 && accepted < 400)
+    }
+
+    /// With a token that has a space behind a letter, text must not be cut into words.
+    @Test func tokensAcrossWords() throws {
+        var vocabulary = Small.sentencePiece()
+        vocabulary.tokens.append(Array("s\u{2581}t".utf8))
+        vocabulary.scores.append(-0.5)
+        vocabulary.types.append(1)
+        let tokenizer = try Tokenizer(vocabulary)
+        let across = TokenID(tokenizer.count - 1)
+        // First ▁ and t join, then s and ▁t, before any other pair can take the s.
+        #expect(tokenizer.encode("as to").contains(across))
+        var random = SplitMix(state: 4)
+        for _ in 0..<500 {
+            let text = random.text()
+            #expect(tokenizer.decode(tokenizer.encode(text)) == text)
+        }
+    }
+}
