@@ -20,6 +20,10 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
+        // Floor 0: system libraries and C.
+        .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
+        .target(name: "CLariatKernels", cSettings: c),
+
         // Floor 1: files in and out, positions, samples, specifications.
         .target(
             name: "GGUF", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
@@ -30,6 +34,9 @@ let package = Package(
         .target(name: "Cluster", dependencies: ["Yams"], swiftSettings: swift),
 
         // Floor 2: compute, the ring's rules, HTTP/2's rules.
+        .target(
+            name: "Kernels", dependencies: ["CLariatKernels", "COneDNN", "GGUF", "LongRoPE"],
+            swiftSettings: swiftOverC),
         .target(name: "RingAttention", swiftSettings: swift),
         // Tests. Reference values are in Tests/Golden.
         .target(
@@ -41,6 +48,10 @@ let package = Package(
         .testTarget(name: "LongRoPETests", dependencies: ["LongRoPE", "TestSupport"], swiftSettings: swift),
         .testTarget(name: "SamplingTests", dependencies: ["Sampling"], swiftSettings: swift),
         .testTarget(name: "ClusterTests", dependencies: ["Cluster", "TestSupport"], swiftSettings: swift),
+        .testTarget(
+            name: "KernelsTests",
+            dependencies: ["CLariatKernels", "GGUF", "Kernels", "LongRoPE", "TestSupport"],
+            swiftSettings: swift),
         .testTarget(
             name: "RingAttentionTests", dependencies: ["RingAttention", "TestSupport"], swiftSettings: swift),
     ],
