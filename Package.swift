@@ -38,6 +38,11 @@ let package = Package(
             name: "Kernels", dependencies: ["CLariatKernels", "COneDNN", "GGUF", "LongRoPE"],
             swiftSettings: swiftOverC),
         .target(name: "RingAttention", swiftSettings: swift),
+        // Floor 3: models, and messages between processes.
+        .target(
+            name: "Transformer",
+            dependencies: ["GGUF", "Tokenizer", "LongRoPE", "Kernels", "RingAttention"],
+            swiftSettings: swift),
         // Tests. Reference values are in Tests/Golden.
         .target(
             name: "TestSupport", dependencies: ["RingAttention"], path: "Tests/TestSupport",
@@ -54,6 +59,10 @@ let package = Package(
             swiftSettings: swift),
         .testTarget(
             name: "RingAttentionTests", dependencies: ["RingAttention", "TestSupport"], swiftSettings: swift),
+        .testTarget(
+            name: "TransformerTests",
+            dependencies: ["Kernels", "LongRoPE", "RingAttention", "Transformer", "TestSupport"],
+            swiftSettings: swift),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17
