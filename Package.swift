@@ -13,15 +13,30 @@ let swift: [SwiftSetting] = [
 let swiftOverC: [SwiftSetting] = swift + [.strictMemorySafety()]
 let c: [CSetting] = [.treatAllWarnings(as: .error)]
 
+let nio: [Target.Dependency] = [
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOPosix", package: "swift-nio"),
+    .product(name: "NIOSSL", package: "swift-nio-ssl"),
+    .product(name: "NIOTLS", package: "swift-nio"),
+]
+let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
 let package = Package(
     name: "lariat",
     dependencies: [
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         // Floor 0: system libraries and C.
+        .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .systemLibrary(
+            name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
         .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
+        .target(name: "CLariatProto", dependencies: ["CProtobufC"], cSettings: c),
         .target(name: "CLariatKernels", cSettings: c),
 
         // Floor 1: files in and out, positions, samples, specifications.
@@ -38,11 +53,17 @@ let package = Package(
             name: "Kernels", dependencies: ["CLariatKernels", "COneDNN", "GGUF", "LongRoPE"],
             swiftSettings: swiftOverC),
         .target(name: "RingAttention", swiftSettings: swift),
+        .target(name: "HTTP2", dependencies: ["CNGHTTP2"], swiftSettings: swiftOverC),
+
         // Floor 3: models, and messages between processes.
         .target(
             name: "Transformer",
             dependencies: ["GGUF", "Tokenizer", "LongRoPE", "Kernels", "RingAttention"],
             swiftSettings: swift),
+        .target(
+            name: "RPC", dependencies: ["CLariatProto", "CProtobufC", "HTTP2", log] + nio,
+            swiftSettings: swiftOverC),
+
         // Tests. Reference values are in Tests/Golden.
         .target(
             name: "TestSupport", dependencies: ["RingAttention"], path: "Tests/TestSupport",
@@ -59,6 +80,8 @@ let package = Package(
             swiftSettings: swift),
         .testTarget(
             name: "RingAttentionTests", dependencies: ["RingAttention", "TestSupport"], swiftSettings: swift),
+        .testTarget(name: "HTTP2Tests", dependencies: ["HTTP2"], swiftSettings: swift),
+        .testTarget(name: "RPCTests", dependencies: ["HTTP2", "RPC", log] + nio, swiftSettings: swift),
         .testTarget(
             name: "TransformerTests",
             dependencies: ["Kernels", "LongRoPE", "RingAttention", "Transformer", "TestSupport"],

@@ -1,0 +1,127 @@
+// Membership: what workers, clients and the coordinator say about who is in the cluster.
+// The meaning of each field stands in Proto/lariat.proto; zero or empty means "not given".
+
+/// A worker as the coordinator knows it.
+public struct MemberRecord: BridgedMessage {
+    public var name: String = ""
+    /// Host:port of its control connections (lariat.v1.Worker).
+    public var address: String = ""
+    /// Host:port of its block connections (lariat.v1.Ring).
+    public var ringAddress: String = ""
+    public var threads: UInt32 = 0
+    /// What its KV may use.
+    public var memoryBytes: UInt64 = 0
+    public var isa: String = ""
+    public var precision: String = ""
+    public var fingerprint: String = ""
+    /// "ready", "busy", "lost", "refused".
+    public var state: String = ""
+    /// Age.
+    public var lastHeartbeatSeconds: Double = 0
+    /// File name.
+    public var model: String = ""
+    public var version: String = ""
+    /// Measured prefill tokens/s per thread-second; 0: not measured.
+    public var speed: Double = 0
+    /// Why refused or lost.
+    public var reason: String = ""
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.Member")
+    package static let fields: [WireField<MemberRecord>] = [
+        .string(1, \.name), .string(2, \.address), .string(3, \.ringAddress), .uint32(4, \.threads),
+        .uint64(5, \.memoryBytes), .string(6, \.isa), .string(7, \.precision), .string(8, \.fingerprint),
+        .string(9, \.state), .double(10, \.lastHeartbeatSeconds), .string(11, \.model),
+        .string(12, \.version), .double(13, \.speed), .string(14, \.reason),
+    ]
+}
+
+/// Asks for the cluster's state.
+public struct ClusterRequest: BridgedMessage {
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.ClusterRequest")
+    package static let fields: [WireField<ClusterRequest>] = []
+}
+
+/// Who is in the cluster and what it does.
+public struct ClusterState: BridgedMessage {
+    public var epoch: UInt64 = 0
+    public var model: String = ""
+    public var fingerprint: String = ""
+    public var members: [MemberRecord] = []
+    public var queued: UInt32 = 0
+    public var running: UInt32 = 0
+    public var window: UInt64 = 0
+    public var version: String = ""
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.ClusterState")
+    package static let fields: [WireField<ClusterState>] = [
+        .uint64(1, \.epoch), .string(2, \.model), .string(3, \.fingerprint), .messages(4, \.members),
+        .uint32(5, \.queued), .uint32(6, \.running), .uint64(7, \.window), .string(8, \.version),
+    ]
+}
+
+/// A worker's wish to join.
+public struct RegisterRequest: BridgedMessage {
+    public var member: MemberRecord?
+    /// Random per process start.
+    public var instance: String = ""
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.RegisterRequest")
+    package static let acceptsUnknownFields = false
+    package static let fields: [WireField<RegisterRequest>] = [
+        .message(1, \.member), .string(2, \.instance),
+    ]
+}
+
+/// The worker is a member.
+public struct RegisterReply: BridgedMessage {
+    public var epoch: UInt64 = 0
+    public var heartbeatSeconds: Double = 0
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.RegisterReply")
+    package static let acceptsUnknownFields = false
+    package static let fields: [WireField<RegisterReply>] = [
+        .uint64(1, \.epoch), .double(2, \.heartbeatSeconds),
+    ]
+}
+
+/// A worker lives, or leaves.
+public struct HeartbeatRequest: BridgedMessage {
+    public var name: String = ""
+    public var instance: String = ""
+    public var epoch: UInt64 = 0
+    public var kvBytesUsed: UInt64 = 0
+    /// What it is running, or empty.
+    public var job: String = ""
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.HeartbeatRequest")
+    package static let acceptsUnknownFields = false
+    package static let fields: [WireField<HeartbeatRequest>] = [
+        .string(1, \.name), .string(2, \.instance), .uint64(3, \.epoch), .uint64(4, \.kvBytesUsed),
+        .string(5, \.job),
+    ]
+}
+
+/// The present epoch.
+public struct HeartbeatReply: BridgedMessage {
+    public var epoch: UInt64 = 0
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.HeartbeatReply")
+    package static let acceptsUnknownFields = false
+    package static let fields: [WireField<HeartbeatReply>] = [
+        .uint64(1, \.epoch)
+    ]
+}

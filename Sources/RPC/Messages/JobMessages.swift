@@ -1,0 +1,327 @@
+// Jobs: what clients and the coordinator say to each other.
+// The meaning of each field stands in Proto/lariat.proto; zero or empty means "not given".
+
+/// What a job does.
+public enum JobKind: UInt32, WireEnumeration, CaseIterable {
+    case unspecified = 0
+    /// Continue the prompt.
+    case generate = 1
+    /// Negative log-likelihood of every token of the prompt.
+    case score = 2
+    /// A kind that this version does not have.
+    case unknown = 0xffff_ffff
+
+    package static var unrecognised: JobKind { .unknown }
+}
+
+/// Where a job stands.
+public enum JobState: UInt32, WireEnumeration, CaseIterable {
+    case unspecified = 0
+    case queued = 1
+    case prefill = 2
+    case decode = 3
+    case succeeded = 4
+    case failed = 5
+    case cancelled = 6
+}
+
+/// How a token is chosen from logits.
+public struct SamplingMessage: BridgedMessage {
+    /// 0: greedy.
+    public var temperature: Float = 0
+    /// 0: off.
+    public var topK: UInt32 = 0
+    /// 0: off.
+    public var topP: Float = 0
+    /// 0: off.
+    public var minP: Float = 0
+    /// 0: off.
+    public var repetitionPenalty: Float = 0
+    /// Tokens looked back at; 0: 64.
+    public var repetitionWindow: UInt32 = 0
+    /// 0: chosen by the coordinator and recorded.
+    public var seed: UInt64 = 0
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.Sampling")
+    package static let fields: [WireField<SamplingMessage>] = [
+        .float(1, \.temperature), .uint32(2, \.topK), .float(3, \.topP), .float(4, \.minP),
+        .float(5, \.repetitionPenalty), .uint32(6, \.repetitionWindow), .uint64(7, \.seed),
+    ]
+}
+
+/// What a client asks for.
+public struct JobOptions: BridgedMessage {
+    public var kind: JobKind = .unspecified
+    public var name: String = ""
+    /// Reserved for the answer; 0: 256 for GENERATE.
+    public var maxTokens: UInt32 = 0
+    public var sampling: SamplingMessage?
+    public var stop: [String] = []
+    /// Wrap the text in the model's chat template as one user message.
+    public var chat: Bool = false
+    /// System message for the chat template.
+    public var system: String = ""
+    /// Allow a prompt longer than the model's trained window.
+    public var beyondWindow: Bool = false
+    /// Do not stop at the model's end-of-text tokens.
+    public var ignoreEnd: Bool = false
+    /// Do not parse special tokens in the text.
+    public var literal: Bool = false
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.JobOptions")
+    package static let fields: [WireField<JobOptions>] = [
+        .enumeration(1, \.kind), .string(2, \.name), .uint32(3, \.maxTokens), .message(4, \.sampling),
+        .strings(5, \.stop), .bool(6, \.chat), .string(7, \.system), .bool(8, \.beyondWindow),
+        .bool(9, \.ignoreEnd), .bool(10, \.literal),
+    ]
+}
+
+/// A part of a job that is being submitted.
+public struct SubmitPart: BridgedMessage {
+    /// First part only.
+    public var options: JobOptions?
+    /// UTF-8; parts are concatenated before they are decoded.
+    public var text: [UInt8] = []
+    /// Instead of text.
+    public var tokens: [UInt32] = []
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.SubmitPart")
+    package static let fields: [WireField<SubmitPart>] = [
+        .message(1, \.options), .bytes(2, \.text), .uint32s(3, \.tokens),
+    ]
+}
+
+/// A rotary profile, pinned when the job is admitted.
+public struct ProfileMessage: BridgedMessage {
+    /// "short", "long", "none", ...
+    public var name: String = ""
+    public var theta: Double = 0
+    public var rotaryDimension: UInt32 = 0
+    /// One per pair.
+    public var factors: [Double] = []
+    /// N-hat.
+    public var startTokens: UInt64 = 0
+    public var attentionFactor: Double = 0
+    /// Positions the profile is meant for.
+    public var window: UInt64 = 0
+    /// Hash of all of the above.
+    public var identity: String = ""
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.Profile")
+    package static let fields: [WireField<ProfileMessage>] = [
+        .string(1, \.name), .double(2, \.theta), .uint32(3, \.rotaryDimension), .doubles(4, \.factors),
+        .uint64(5, \.startTokens), .double(6, \.attentionFactor), .uint64(7, \.window),
+        .string(8, \.identity),
+    ]
+}
+
+/// One worker's part of a job.
+public struct WorkerShare: BridgedMessage {
+    public var rank: UInt32 = 0
+    public var worker: String = ""
+    /// Prompt tokens whose KV it holds.
+    public var tokens: UInt64 = 0
+    /// Its KV, output included.
+    public var kvBytes: UInt64 = 0
+    public var ringBytesSent: UInt64 = 0
+    public var ringBytesReceived: UInt64 = 0
+    public var computeSeconds: Double = 0
+    public var waitSeconds: Double = 0
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.WorkerShare")
+    package static let fields: [WireField<WorkerShare>] = [
+        .uint32(1, \.rank), .string(2, \.worker), .uint64(3, \.tokens), .uint64(4, \.kvBytes),
+        .uint64(5, \.ringBytesSent), .uint64(6, \.ringBytesReceived), .double(7, \.computeSeconds),
+        .double(8, \.waitSeconds),
+    ]
+}
+
+/// A job and all that is known about it.
+public struct JobRecord: BridgedMessage {
+    public var id: String = ""
+    public var options: JobOptions?
+    public var state: JobState = .unspecified
+    /// Why it waits, or how it ended.
+    public var reason: String = ""
+    public var submittedMicroseconds: UInt64 = 0
+    public var startedMicroseconds: UInt64 = 0
+    public var finishedMicroseconds: UInt64 = 0
+    public var promptTokens: UInt64 = 0
+    /// Progress; = prompt_tokens when prefill is over.
+    public var prefilledTokens: UInt64 = 0
+    public var generatedTokens: UInt64 = 0
+    /// The answer so far (GENERATE).
+    public var text: [UInt8] = []
+    /// "stop", "length", "end", "cancelled", "error".
+    public var finish: String = ""
+    public var prefillSeconds: Double = 0
+    public var decodeSeconds: Double = 0
+    /// From start to the first token.
+    public var firstTokenSeconds: Double = 0
+    public var profile: ProfileMessage?
+    public var model: String = ""
+    public var fingerprint: String = ""
+    public var shares: [WorkerShare] = []
+    /// SCORE.
+    public var meanNLL: Double = 0
+    /// SCORE.
+    public var perplexity: Double = 0
+    public var attempt: UInt64 = 0
+    public var isa: String = ""
+    public var precision: String = ""
+    /// 1: next; 0: not queued.
+    public var queuePosition: UInt32 = 0
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.Job")
+    package static let fields: [WireField<JobRecord>] = [
+        .string(1, \.id), .message(2, \.options), .enumeration(3, \.state), .string(4, \.reason),
+        .uint64(5, \.submittedMicroseconds), .uint64(6, \.startedMicroseconds),
+        .uint64(7, \.finishedMicroseconds), .uint64(8, \.promptTokens), .uint64(9, \.prefilledTokens),
+        .uint64(10, \.generatedTokens), .bytes(11, \.text), .string(12, \.finish),
+        .double(13, \.prefillSeconds), .double(14, \.decodeSeconds), .double(15, \.firstTokenSeconds),
+        .message(16, \.profile), .string(17, \.model), .string(18, \.fingerprint), .messages(19, \.shares),
+        .double(20, \.meanNLL), .double(21, \.perplexity), .uint64(22, \.attempt), .string(23, \.isa),
+        .string(24, \.precision), .uint32(25, \.queuePosition),
+    ]
+}
+
+/// Names a job.
+public struct JobRequest: BridgedMessage {
+    public var id: String = ""
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.JobRequest")
+    package static let fields: [WireField<JobRequest>] = [
+        .string(1, \.id)
+    ]
+}
+
+/// Names a job and where to begin.
+public struct AttachRequest: BridgedMessage {
+    public var id: String = ""
+    public var fromEvent: UInt64 = 0
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.AttachRequest")
+    package static let fields: [WireField<AttachRequest>] = [
+        .string(1, \.id), .uint64(2, \.fromEvent),
+    ]
+}
+
+/// Numbered from 1 within a job, without gaps. Exactly the fields that `kind` names are set.
+public struct JobEvent: BridgedMessage {
+    /// Which fields are set.
+    public enum Kind: UInt32, WireEnumeration, CaseIterable {
+        case unspecified = 0
+        /// Job.
+        case state = 1
+        /// Job (not kept for replay: number is the last kept event's).
+        case progress = 2
+        /// Text, tokens.
+        case tokens = 3
+        /// First_position, nll.
+        case scores = 4
+        /// Job, in its last state; the stream ends.
+        case end = 5
+    }
+
+    public var number: UInt64 = 0
+    public var kind: Kind = .unspecified
+    public var job: JobRecord?
+    /// Whole UTF-8 characters only.
+    public var text: [UInt8] = []
+    public var tokens: [UInt32] = []
+    public var firstPosition: UInt64 = 0
+    public var nll: [Float] = []
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.JobEvent")
+    package static let fields: [WireField<JobEvent>] = [
+        .uint64(1, \.number), .enumeration(2, \.kind), .message(3, \.job), .bytes(4, \.text),
+        .uint32s(5, \.tokens), .uint64(6, \.firstPosition), .floats(7, \.nll),
+    ]
+}
+
+/// A page of jobs.
+public struct ListJobsRequest: BridgedMessage {
+    public var pageToken: String = ""
+    public var pageSize: UInt32 = 0
+    public var activeOnly: Bool = false
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.ListJobsRequest")
+    package static let fields: [WireField<ListJobsRequest>] = [
+        .string(1, \.pageToken), .uint32(2, \.pageSize), .bool(3, \.activeOnly),
+    ]
+}
+
+/// A page of jobs, newest first.
+public struct ListJobsReply: BridgedMessage {
+    /// Without text.
+    public var jobs: [JobRecord] = []
+    public var nextPageToken: String = ""
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.ListJobsReply")
+    package static let fields: [WireField<ListJobsReply>] = [
+        .messages(1, \.jobs), .string(2, \.nextPageToken),
+    ]
+}
+
+/// One line of a job's log.
+public struct LogLine: BridgedMessage {
+    public var timeMicroseconds: UInt64 = 0
+    public var level: String = ""
+    /// "coordinator" or the worker's name.
+    public var source: String = ""
+    public var text: String = ""
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.LogLine")
+    package static let fields: [WireField<LogLine>] = [
+        .uint64(1, \.timeMicroseconds), .string(2, \.level), .string(3, \.source), .string(4, \.text),
+    ]
+}
+
+/// What a job would cost.
+public struct Forecast: BridgedMessage {
+    public var admissible: Bool = false
+    /// Why not.
+    public var reason: String = ""
+    public var promptTokens: UInt64 = 0
+    public var reservedTokens: UInt64 = 0
+    public var profile: ProfileMessage?
+    public var kvBytes: UInt64 = 0
+    public var ringBytes: UInt64 = 0
+    /// 0: no measurement yet.
+    public var prefillSeconds: Double = 0
+    public var shares: [WorkerShare] = []
+    public var slabs: UInt32 = 0
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.Forecast")
+    package static let fields: [WireField<Forecast>] = [
+        .bool(1, \.admissible), .string(2, \.reason), .uint64(3, \.promptTokens),
+        .uint64(4, \.reservedTokens), .message(5, \.profile), .uint64(6, \.kvBytes), .uint64(7, \.ringBytes),
+        .double(8, \.prefillSeconds), .messages(9, \.shares), .uint32(10, \.slabs),
+    ]
+}

@@ -1,0 +1,76 @@
+// The methods of every service, with the types that travel: what clients call and servers offer.
+
+/// One method of a gRPC service.
+public struct RPCMethod<Request: WireMessage, Reply: WireMessage>: Sendable {
+    /// "/package.Service/Method"
+    public let path: String
+    public let requestStreaming: Bool
+    public let replyStreaming: Bool
+
+    public init(_ path: String, requestStreaming: Bool = false, replyStreaming: Bool = false) {
+        self.path = path
+        self.requestStreaming = requestStreaming
+        self.replyStreaming = replyStreaming
+    }
+}
+
+/// lariat.v1.Coordinator: what clients ask of the coordinator.
+public enum CoordinatorService {
+    public static let name = "lariat.v1.Coordinator"
+    public static let submit = RPCMethod<SubmitPart, JobRecord>(
+        "/lariat.v1.Coordinator/Submit", requestStreaming: true)
+    public static let estimate = RPCMethod<SubmitPart, Forecast>(
+        "/lariat.v1.Coordinator/Estimate", requestStreaming: true)
+    public static let listJobs = RPCMethod<ListJobsRequest, ListJobsReply>("/lariat.v1.Coordinator/ListJobs")
+    public static let getJob = RPCMethod<JobRequest, JobRecord>("/lariat.v1.Coordinator/GetJob")
+    public static let cancel = RPCMethod<JobRequest, JobRecord>("/lariat.v1.Coordinator/Cancel")
+    public static let attach = RPCMethod<AttachRequest, JobEvent>(
+        "/lariat.v1.Coordinator/Attach", replyStreaming: true)
+    public static let getLog = RPCMethod<JobRequest, LogLine>(
+        "/lariat.v1.Coordinator/GetLog", replyStreaming: true)
+    public static let getCluster = RPCMethod<ClusterRequest, ClusterState>(
+        "/lariat.v1.Coordinator/GetCluster")
+}
+
+/// lariat.v1.Membership: how workers join, stay and leave.
+public enum MembershipService {
+    public static let name = "lariat.v1.Membership"
+    public static let register = RPCMethod<RegisterRequest, RegisterReply>("/lariat.v1.Membership/Register")
+    public static let heartbeat = RPCMethod<HeartbeatRequest, HeartbeatReply>(
+        "/lariat.v1.Membership/Heartbeat")
+    public static let leave = RPCMethod<HeartbeatRequest, HeartbeatReply>("/lariat.v1.Membership/Leave")
+}
+
+/// lariat.v1.Worker: how the coordinator runs a job on a worker.
+public enum WorkerService {
+    public static let name = "lariat.v1.Worker"
+    public static let run = RPCMethod<RunCommand, RunEvent>(
+        "/lariat.v1.Worker/Run", requestStreaming: true, replyStreaming: true)
+}
+
+/// lariat.v1.Ring: blocks and partials from one worker to another. Messages carry a tensor behind the header:
+/// see `RingHeader.encodedPrefix(tensorBytes:)` and `RingHeader.split(_:)`.
+public enum RingService {
+    public static let name = "lariat.v1.Ring"
+    public static let exchange = RPCMethod<RingHeader, RingReply>(
+        "/lariat.v1.Ring/Exchange", requestStreaming: true)
+}
+
+/// grpc.health.v1.Health.
+public enum HealthService {
+    public static let name = "grpc.health.v1.Health"
+    public static let check = RPCMethod<HealthCheckRequest, HealthCheckResponse>(
+        "/grpc.health.v1.Health/Check")
+    public static let watch = RPCMethod<HealthCheckRequest, HealthCheckResponse>(
+        "/grpc.health.v1.Health/Watch", replyStreaming: true)
+}
+
+/// grpc.reflection.v1 and its older name.
+public enum ReflectionService {
+    public static let info = RPCMethod<ReflectionRequest, ReflectionResponse>(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", requestStreaming: true,
+        replyStreaming: true)
+    public static let infoAlpha = RPCMethod<ReflectionRequest, ReflectionResponse>(
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", requestStreaming: true,
+        replyStreaming: true)
+}

@@ -1,0 +1,137 @@
+// Runs: what the coordinator and a worker say to each other about one job.
+// The meaning of each field stands in Proto/lariat.proto; zero or empty means "not given".
+
+/// Positions `start ..< start + count`.
+public struct TokenRunMessage: BridgedMessage {
+    public var start: UInt64 = 0
+    public var count: UInt64 = 0
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.TokenRun")
+    package static let acceptsUnknownFields = false
+    package static let fields: [WireField<TokenRunMessage>] = [
+        .uint64(1, \.start), .uint64(2, \.count),
+    ]
+}
+
+/// A worker of a run and its share.
+public struct RunMember: BridgedMessage {
+    public var rank: UInt32 = 0
+    public var name: String = ""
+    public var ringAddress: String = ""
+    /// Its share, in buffer order; may be empty.
+    public var runs: [TokenRunMessage] = []
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.RunMember")
+    package static let acceptsUnknownFields = false
+    package static let fields: [WireField<RunMember>] = [
+        .uint32(1, \.rank), .string(2, \.name), .string(3, \.ringAddress), .messages(4, \.runs),
+    ]
+}
+
+/// All that a worker needs to know about a run, tokens excepted.
+public struct RunPlan: BridgedMessage {
+    public var job: String = ""
+    public var attempt: UInt64 = 0
+    public var epoch: UInt64 = 0
+    /// The receiver's.
+    public var rank: UInt32 = 0
+    public var members: [RunMember] = []
+    public var kind: JobKind = .unspecified
+    public var promptTokens: UInt64 = 0
+    public var maxTokens: UInt32 = 0
+    public var sampling: SamplingMessage?
+    public var ignoreEnd: Bool = false
+    public var profile: ProfileMessage?
+    public var fingerprint: String = ""
+    /// Tokens of a block that travel in one piece.
+    public var pieceTokens: UInt32 = 0
+    /// Decode: tokens dealt to one worker before the next.
+    public var appendRun: UInt32 = 0
+    /// Longest wait for a peer.
+    public var stallSeconds: Double = 0
+    /// Tokens that follow for this rank.
+    public var tokenCount: UInt64 = 0
+    /// Leader: the prompt's last tokens, for the repetition penalty.
+    public var recent: [UInt32] = []
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.RunPlan")
+    package static let acceptsUnknownFields = false
+    package static let fields: [WireField<RunPlan>] = [
+        .string(1, \.job), .uint64(2, \.attempt), .uint64(3, \.epoch), .uint32(4, \.rank),
+        .messages(5, \.members), .enumeration(6, \.kind), .uint64(7, \.promptTokens),
+        .uint32(8, \.maxTokens), .message(9, \.sampling), .bool(10, \.ignoreEnd), .message(11, \.profile),
+        .string(12, \.fingerprint), .uint32(13, \.pieceTokens), .uint32(14, \.appendRun),
+        .double(15, \.stallSeconds), .uint64(16, \.tokenCount), .uint32s(17, \.recent),
+    ]
+}
+
+/// From the coordinator to a worker that runs a job.
+public struct RunCommand: BridgedMessage {
+    public var plan: RunPlan?
+    /// This rank's, in buffer order.
+    public var tokens: [UInt32] = []
+    /// SCORE: the token after each of them (the last of the prompt: 0).
+    public var next: [UInt32] = []
+    public var start: Bool = false
+    /// Leader: end the answer here, normally.
+    public var stop: Bool = false
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.RunCommand")
+    package static let acceptsUnknownFields = false
+    package static let fields: [WireField<RunCommand>] = [
+        .message(1, \.plan), .uint32s(2, \.tokens), .uint32s(3, \.next), .bool(4, \.start), .bool(5, \.stop),
+    ]
+}
+
+/// From a worker that runs a job.
+public struct RunEvent: BridgedMessage {
+    /// Which fields are set.
+    public enum Kind: UInt32, WireEnumeration, CaseIterable {
+        case unspecified = 0
+        /// Plan and tokens are in, memory is there.
+        case accepted = 1
+        /// Prefilled_layers of layers.
+        case progress = 2
+        /// Token, from the leader.
+        case token = 3
+        /// First_position, nll.
+        case scores = 4
+        /// Level, text.
+        case log = 5
+        /// Finish, share, prefill_seconds, decode_seconds.
+        case finished = 6
+    }
+
+    public var kind: Kind = .unspecified
+    public var layers: UInt32 = 0
+    public var prefilledLayers: UInt32 = 0
+    public var token: UInt32 = 0
+    public var logProbability: Float = 0
+    public var firstPosition: UInt64 = 0
+    public var nll: [Float] = []
+    public var level: String = ""
+    public var text: String = ""
+    public var finish: String = ""
+    public var share: WorkerShare?
+    public var prefillSeconds: Double = 0
+    public var decodeSeconds: Double = 0
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.RunEvent")
+    package static let acceptsUnknownFields = false
+    package static let fields: [WireField<RunEvent>] = [
+        .enumeration(1, \.kind), .uint32(2, \.layers), .uint32(3, \.prefilledLayers), .uint32(4, \.token),
+        .float(5, \.logProbability), .uint64(6, \.firstPosition), .floats(7, \.nll), .string(8, \.level),
+        .string(9, \.text), .string(10, \.finish), .message(11, \.share), .double(12, \.prefillSeconds),
+        .double(13, \.decodeSeconds),
+    ]
+}

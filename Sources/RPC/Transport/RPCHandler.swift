@@ -1,0 +1,200 @@
+// What a server offers: one handler per method, in any of the four call shapes, or raw.
+
+public import NIOCore
+
+/// What a handler knows about its call.
+///
+/// The handler's task is cancelled when the client resets the call, the connection is lost or the deadline passes.
+public struct RPCContext: Sendable {
+    let stream: RPCStream
+    /// The client's address.
+    public let peer: String
+    /// Subject alternative names of the client's certificate (DNS names and IP addresses); empty without TLS.
+    public let peerNames: [String]
+    public let metadata: RPCMetadata
+
+    init(stream: RPCStream, peer: String, peerNames: [String], metadata: RPCMetadata) {
+        self.stream = stream
+        self.peer = peer
+        self.peerNames = peerNames
+        self.metadata = metadata
+    }
+
+    /// When the client's patience ends; pass on what remains to calls made for this one.
+    public var deadline: ContinuousClock.Instant? { stream.deadline }
+
+    /// The client is gone or the deadline has passed: nobody reads the reply.
+    public var isCancelled: Bool { stream.isClosed }
+
+    /// Runs `body` once when the call is cancelled, on any thread; at once if it already is. Keep it short.
+    public func onCancel(_ body: @escaping @Sendable () -> Void) { stream.onCancel(body) }
+}
+
+/// The messages of a streaming request, in order. One task reads.
+public struct RPCReader<Message: WireMessage>: Sendable {
+    let stream: RPCStream
+
+    /// The next message; nil when the client has sent all. Throws `RPCStatus` when the call is cancelled.
+    /// The client may send more only as messages are taken.
+    public func next() async throws(RPCStatus) -> Message? {
+        guard let bytes = try await stream.next() else { return nil }
+        return try Message.decode(bytes, fault: .invalidArgument)
+    }
+}
+
+/// Takes the messages of a streaming reply.
+public struct RPCWriter<Message: WireMessage>: Sendable {
+    let stream: RPCStream
+
+    /// Waits while too much of this call is unsent. Throws `RPCStatus` when the call is over.
+    public func write(_ message: Message) async throws(RPCStatus) {
+        try await stream.write([message.frame()])
+    }
+}
+
+/// Raw messages of a request.
+public struct RawReader: Sendable {
+    let stream: RPCStream
+
+    /// The next message in one buffer; nil at the end.
+    public func next() async throws(RPCStatus) -> ByteBuffer? { try await stream.next() }
+}
+
+/// Takes raw messages of a reply.
+public struct RawWriter: Sendable {
+    let stream: RPCStream
+    let limit: Int
+
+    /// Sends the buffers as *one* message, without joining them.
+    public func write(_ message: [ByteBuffer]) async throws(RPCStatus) {
+        try await stream.write(rawFrame(message, limit: limit))
+    }
+}
+
+/// One method and what it does.
+public struct RPCHandler: Sendable {
+    /// "/package.Service/Method"
+    public let path: String
+    let requestLimit: Int
+    let requestName: String
+    /// Returns: OK. Throws: `RPCStatus`, or another error, which becomes UNKNOWN.
+    let run: @Sendable (RPCStream, RPCContext) async throws -> Void
+
+    public static func unary<Request, Reply>(
+        _ method: RPCMethod<Request, Reply>,
+        _ body: @escaping @Sendable (Request, RPCContext) async throws -> Reply
+    ) -> RPCHandler {
+        RPCHandler(method) { stream, context in
+            let request: Request = try await onlyMessage(of: stream)
+            let reply = try await body(request, context)
+            try await stream.write([reply.frame()])
+        }
+    }
+
+    public static func serverStreaming<Request, Reply>(
+        _ method: RPCMethod<Request, Reply>,
+        _ body: @escaping @Sendable (Request, RPCContext, RPCWriter<Reply>) async throws -> Void
+    ) -> RPCHandler {
+        RPCHandler(method) { stream, context in
+            let request: Request = try await onlyMessage(of: stream)
+            try await body(request, context, RPCWriter(stream: stream))
+        }
+    }
+
+    public static func clientStreaming<Request, Reply>(
+        _ method: RPCMethod<Request, Reply>,
+        _ body: @escaping @Sendable (RPCReader<Request>, RPCContext) async throws -> Reply
+    ) -> RPCHandler {
+        RPCHandler(method) { stream, context in
+            let reply = try await body(RPCReader(stream: stream), context)
+            try await stream.write([reply.frame()])
+        }
+    }
+
+    public static func bidirectional<Request, Reply>(
+        _ method: RPCMethod<Request, Reply>,
+        _ body: @escaping @Sendable (RPCReader<Request>, RPCContext, RPCWriter<Reply>) async throws -> Void
+    ) -> RPCHandler {
+        RPCHandler(method) { stream, context in
+            try await body(RPCReader(stream: stream), context, RPCWriter(stream: stream))
+        }
+    }
+
+    /// Messages as buffers, neither parsed nor copied: for blocks. `byteLimit` is the longest message accepted.
+    public static func raw<Request, Reply>(
+        _ method: RPCMethod<Request, Reply>, byteLimit: Int, replyLimit: Int = 64 << 20,
+        _ body: @escaping @Sendable (RawReader, RPCContext, RawWriter) async throws -> Void
+    ) -> RPCHandler {
+        RPCHandler(path: method.path, requestLimit: byteLimit, requestName: "\(Request.self)") {
+            stream, context in
+            try await body(RawReader(stream: stream), context, RawWriter(stream: stream, limit: replyLimit))
+        }
+    }
+
+    private init<Request, Reply>(
+        _ method: RPCMethod<Request, Reply>,
+        _ run: @escaping @Sendable (RPCStream, RPCContext) async throws -> Void
+    ) {
+        self.init(
+            path: method.path, requestLimit: Request.byteLimit, requestName: "\(Request.self)", run: run)
+    }
+
+    private init(
+        path: String, requestLimit: Int, requestName: String,
+        run: @escaping @Sendable (RPCStream, RPCContext) async throws -> Void
+    ) {
+        self.path = path
+        self.requestLimit = requestLimit
+        self.requestName = requestName
+        self.run = run
+    }
+}
+
+/// The one message of a request that is not a stream.
+private func onlyMessage<Message: WireMessage>(of stream: RPCStream) async throws(RPCStatus) -> Message {
+    guard let bytes = try await stream.next() else {
+        throw RPCStatus(.internal, "the call carries no request message")
+    }
+    guard try await stream.next() == nil else {
+        throw RPCStatus(.internal, "the call carries more than one request message")
+    }
+    return try Message.decode(bytes, fault: .invalidArgument)
+}
+
+extension WireMessage {
+    /// `fault`: whose it is when the bytes are no such message.
+    static func decode(_ bytes: ByteBuffer, fault: RPCStatus.Code) throws(RPCStatus) -> Self {
+        let result = unsafe bytes.withUnsafeReadableBytes { buffer -> Result<Self, MessageError> in
+            do throws(MessageError) { return .success(unsafe try Self(decoding: buffer)) } catch {
+                return .failure(error)
+            }
+        }
+        switch result {
+        case .success(let message): return message
+        case .failure(let error): throw RPCStatus(fault, "\(error)")
+        }
+    }
+
+    /// Prefix and bytes, ready to send.
+    func frame() throws(RPCStatus) -> ByteBuffer {
+        let bytes: [UInt8]
+        do { bytes = try encoded() } catch { throw RPCStatus(.internal, "\(error)") }
+        guard bytes.count <= Self.byteLimit else {
+            throw RPCStatus(
+                .resourceExhausted,
+                "\(Self.self) of \(bytes.count) bytes is over the limit of \(Self.byteLimit) bytes: send it in smaller parts"
+            )
+        }
+        return try MessageFraming.frame(bytes)
+    }
+}
+
+/// The prefix for buffers that are one message, and the buffers.
+func rawFrame(_ message: [ByteBuffer], limit: Int) throws(RPCStatus) -> [ByteBuffer] {
+    let length = message.reduce(0) { $0 + $1.readableBytes }
+    guard length <= limit else {
+        throw RPCStatus(
+            .resourceExhausted, "a message of \(length) bytes is over the limit of \(limit) bytes")
+    }
+    return [ByteBuffer(bytes: try MessageFraming.prefix(length: length))] + message
+}
