@@ -23,11 +23,14 @@ let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 
 let package = Package(
     name: "lariat",
+    products: [.executable(name: "lariat", targets: ["lariat"])],
     dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
@@ -64,6 +67,32 @@ let package = Package(
             name: "RPC", dependencies: ["CLariatProto", "CProtobufC", "HTTP2", log] + nio,
             swiftSettings: swiftOverC),
 
+        // Floor 4: the two kinds of process.
+        .target(
+            name: "Worker",
+            dependencies: [
+                "GGUF", "LongRoPE", "Sampling", "Cluster", "Kernels", "RingAttention", "Transformer", "RPC",
+                log, .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: swift),
+        .target(
+            name: "Coordinator",
+            dependencies: [
+                "Tokenizer", "LongRoPE", "Sampling", "Kernels", "RingAttention", "Transformer", "RPC", log,
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            swiftSettings: swift),
+
+        // Floor 5: what people type.
+        .executableTarget(
+            name: "lariat",
+            dependencies: [
+                "Coordinator", "Worker", "Transformer", "Cluster", "RPC", "Kernels", log,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swift),
+
         // Tests. Reference values are in Tests/Golden.
         .target(
             name: "TestSupport", dependencies: ["RingAttention"], path: "Tests/TestSupport",
@@ -85,6 +114,20 @@ let package = Package(
         .testTarget(
             name: "TransformerTests",
             dependencies: ["Kernels", "LongRoPE", "RingAttention", "Transformer", "TestSupport"],
+            swiftSettings: swift),
+        .testTarget(
+            name: "WorkerTests",
+            dependencies: [
+                "Kernels", "LongRoPE", "RPC", "RingAttention", "Transformer", "Worker", "TestSupport", log,
+            ],
+            swiftSettings: swift),
+        .testTarget(name: "lariatTests", dependencies: ["lariat", "RPC"], swiftSettings: swift),
+        .testTarget(
+            name: "CoordinatorTests",
+            dependencies: [
+                "Coordinator", "RPC", "RingAttention", "TestSupport", log,
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
             swiftSettings: swift),
     ],
     swiftLanguageModes: [.v6],

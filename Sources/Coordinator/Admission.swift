@@ -1,0 +1,134 @@
+// May this job run here? Every refusal says by how much and what to do.
+package import RPC
+import Sampling
+
+/// A job that may run: options with every default filled in, and what is pinned for its whole life.
+package struct Admitted: Sendable {
+    package var options: JobOptions
+    package var profile: ProfileMessage
+    /// Tokens of the answer that memory is kept for.
+    package var reserved: Int
+    /// Keys and values of prompt and answer, all workers together.
+    package var kvBytes: Int
+}
+
+/// The rules of admission, over one model.
+package struct Admission: Sendable {
+    package static let defaultAnswer = 256
+    private static let mostStops = 64
+    private static let longestStop = 1024
+    private static let longestName = 256
+    private static let longestSystem = 1 << 20
+    /// LongRoPE's exact angle tables end there.
+    private static let mostPositions = Int(Int32.max)
+
+    package let model: any ModelDescription
+
+    package init(model: any ModelDescription) { self.model = model }
+
+    /// Checks a job before it is journalled.
+    /// - Parameters:
+    ///   - members: who is ready now. A job may wait for workers, so none is no refusal, but too little memory of
+    ///     those that are there is.
+    ///   - seed: for sampling without a seed.
+    package func admit(
+        _ given: JobOptions, prompt: [UInt32], members: [MemberRecord], seed: UInt64
+    ) throws(CoordinatorError) -> Admitted {
+        let options = try filled(given, seed: seed)
+        guard !prompt.isEmpty else {
+            throw CoordinatorError(.invalid, "the prompt is empty; give some text or token ids")
+        }
+        if let index = prompt.firstIndex(where: { $0 >= model.vocabulary }) {
+            throw CoordinatorError(
+                .invalid,
+                "token id \(prompt[index]) at index \(index) is out of range: \(model.name) has \(model.vocabulary) "
+                    + "tokens, 0 to \(model.vocabulary - 1)")
+        }
+        let reserved = options.kind == .generate ? Int(options.maxTokens) : 0
+        if options.kind == .score, prompt.count < 2 {
+            throw CoordinatorError(
+                .invalid, "scoring needs at least two tokens: the first has nothing before it")
+        }
+        let total = prompt.count + reserved
+        guard total <= Self.mostPositions else {
+            throw CoordinatorError(
+                .invalid, "\(total) positions are more than \(Self.mostPositions), the limit")
+        }
+        guard total <= model.window || options.beyondWindow else {
+            throw CoordinatorError(.invalid, windowText(prompt: prompt.count, reserved: reserved))
+        }
+        let profile: ProfileMessage
+        do { profile = try model.profile(promptTokens: prompt.count, reservedTokens: reserved) } catch {
+            throw CoordinatorError(.invalid, "no rotary profile for \(total) positions: \(error)")
+        }
+        let (kvBytes, overflow) = total.multipliedReportingOverflow(by: model.kvBytesPerToken)
+        guard !overflow else { throw CoordinatorError(.invalid, "\(total) positions need too much memory") }
+        if !members.isEmpty, let text = memoryText(tokens: total, members: members) {
+            throw CoordinatorError(.notPossible, text)
+        }
+        return Admitted(options: options, profile: profile, reserved: reserved, kvBytes: kvBytes)
+    }
+
+    /// Nil when keys and values of so many tokens fit these workers.
+    package func memoryText(tokens: Int, members: [MemberRecord]) -> String? {
+        let room = members.reduce(0) { $0 + capacity($1) }
+        guard room < tokens else { return nil }
+        let memory = members.reduce(0) { $0 + Int(clamping: $1.memoryBytes) }
+        return
+            "the keys and values of \(tokens) tokens need \(humanBytes(tokens * model.kvBytesPerToken)) over "
+            + "\(members.count) worker\(members.count == 1 ? "" : "s"); the cluster has \(humanBytes(memory)), enough "
+            + "for \(room) tokens. Start more workers, give them more memory, or submit a shorter prompt."
+    }
+
+    /// Most tokens whose keys and values this worker holds.
+    package func capacity(_ member: MemberRecord) -> Int {
+        min(Int(clamping: member.memoryBytes) / max(1, model.kvBytesPerToken), Self.mostPositions)
+    }
+
+    private func filled(_ given: JobOptions, seed: UInt64) throws(CoordinatorError) -> JobOptions {
+        var options = given
+        if options.kind == .unspecified { options.kind = .generate }
+        if options.kind == .unknown {
+            throw CoordinatorError(
+                .invalid, "the kind of this job is unknown; GENERATE and SCORE are possible")
+        }
+        func limit(_ what: String, _ count: Int, _ most: Int) throws(CoordinatorError) {
+            guard count <= most else {
+                throw CoordinatorError(.invalid, "\(what): \(count); the limit is \(most)")
+            }
+        }
+        try limit("bytes of the job's name", options.name.utf8.count, Self.longestName)
+        try limit("bytes of the system message", options.system.utf8.count, Self.longestSystem)
+        try limit("stop strings", options.stop.count, Self.mostStops)
+        for stop in options.stop { try limit("bytes of a stop string", stop.utf8.count, Self.longestStop) }
+        if options.stop.contains("") { throw CoordinatorError(.invalid, "a stop string is empty") }
+        switch options.kind {
+        case .generate:
+            if options.maxTokens == 0 { options.maxTokens = UInt32(Self.defaultAnswer) }
+        case .score, .unspecified, .unknown:
+            options.maxTokens = 0
+        }
+        var sampling = options.sampling ?? SamplingMessage()
+        do throws(SamplingError) {
+            _ = try SamplingOptions(
+                temperature: sampling.temperature, topK: Int(sampling.topK), topP: sampling.topP,
+                minP: sampling.minP, repetitionPenalty: sampling.repetitionPenalty,
+                repetitionWindow: Int(sampling.repetitionWindow), seed: sampling.seed)
+        } catch { throw CoordinatorError(.invalid, "\(error)") }
+        if sampling.temperature > 0, sampling.seed == 0 { sampling.seed = max(seed, 1) }
+        if sampling.repetitionPenalty > 0, sampling.repetitionWindow == 0 { sampling.repetitionWindow = 64 }
+        options.sampling = sampling
+        return options
+    }
+
+    private func windowText(prompt: Int, reserved: Int) -> String {
+        let over = prompt + reserved - model.window
+        let answer = reserved > 0 ? " and \(reserved) are reserved for the answer" : ""
+        let smaller =
+            reserved > 0 && prompt < model.window
+            ? ", set --max-tokens to \(model.window - prompt) or less" : ""
+        return "the prompt has \(prompt) tokens\(answer), \(over) more than the window of \(model.name), "
+            + "\(model.window): shorten the prompt\(smaller), or allow it with --beyond-window (answers get worse "
+            + "there unless the model was extended)"
+    }
+}

@@ -1,0 +1,64 @@
+// Everything a coordinator is told at start.
+
+/// Settings of a coordinator process. Zero is never "unlimited".
+public struct CoordinatorConfiguration: Sendable {
+    /// Certificate files for mutual TLS, in PEM.
+    public struct TLS: Sendable, Equatable {
+        public var certificate: String
+        public var key: String
+        public var authority: String
+
+        public init(certificate: String, key: String, authority: String) {
+            self.certificate = certificate
+            self.key = key
+            self.authority = authority
+        }
+    }
+
+    /// Where to listen; port 0 takes any free one.
+    public var host: String
+    public var port: Int
+    /// The journal lives here; created if absent.
+    public var dataDirectory: String
+    /// The GGUF file whose fingerprint every worker must have.
+    public var modelPath: String
+    /// "bf16" or "f32"; every worker must use the same.
+    public var precision: String
+    public var tls: TLS?
+    /// Workers are told to send a heartbeat this often.
+    public var heartbeatSeconds = 1.0
+    /// A worker that was not heard for so long is lost.
+    public var lostSeconds = 5.0
+    /// After a worker has joined, others may follow: no job starts for so long.
+    public var settleSeconds = 1.0
+    /// Longest wait of a worker for its peer.
+    public var stallSeconds = 5.0
+    /// Longest wait for a worker to take a plan and its tokens.
+    public var acceptSeconds = 30.0
+    /// Longest silence of all workers of a job: a layer of a long prompt takes its time.
+    public var silenceSeconds = 900.0
+    /// Jobs that may wait.
+    public var queueLimit = 1000
+    /// Finished jobs that are kept.
+    public var finishedJobs = 10_000
+    /// Log lines kept of one job.
+    public var logLines = 10_000
+    /// Longest prompt, as bytes of text or four bytes a token; also the sum over submissions in progress.
+    public var promptBytes = 256 << 20
+    /// Most tokens of a block that travel in one piece.
+    public var pieceTokens = 2048
+    /// Shown by GetCluster and offered to workers.
+    public var version = "0.1.0"
+
+    public init(
+        host: String = "127.0.0.1", port: Int = 7400, dataDirectory: String, modelPath: String,
+        precision: String = "bf16", tls: TLS? = nil
+    ) {
+        self.host = host
+        self.port = port
+        self.dataDirectory = dataDirectory
+        self.modelPath = modelPath
+        self.precision = precision
+        self.tls = tls
+    }
+}

@@ -1,0 +1,448 @@
+// The coordinator's state and decisions: who is there, what waits, what runs.
+package import Logging
+package import RPC
+
+/// Serves every request, whatever transport it came by. Blocking work (journal, tokenising) happens elsewhere.
+package actor CoordinatorCore {
+    /// A job that waits or runs.
+    private struct Active {
+        var record: JobRecord
+        var profile: ProfileMessage
+        let feed: JobFeed
+    }
+    private struct Running {
+        let id: String
+        let workers: Set<String>
+        let epoch: UInt64
+        let inbox: RunInbox<RunState.Input>
+    }
+
+    package nonisolated let configuration: CoordinatorConfiguration
+    package nonisolated let model: any ModelDescription
+    package nonisolated let journal: Journal
+    private nonisolated let admission: Admission
+    private let dialler: any WorkerDialler
+    private let logger: Logger
+
+    private var members: MemberTable
+    private var queue: JobQueue
+    private var active: [String: Active] = [:]
+    private var running: Running?
+    /// Ended jobs whose end the journal did not take yet.
+    private var unsaved: [String: JobRecord] = [:]
+    private var lastJoin: ContinuousClock.Instant?
+    private var promptBytes = 0
+    private var finishedSinceForgetting = 0
+    private var stopping = false
+
+    /// - Parameters:
+    ///   - start: counts the starts of this coordinator; epochs begin above those of the one before.
+    package init(
+        configuration: CoordinatorConfiguration, model: any ModelDescription, journal: Journal,
+        dialler: any WorkerDialler, start: UInt64, logger: Logger
+    ) {
+        self.configuration = configuration
+        self.model = model
+        self.journal = journal
+        self.dialler = dialler
+        self.logger = logger
+        admission = Admission(model: model)
+        queue = JobQueue(limit: configuration.queueLimit)
+        members = MemberTable(
+            requirements: MemberTable.Requirements(
+                model: model.name, fingerprint: model.fingerprint, precision: configuration.precision,
+                lostAfter: .seconds(configuration.lostSeconds)), epoch: start * 1_000_000)
+    }
+
+    // MARK: the life of the process
+
+    /// Takes over what the journal holds.
+    package func recover() async throws(CoordinatorError) {
+        for (sequence, record) in try await journal.recover(at: wallMicroseconds()) {
+            queue.restore(record.id, sequence: sequence)
+            let last = try await journal.events(record.id, from: 1).last?.number ?? 0
+            active[record.id] = Active(
+                record: record, profile: record.profile ?? ProfileMessage(),
+                feed: JobFeed(record, lastEvent: last))
+        }
+        if !active.isEmpty { logger.info("jobs wait from before", metadata: ["jobs": "\(active.count)"]) }
+    }
+
+    /// Looks after time: lost workers, jobs to start, ends to write down. Returns when cancelled.
+    package func watch() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: .milliseconds(100))
+            expire(at: .now)
+            schedule(at: .now)
+            await saveUnsaved()
+        }
+    }
+
+    /// No more jobs are started; the running one ends as failed.
+    package func stop() async {
+        stopping = true
+        running?.inbox.post(.stop)
+        for _ in 0..<100 where running != nil { try? await Task.sleep(for: .milliseconds(50)) }
+    }
+
+    private func expire(at now: ContinuousClock.Instant) {
+        for name in members.expire(at: now) {
+            let reason = members.reason(name)
+            logger.warning("worker lost", metadata: ["worker": "\(name)", "reason": "\(reason)"])
+            running?.inbox.post(.lost(worker: name, reason: reason))
+        }
+    }
+
+    /// A worker whose connection broke gets no job until it has shown that it lives.
+    private func lose(_ worker: String, reason: String) {
+        guard members.lose(worker, reason: reason) else { return }
+        logger.warning("worker lost", metadata: ["worker": "\(worker)", "reason": "\(reason)"])
+    }
+
+    private func saveUnsaved() async {
+        for (id, record) in unsaved {
+            let end = JobEvent.with {
+                $0.kind = .end
+                $0.job = record
+            }
+            guard (try? await journal.append([end], to: record)) != nil else { return }
+            unsaved[id] = nil
+        }
+    }
+
+    // MARK: jobs
+
+    /// Keeps within the limit what all submissions in progress hold together.
+    package func holdPrompt(bytes: Int) throws(CoordinatorError) {
+        guard promptBytes + bytes <= configuration.promptBytes else {
+            throw CoordinatorError(
+                .exhausted,
+                "prompts of \(humanBytes(configuration.promptBytes)) are being submitted, which is the limit; "
+                    + "submit again in a moment")
+        }
+        promptBytes += bytes
+    }
+
+    package func releasePrompt(bytes: Int) { promptBytes -= bytes }
+
+    /// Admits a job and journals it. The reply may be sent when this returns.
+    package func submit(_ options: JobOptions, prompt: [UInt32]) async throws(CoordinatorError) -> JobRecord {
+        guard !stopping else { throw CoordinatorError(.unavailable, "the coordinator is shutting down") }
+        let admitted = try admission.admit(
+            options, prompt: prompt, members: members.ready, seed: UInt64.random(in: 1...UInt64.max))
+        try queue.reserve()
+        let job = JobRecord.with {
+            $0.options = admitted.options
+            $0.state = .queued
+            $0.submittedMicroseconds = wallMicroseconds()
+            $0.promptTokens = UInt64(prompt.count)
+            $0.profile = admitted.profile
+            $0.model = model.name
+            $0.fingerprint = model.fingerprint
+            $0.precision = configuration.precision
+            $0.attempt = 1
+        }
+        let written: (record: JobRecord, sequence: Int64)
+        do throws(CoordinatorError) { written = try await journal.submit(job, prompt: prompt) } catch {
+            queue.release()
+            throw CoordinatorError(error.kind, "the job was not accepted: \(error.message)")
+        }
+        queue.enqueue(written.record.id, sequence: written.sequence)
+        active[written.record.id] = Active(
+            record: written.record, profile: admitted.profile, feed: JobFeed(written.record, lastEvent: 1))
+        logger.info("job submitted", metadata: ["job": "\(written.record.id)", "tokens": "\(prompt.count)"])
+        schedule(at: .now)
+        return shown(written.record)
+    }
+
+    /// What a job like this would cost now.
+    package func forecast(_ options: JobOptions, prompt: [UInt32]) -> Forecast {
+        var forecast = Forecast()
+        forecast.promptTokens = UInt64(prompt.count)
+        do throws(CoordinatorError) {
+            let admitted = try admission.admit(options, prompt: prompt, members: members.ready, seed: 1)
+            forecast.reservedTokens = UInt64(admitted.reserved)
+            forecast.profile = admitted.profile
+            forecast.kvBytes = UInt64(admitted.kvBytes)
+            forecast.slabs = 1
+            let plan = try JobPlan(
+                prompt: prompt.count, reserved: admitted.reserved, members: members.ready,
+                admission: admission,
+                pieceLimit: configuration.pieceTokens)
+            forecast.ringBytes = UInt64(plan.ringBytes)
+            forecast.shares = plan.shares
+            forecast.admissible = true
+        } catch {
+            forecast.reason = error.message
+        }
+        return forecast
+    }
+
+    package func job(_ id: String) async throws(CoordinatorError) -> JobRecord {
+        var record = try await journal.job(id)
+        if let live = live(id) {
+            let text = record.text
+            record = live
+            record.text = text
+        }
+        return record
+    }
+
+    /// - Parameter token: of the last page; empty for the first.
+    package func jobs(_ request: ListJobsRequest) async throws(CoordinatorError) -> ListJobsReply {
+        let size = request.pageSize == 0 ? 100 : min(Int(request.pageSize), 100)
+        guard let before = request.pageToken.isEmpty ? Int64.max : Int64(request.pageToken) else {
+            throw CoordinatorError(
+                .invalid, "the page token \"\(request.pageToken.prefix(40))\" is not one of ours")
+        }
+        let found = try await journal.jobs(before: before, limit: size, activeOnly: request.activeOnly)
+        return ListJobsReply.with {
+            $0.jobs = found.map { record in
+                var shown = live(record.id) ?? record
+                // A page must fit one message.
+                shown.options?.system = ""
+                shown.options?.stop = []
+                shown.profile?.factors = []
+                return shown
+            }
+            if found.count == size, let last = found.last, let sequence = Journal.sequence(last.id) {
+                $0.nextPageToken = String(sequence)
+            }
+        }
+    }
+
+    /// Cancels a job that waits or runs; one that has ended stays as it is.
+    package func cancel(_ id: String) async throws(CoordinatorError) -> JobRecord {
+        if queue.remove(id), var waiting = active[id] {
+            waiting.record.state = .cancelled
+            waiting.record.reason = "cancelled"
+            waiting.record.finish = "cancelled"
+            waiting.record.finishedMicroseconds = wallMicroseconds()
+            await close(waiting)
+        } else if let running, running.id == id {
+            running.inbox.post(.cancel)
+            if let feed = active[id]?.feed {
+                let limit = ContinuousClock.now + .seconds(5)
+                while !feed.news.ended, ContinuousClock.now < limit {
+                    try? await Task.sleep(for: .milliseconds(10))
+                    if Task.isCancelled { break }
+                    // It went back to the queue instead of starting.
+                    if queue.position(id) > 0 { return try await cancel(id) }
+                }
+            }
+        }
+        return try await job(id)
+    }
+
+    /// Where a follower of this job finds news; nil when it has ended.
+    func feed(_ id: String) -> JobFeed? { active[id]?.feed }
+
+    /// The job as memory knows it; nil for those that only the journal knows.
+    private func live(_ id: String) -> JobRecord? {
+        if let active = active[id] {
+            var record = active.feed.news.record
+            if record.state == .queued { record = shown(record) }
+            return record
+        }
+        return unsaved[id]
+    }
+
+    private func shown(_ queued: JobRecord) -> JobRecord {
+        var record = queued
+        record.queuePosition = UInt32(queue.position(record.id))
+        guard record.state == .queued else { return record }
+        if let reason = obstacle(record) {
+            record.reason = reason
+        } else if running != nil || record.queuePosition > 1 {
+            record.reason = "waits for other jobs"
+        }
+        return record
+    }
+
+    /// Why this job cannot start even if no other ran.
+    private func obstacle(_ record: JobRecord) -> String? {
+        let ready = members.ready
+        guard !ready.isEmpty else { return JobPlan.noWorkers }
+        let tokens = Int(clamping: record.promptTokens) + Int(record.options?.maxTokens ?? 0)
+        return admission.memoryText(tokens: tokens, members: ready)
+    }
+
+    // MARK: running
+
+    /// Starts the first job that can run, if none does. Waits a moment after a worker has joined: others may come.
+    private func schedule(at now: ContinuousClock.Instant) {
+        guard running == nil, !stopping, queue.count > 0, !members.ready.isEmpty else { return }
+        if let lastJoin, now - lastJoin < .seconds(configuration.settleSeconds) { return }
+        guard let id = queue.ids.first(where: { active[$0].map { obstacle($0.record) == nil } ?? false }),
+            let job = active[id], queue.remove(id)
+        else { return }
+        let inbox = RunInbox<RunState.Input>()
+        let ready = members.ready
+        let epoch = members.epoch
+        running = Running(id: id, workers: Set(ready.map(\.name)), epoch: epoch, inbox: inbox)
+        Task { await self.run(job, members: ready, epoch: epoch, inbox: inbox) }
+    }
+
+    private func run(
+        _ job: Active, members ready: [MemberRecord], epoch: UInt64, inbox: RunInbox<RunState.Input>
+    ) async {
+        guard await allReachable(ready) else {
+            // Back to its place in the queue: it starts on the workers that are left.
+            if let sequence = Journal.sequence(job.record.id) {
+                queue.restore(job.record.id, sequence: sequence)
+            }
+            running = nil
+            return schedule(at: .now)
+        }
+        var record = job.record
+        var outcome: RunOutcome?
+        do throws(CoordinatorError) {
+            let prompt = try await journal.prompt(record.id)
+            let plan = try JobPlan(
+                prompt: prompt.count, reserved: Int(record.options?.maxTokens ?? 0), members: ready,
+                admission: admission, pieceLimit: configuration.pieceTokens)
+            record.shares = plan.shares
+            record.isa = ready.first?.isa ?? ""
+            await note("starts on \(ready.map(\.name).joined(separator: ", "))", job: record.id)
+            let state = RunState(
+                record: record, leader: plan.leader, layers: model.layers,
+                text: model.textStream(after: prompt.last),
+                limits: RunState.Limits(
+                    accept: .seconds(configuration.acceptSeconds),
+                    silence: .seconds(configuration.silenceSeconds)),
+                at: .now, wallMicroseconds: wallMicroseconds())
+            outcome = await JobRunner(
+                journal: journal, dialler: dialler, plan: plan, prompt: prompt, profile: job.profile,
+                epoch: epoch,
+                stallSeconds: configuration.stallSeconds, feed: job.feed, inbox: inbox,
+                lost: { await self.lose($0, reason: $1) }
+            ).run(state)
+        } catch {
+            record.state = .failed
+            record.reason = error.message
+            record.finish = "error"
+            record.finishedMicroseconds = wallMicroseconds()
+        }
+        if let outcome {
+            if !outcome.journalled { unsaved[record.id] = outcome.record }
+            active[record.id] = nil
+            record = outcome.record
+        } else {
+            var failed = job
+            failed.record = record
+            await close(failed)
+        }
+        logger.info(
+            "job ended",
+            metadata: ["job": "\(record.id)", "state": "\(record.state)", "reason": "\(record.reason)"])
+        await note(
+            "ended: \(record.state)\(record.reason.isEmpty ? "" : ", \(record.reason)")", job: record.id)
+        running = nil
+        await forgetSometimes()
+        schedule(at: .now)
+    }
+
+    /// Whether every worker can be spoken to; those that cannot are lost.
+    private func allReachable(_ workers: [MemberRecord]) async -> Bool {
+        let dialler = dialler
+        let failures = await withTaskGroup(of: (name: String, reason: String)?.self) { group in
+            for worker in workers {
+                group.addTask {
+                    do throws(WorkerFailure) { try await dialler.reach(worker) } catch {
+                        return (worker.name, error.message)
+                    }
+                    return nil
+                }
+            }
+            var failures: [(name: String, reason: String)] = []
+            for await failure in group { if let failure { failures.append(failure) } }
+            return failures
+        }
+        for failure in failures { lose(failure.name, reason: failure.reason) }
+        return failures.isEmpty
+    }
+
+    /// Ends a job that did not run.
+    private func close(_ job: Active) async {
+        let record = job.record
+        let end = JobEvent.with {
+            $0.kind = .end
+            $0.job = record
+        }
+        var last = job.feed.news.lastEvent
+        do throws(CoordinatorError) { last = try await journal.append([end], to: record) } catch {
+            unsaved[record.id] = record
+        }
+        let number = last
+        job.feed.update {
+            $0.lastEvent = number
+            $0.record = record
+            $0.ended = true
+        }
+        active[record.id] = nil
+    }
+
+    private func note(_ text: String, job: String) async {
+        let line = LogLine.with {
+            $0.timeMicroseconds = wallMicroseconds()
+            $0.level = "info"
+            $0.source = "coordinator"
+            $0.text = text
+        }
+        try? await journal.log([line], job: job)
+    }
+
+    private func forgetSometimes() async {
+        finishedSinceForgetting += 1
+        guard finishedSinceForgetting >= 20 else { return }
+        finishedSinceForgetting = 0
+        try? await journal.forgetOld()
+    }
+
+    // MARK: members
+
+    package func register(_ request: RegisterRequest) throws(CoordinatorError) -> RegisterReply {
+        guard let member = request.member else {
+            throw CoordinatorError(.invalid, "the request names no worker")
+        }
+        let before = members.epoch
+        let epoch = try members.register(member, instance: request.instance, at: .now)
+        if epoch != before {
+            lastJoin = .now
+            logger.info(
+                "worker joined", metadata: ["worker": "\(member.name)", "address": "\(member.address)"])
+        }
+        return RegisterReply.with {
+            $0.epoch = epoch
+            $0.heartbeatSeconds = configuration.heartbeatSeconds
+        }
+    }
+
+    package func heartbeat(_ request: HeartbeatRequest) throws(CoordinatorError) -> HeartbeatReply {
+        var epoch = try members.heartbeat(request, at: .now)
+        // A worker refuses plans older than the epoch it knows. Who joins while a plan is on its way must not spoil it.
+        if let running, running.workers.contains(request.name) { epoch = min(epoch, running.epoch) }
+        return HeartbeatReply.with { $0.epoch = epoch }
+    }
+
+    package func leave(_ request: HeartbeatRequest) -> HeartbeatReply {
+        if members.leave(name: request.name, instance: request.instance) {
+            logger.info("worker left", metadata: ["worker": "\(request.name)"])
+            running?.inbox.post(.lost(worker: request.name, reason: "it was shut down"))
+        }
+        return HeartbeatReply.with { $0.epoch = members.epoch }
+    }
+
+    package func cluster() -> ClusterState {
+        ClusterState.with {
+            $0.epoch = members.epoch
+            $0.model = model.name
+            $0.fingerprint = model.fingerprint
+            $0.members = members.all(busy: running?.workers ?? [], at: .now)
+            $0.queued = UInt32(queue.count)
+            $0.running = running == nil ? 0 : 1
+            $0.window = UInt64(model.window)
+            $0.version = configuration.version
+        }
+    }
+}

@@ -1,0 +1,41 @@
+// What a client or a worker is told when the coordinator cannot do what was asked.
+
+/// A refusal or failure in words that say what to do. `kind` decides the gRPC status.
+public struct CoordinatorError: Error, Equatable, Sendable, CustomStringConvertible {
+    public enum Kind: Sendable {
+        /// The request itself is wrong.
+        case invalid
+        case notFound
+        /// The request is fine, but the cluster or job is not in a state for it.
+        case notPossible
+        /// A limit or the disk is full.
+        case exhausted
+        /// Try again later.
+        case unavailable
+        /// A fault of the coordinator's data or code.
+        case internalFault
+    }
+    public let kind: Kind
+    public let message: String
+
+    public init(_ kind: Kind, _ message: String) {
+        self.kind = kind
+        self.message = message
+    }
+
+    public var description: String { message }
+}
+
+/// Sizes for people: "1.5 GiB".
+func humanBytes(_ bytes: Int) -> String {
+    let units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"]
+    var value = Double(bytes)
+    var unit = 0
+    while value >= 1024, unit < units.count - 1 {
+        value /= 1024
+        unit += 1
+    }
+    guard unit > 0 else { return "\(bytes) bytes" }
+    let tenths = Int((value * 10).rounded())
+    return "\(tenths / 10).\(tenths % 10) \(units[unit])"
+}

@@ -1,0 +1,99 @@
+// The coordinator as a process sees it: opens the journal, serves its port, runs jobs until told to stop.
+public import Logging
+import RPC
+import Synchronization
+
+/// One coordinator: journal, scheduler and gRPC services on one port.
+public final class CoordinatorServer: Sendable {
+    private let configuration: CoordinatorConfiguration
+    private let model: any ModelDescription
+    private let journal: Journal
+    private let logger: Logger
+    private let health = HealthBoard(services: CoordinatorServer.services)
+    private let state = Mutex(State())
+
+    private struct State: Sendable {
+        var address: String?
+        var stopping = false
+        var waiter: CheckedContinuation<Void, Never>?
+    }
+
+    private static let services = [
+        CoordinatorService.name, MembershipService.name, HealthService.name,
+    ]
+
+    /// Opens the journal.
+    /// - Throws: `CoordinatorError`: the data directory is in use or damaged.
+    public init(
+        configuration: CoordinatorConfiguration, model: any ModelDescription, logger: Logger
+    ) throws(CoordinatorError) {
+        self.configuration = configuration
+        self.model = model
+        self.logger = logger
+        journal = try Journal(
+            directory: configuration.dataDirectory,
+            limits: Journal.Limits(
+                finishedJobs: configuration.finishedJobs, logLines: configuration.logLines))
+    }
+
+    /// "host:port" once the port is open.
+    public var boundAddress: String? { state.withLock { $0.address } }
+
+    /// Serves until `shutdown()` is called or the task is cancelled.
+    /// - Throws: `CoordinatorError`: the port is in use, or the journal fails.
+    public func run() async throws(CoordinatorError) {
+        let tls = configuration.tls.map {
+            TLSFiles(ca: $0.authority, certificate: $0.certificate, key: $0.key)
+        }
+        let dialler = RPCWorkerDialler(tls: tls, timeout: .seconds(5), logger: logger)
+        let core = CoordinatorCore(
+            configuration: configuration, model: model, journal: journal, dialler: dialler,
+            start: try await journal.nextStart(at: wallMicroseconds()), logger: logger)
+        try await core.recover()
+        let server = RPCServer(
+            address: RPCAddress(host: configuration.host, port: configuration.port), tls: tls,
+            services: CoordinatorServices(core: core).handlers + health.handlers
+                + Reflection(services: Self.services).handlers, logger: logger)
+        let bound: RPCAddress
+        do throws(RPCStatus) { bound = try await server.start() } catch {
+            throw CoordinatorError(.unavailable, error.message)
+        }
+        state.withLock { $0.address = bound.description }
+        health.set(serving: true)
+        logger.info("coordinator serves", metadata: ["address": "\(bound)", "model": "\(model.name)"])
+
+        let watch = Task { await core.watch() }
+        await stopRequested()
+        logger.info("coordinator stops")
+        health.set(serving: false)
+        watch.cancel()
+        await core.stop()
+        await server.shutdown(grace: .seconds(2))
+        await dialler.close()
+        await watch.value
+    }
+
+    /// Lets `run()` end: the running job fails with that reason, waiting ones stay in the journal.
+    public func shutdown() {
+        let waiter = state.withLock { state in
+            state.stopping = true
+            return state.waiter.take()
+        }
+        waiter?.resume()
+    }
+
+    private func stopRequested() async {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let wait = state.withLock { state in
+                    guard !state.stopping, !Task.isCancelled else { return false }
+                    state.waiter = continuation
+                    return true
+                }
+                if !wait { continuation.resume() }
+            }
+        } onCancel: {
+            self.shutdown()
+        }
+    }
+}

@@ -1,0 +1,113 @@
+// The coordinator's gRPC methods: each takes a message, asks the core, and gives a message or a status.
+import RPC
+
+/// Handlers of lariat.v1.Coordinator and lariat.v1.Membership.
+struct CoordinatorServices: Sendable {
+    let core: CoordinatorCore
+
+    var handlers: [RPCHandler] { clients + workers }
+
+    private var clients: [RPCHandler] {
+        [
+            .clientStreaming(CoordinatorService.submit) { reader, _ in
+                try await withStatus {
+                    try await withPrompt(reader) { options, prompt in
+                        try await core.submit(options, prompt: prompt)
+                    }
+                }
+            },
+            .clientStreaming(CoordinatorService.estimate) { reader, _ in
+                try await withStatus {
+                    try await withPrompt(reader) { options, prompt in
+                        await core.forecast(options, prompt: prompt)
+                    }
+                }
+            },
+            .unary(CoordinatorService.listJobs) { request, _ in
+                try await withStatus { try await core.jobs(request) }
+            },
+            .unary(CoordinatorService.getJob) { request, _ in
+                try await withStatus { try await core.job(request.id) }
+            },
+            .unary(CoordinatorService.cancel) { request, _ in
+                try await withStatus { try await core.cancel(request.id) }
+            },
+            .serverStreaming(CoordinatorService.attach) { request, _, writer in
+                try await withStatus {
+                    _ = try await core.job(request.id)
+                    try await JobFollower(core: core, id: request.id).follow(from: request.fromEvent) {
+                        event in try await writer.write(event)
+                    }
+                }
+            },
+            .serverStreaming(CoordinatorService.getLog) { request, _, writer in
+                try await withStatus {
+                    var sent = 0
+                    while !Task.isCancelled {
+                        let lines = try await core.journal.logLines(request.id, after: sent)
+                        if lines.isEmpty { return }
+                        for line in lines { try await writer.write(line) }
+                        sent += lines.count
+                    }
+                }
+            },
+            .unary(CoordinatorService.getCluster) { _, _ in await core.cluster() },
+        ]
+    }
+
+    private var workers: [RPCHandler] {
+        [
+            .unary(MembershipService.register) { request, _ in
+                try await withStatus { try await core.register(request) }
+            },
+            .unary(MembershipService.heartbeat) { request, _ in
+                try await withStatus { try await core.heartbeat(request) }
+            },
+            .unary(MembershipService.leave) { request, _ in await core.leave(request) },
+        ]
+    }
+
+    /// Collects a submission, within the limit of its own and of all together, and tokenises it.
+    private func withPrompt<T: Sendable>(
+        _ reader: RPCReader<SubmitPart>,
+        _ body: (JobOptions, [UInt32]) async throws -> T
+    ) async throws -> T {
+        var parts = PromptParts(limit: core.configuration.promptBytes)
+        var held = 0
+        let result: Result<T, any Error>
+        do {
+            while let part = try await reader.next() {
+                let bytes = part.text.count + 4 * part.tokens.count
+                try await core.holdPrompt(bytes: bytes)
+                held += bytes
+                try parts.add(part)
+            }
+            let (options, tokens) = try await parts.tokenisedElsewhere(by: core.model)
+            result = .success(try await body(options, tokens))
+        } catch {
+            result = .failure(error)
+        }
+        await core.releasePrompt(bytes: held)
+        return try result.get()
+    }
+
+    /// The core's errors as gRPC statuses.
+    private func withStatus<T: Sendable>(_ body: () async throws -> T) async throws -> T {
+        do { return try await body() } catch let error as CoordinatorError {
+            throw RPCStatus(error.kind.code, error.message)
+        }
+    }
+}
+
+extension CoordinatorError.Kind {
+    var code: RPCStatus.Code {
+        switch self {
+        case .invalid: .invalidArgument
+        case .notFound: .notFound
+        case .notPossible: .failedPrecondition
+        case .exhausted: .resourceExhausted
+        case .unavailable: .unavailable
+        case .internalFault: .internal
+        }
+    }
+}

@@ -1,0 +1,214 @@
+// The job journal on disk: SQLite, one coordinator at a time, schema versions, and what a restart finds.
+import Foundation
+package import GRDB
+package import RPC
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// Jobs, their prompts, events and log lines. A write is on disk when its call returns (WAL, synchronous FULL).
+///
+/// SQLite does the work on GRDB's own threads; one writer, several readers.
+package final class Journal: Sendable {
+    package let pool: DatabasePool
+    package let directory: String
+    package let limits: Limits
+    private let lock: DirectoryLock
+
+    package struct Limits: Sendable {
+        /// Finished jobs that are kept.
+        package var finishedJobs = 10_000
+        /// Lines kept of one job's log; the last one says so.
+        package var logLines = 10_000
+        /// Pages the database may have; nil: as many as the disk takes.
+        package var pages: Int?
+
+        package init(finishedJobs: Int = 10_000, logLines: Int = 10_000, pages: Int? = nil) {
+            self.finishedJobs = finishedJobs
+            self.logLines = logLines
+            self.pages = pages
+        }
+    }
+
+    /// Opens or creates the journal in a directory.
+    /// - Throws: `CoordinatorError` when another coordinator has it, it is damaged, or from a newer version.
+    package init(directory: String, limits: Limits = Limits()) throws(CoordinatorError) {
+        self.directory = directory
+        self.limits = limits
+        do {
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        } catch {
+            throw CoordinatorError(
+                .unavailable, "the data directory \(directory) cannot be created: \(error)")
+        }
+        lock = try DirectoryLock(directory: directory)
+        let path = directory + "/journal.sqlite"
+        var configuration = Configuration()
+        configuration.maximumReaderCount = 4
+        configuration.busyMode = .timeout(5)
+        let pages = limits.pages
+        configuration.prepareDatabase { db in
+            guard !db.configuration.readonly else { return }
+            try db.execute(sql: "PRAGMA synchronous = FULL")
+            if let pages { try db.execute(sql: "PRAGMA max_page_count = \(pages)") }
+        }
+        do {
+            pool = try DatabasePool(path: path, configuration: configuration)
+            let problem = try pool.read { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") }
+            guard problem == "ok" else {
+                throw CoordinatorError(
+                    .internalFault,
+                    "the journal \(path) is damaged (\(problem ?? "no answer")); move it away to start with an "
+                        + "empty one")
+            }
+            let migrator = Self.migrator
+            guard try !pool.read(migrator.hasBeenSuperseded) else {
+                throw CoordinatorError(
+                    .internalFault,
+                    "the journal \(path) was written by a newer version of Lariat; use that one")
+            }
+            try migrator.migrate(pool)
+        } catch let error as CoordinatorError {
+            throw error
+        } catch {
+            throw CoordinatorError(.internalFault, "the journal \(path) cannot be opened: \(error)")
+        }
+    }
+
+    private static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("1") { db in
+            try db.execute(
+                sql: """
+                    CREATE TABLE jobs (
+                        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+                        state INTEGER NOT NULL,        -- JobState
+                        name TEXT NOT NULL,
+                        reason TEXT NOT NULL,
+                        submitted_us INTEGER NOT NULL,
+                        finished_us INTEGER NOT NULL,  -- 0: not finished
+                        last_event INTEGER NOT NULL,
+                        log_lines INTEGER NOT NULL DEFAULT 0,
+                        record BLOB NOT NULL           -- lariat.v1.Job without its text
+                    );
+                    CREATE INDEX jobs_by_state ON jobs (state, sequence);
+                    CREATE TABLE prompts (
+                        job INTEGER PRIMARY KEY REFERENCES jobs (sequence) ON DELETE CASCADE,
+                        tokens BLOB NOT NULL           -- 32-bit little-endian; kept until the job ends
+                    );
+                    CREATE TABLE events (
+                        job INTEGER NOT NULL REFERENCES jobs (sequence) ON DELETE CASCADE,
+                        number INTEGER NOT NULL,       -- from 1, without gaps
+                        text BLOB NOT NULL,            -- what it adds to the answer
+                        event BLOB NOT NULL,           -- lariat.v1.JobEvent
+                        PRIMARY KEY (job, number)
+                    ) WITHOUT ROWID;
+                    CREATE TABLE log (
+                        job INTEGER NOT NULL REFERENCES jobs (sequence) ON DELETE CASCADE,
+                        number INTEGER NOT NULL,
+                        line BLOB NOT NULL,            -- lariat.v1.LogLine
+                        PRIMARY KEY (job, number)
+                    ) WITHOUT ROWID;
+                    CREATE TABLE starts (at_us INTEGER NOT NULL);
+                    """)
+        }
+        return migrator
+    }
+
+    /// Counts this start. Epochs of one start are above those of all earlier ones.
+    package func nextStart(at now: UInt64) async throws(CoordinatorError) -> UInt64 {
+        try await write { db in
+            try db.execute(sql: "INSERT INTO starts VALUES (?)", arguments: [Int64(clamping: now)])
+            return UInt64(db.lastInsertedRowID)
+        }
+    }
+
+    /// Ends the jobs that ran when the last coordinator stopped, and returns those that wait.
+    package func recover(at now: UInt64) async throws(CoordinatorError) -> [(
+        sequence: Int64, record: JobRecord
+    )] {
+        try await write { db in
+            let running = try Row.fetchAll(
+                db, sql: "SELECT sequence, last_event, record FROM jobs WHERE state IN (?, ?)",
+                arguments: [JobState.prefill.rawValue, JobState.decode.rawValue])
+            for row in running {
+                var record = try JobRecord(decoding: row["record"] as Data)
+                record.state = .failed
+                record.reason = "the coordinator stopped while this job ran; submit it again"
+                record.finish = "error"
+                record.finishedMicroseconds = now
+                let end = JobEvent.with {
+                    $0.kind = .end
+                    $0.job = record
+                }
+                try Self.append(db, row["sequence"], record, [end])
+            }
+            return try Row.fetchAll(
+                db, sql: "SELECT sequence, record FROM jobs WHERE state = ? ORDER BY sequence",
+                arguments: [JobState.queued.rawValue]
+            ).map { ($0["sequence"], try JobRecord(decoding: $0["record"] as Data)) }
+        }
+    }
+
+    /// Runs a write transaction; what fails is said in words that help.
+    package func write<T: Sendable>(_ body: @escaping @Sendable (Database) throws -> T)
+        async throws(CoordinatorError) -> T
+    {
+        do { return try await pool.write(body) } catch { throw explained(error) }
+    }
+
+    package func read<T: Sendable>(_ body: @escaping @Sendable (Database) throws -> T)
+        async throws(CoordinatorError) -> T
+    {
+        do { return try await pool.read(body) } catch { throw explained(error) }
+    }
+
+    private func explained(_ error: any Error) -> CoordinatorError {
+        if let error = error as? CoordinatorError { return error }
+        guard let error = error as? DatabaseError else {
+            return CoordinatorError(.internalFault, "the journal in \(directory): \(error)")
+        }
+        switch error.resultCode {
+        case .SQLITE_FULL:
+            return CoordinatorError(
+                .exhausted, "the journal cannot grow: the disk of \(directory) is full; free some space")
+        case .SQLITE_IOERR, .SQLITE_CANTOPEN, .SQLITE_READONLY, .SQLITE_BUSY:
+            return CoordinatorError(
+                .unavailable, "the journal in \(directory) cannot be read or written: \(error)")
+        default:
+            return CoordinatorError(.internalFault, "the journal in \(directory): \(error)")
+        }
+    }
+}
+
+extension WireMessage {
+    init(decoding data: Data) throws(MessageError) { try self.init(decoding: [UInt8](data)) }
+}
+
+/// Holds a lock file as long as it lives, so that two coordinators never share a directory. The kernel lets go
+/// when the process ends, however it ends.
+private final class DirectoryLock: Sendable {
+    private let descriptor: CInt
+
+    init(directory: String) throws(CoordinatorError) {
+        let path = directory + "/lock"
+        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            throw CoordinatorError(
+                .unavailable,
+                "the data directory \(directory) is not writable: \(String(cString: strerror(errno)))")
+        }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            close(descriptor)
+            throw CoordinatorError(
+                .notPossible,
+                "another coordinator uses the data directory \(directory); stop it, or give this one another "
+                    + "--data directory")
+        }
+    }
+
+    deinit { close(descriptor) }
+}

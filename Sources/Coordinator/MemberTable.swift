@@ -1,0 +1,215 @@
+// Who is in the cluster: a state machine without clocks or sockets.
+package import RPC
+
+/// The workers that registered, and the epoch that counts every change of who is ready.
+package struct MemberTable: Sendable {
+    package typealias Instant = ContinuousClock.Instant
+
+    /// What a worker must agree with.
+    package struct Requirements: Sendable {
+        package var model: String
+        package var fingerprint: String
+        package var precision: String
+        package var lostAfter: Duration
+
+        package init(model: String, fingerprint: String, precision: String, lostAfter: Duration) {
+            self.model = model
+            self.fingerprint = fingerprint
+            self.precision = precision
+            self.lostAfter = lostAfter
+        }
+    }
+    private enum State { case ready, lost, refused }
+    private struct Entry {
+        var record: MemberRecord
+        var instance: String
+        var state: State
+        var heard: Instant
+        var reason = ""
+        var job = ""
+    }
+
+    package static let mostMembers = 1024
+    /// Lost and refused workers stay visible for so long.
+    package static let remembered: Duration = .seconds(600)
+    private static let mostRemembered = 64
+
+    private let requirements: Requirements
+    private var entries: [String: Entry] = [:]
+    package private(set) var epoch: UInt64
+
+    package init(requirements: Requirements, epoch: UInt64) {
+        self.requirements = requirements
+        self.epoch = epoch
+    }
+
+    /// A worker joins, or joins again after it was lost.
+    /// - Returns: the epoch from now on.
+    package mutating func register(_ member: MemberRecord, instance: String, at now: Instant)
+        throws(CoordinatorError) -> UInt64
+    {
+        try check(member, instance)
+        if let present = entries[member.name], present.state == .ready, present.instance != instance {
+            throw CoordinatorError(
+                .notPossible,
+                "a worker named \(member.name) is in the cluster already, at \(present.record.address): give this "
+                    + "one another --name. If the other was stopped just now, it is forgotten after "
+                    + "\(seconds(requirements.lostAfter)) s without a sign of life; try again then.")
+        }
+        if let reason = mismatch(member) {
+            forgetOldest()
+            if entries[member.name]?.state == .ready { epoch += 1 }
+            entries[member.name] = Entry(
+                record: member, instance: instance, state: .refused, heard: now, reason: reason)
+            throw CoordinatorError(.notPossible, reason)
+        }
+        guard entries[member.name]?.state == .ready || readyCount < Self.mostMembers else {
+            throw CoordinatorError(
+                .exhausted, "the cluster has \(Self.mostMembers) workers, which is the limit")
+        }
+        let same = entries[member.name].map { $0.state == .ready && $0.record == member } ?? false
+        entries[member.name] = Entry(record: member, instance: instance, state: .ready, heard: now)
+        if !same { epoch += 1 }
+        return epoch
+    }
+
+    /// A worker lives.
+    /// - Throws: `notFound`: it must register again.
+    package mutating func heartbeat(_ request: HeartbeatRequest, at now: Instant) throws(CoordinatorError)
+        -> UInt64
+    {
+        guard var entry = entries[request.name], entry.state == .ready, entry.instance == request.instance
+        else {
+            throw CoordinatorError(.notFound, "worker \(request.name) is not in the cluster; register again")
+        }
+        entry.heard = now
+        entry.job = request.job
+        entries[request.name] = entry
+        return epoch
+    }
+
+    /// A worker goes. True if it was there.
+    package mutating func leave(name: String, instance: String) -> Bool {
+        guard let entry = entries[name], entry.state == .ready, entry.instance == instance else {
+            return false
+        }
+        entries[name] = nil
+        epoch += 1
+        return true
+    }
+
+    /// A worker's connection broke or cannot be made. It is lost until it registers again, which its next heartbeat
+    /// makes it do if it lives.
+    /// - Returns: false when it was not ready anyway.
+    package mutating func lose(_ name: String, reason: String) -> Bool {
+        guard entries[name]?.state == .ready else { return false }
+        entries[name]?.state = .lost
+        entries[name]?.reason = reason
+        epoch += 1
+        return true
+    }
+
+    /// The workers that were not heard for too long, which are lost now.
+    package mutating func expire(at now: Instant) -> [String] {
+        var lost: [String] = []
+        for (name, entry) in entries {
+            let age = now - entry.heard
+            if entry.state == .ready, age > requirements.lostAfter {
+                entries[name]?.state = .lost
+                let reason = "not heard for \(seconds(age)) s"
+                entries[name]?.reason = reason
+                epoch += 1
+                lost.append(name)
+            } else if entry.state != .ready, age > Self.remembered {
+                entries[name] = nil
+            }
+        }
+        return lost.sorted()
+    }
+
+    /// Workers that can take a job, by name: the order of ranks.
+    package var ready: [MemberRecord] {
+        entries.values.filter { $0.state == .ready }.map(\.record).sorted { $0.name < $1.name }
+    }
+
+    /// Why this worker is not ready.
+    package func reason(_ name: String) -> String { entries[name]?.reason ?? "" }
+
+    /// All of them, for people.
+    /// - Parameter busy: names of the workers that run a job.
+    package func all(busy: Set<String>, at now: Instant) -> [MemberRecord] {
+        entries.values.map { entry in
+            var record = entry.record
+            record.lastHeartbeatSeconds = max(0, (now - entry.heard) / .seconds(1))
+            record.reason = entry.reason
+            record.state =
+                switch entry.state {
+                case .ready: busy.contains(record.name) || !entry.job.isEmpty ? "busy" : "ready"
+                case .lost: "lost"
+                case .refused: "refused"
+                }
+            return record
+        }.sorted { $0.name < $1.name }
+    }
+
+    private var readyCount: Int { entries.values.reduce(0) { $0 + ($1.state == .ready ? 1 : 0) } }
+
+    private func check(_ member: MemberRecord, _ instance: String) throws(CoordinatorError) {
+        func require(_ holds: Bool, _ text: String) throws(CoordinatorError) {
+            guard holds else { throw CoordinatorError(.invalid, "this worker cannot join: \(text)") }
+        }
+        let letters = member.name.utf8.allSatisfy {
+            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0)
+                || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0)
+                || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || "-_.".utf8.contains($0)
+        }
+        try require(
+            letters && (1...64).contains(member.name.utf8.count),
+            "its name must be 1 to 64 letters, digits, '-', '_' or '.'")
+        try require((1...64).contains(instance.utf8.count), "it gave no instance")
+        for address in [member.address, member.ringAddress] {
+            let port = address.split(separator: ":").last.flatMap { Int($0) } ?? 0
+            try require(
+                address.utf8.count <= 300 && address.contains(":") && (1...65535).contains(port),
+                "its addresses must be host:port, not \"\(address.prefix(60))\"")
+        }
+        try require(
+            (1...4096).contains(member.threads), "it has \(member.threads) threads; 1 to 4096 are possible")
+        try require(
+            member.memoryBytes > 0 && member.memoryBytes <= 1 << 60,
+            "its memory for keys and values is \(member.memoryBytes) bytes")
+        try require(member.speed.isFinite && member.speed >= 0, "its speed is \(member.speed)")
+    }
+
+    private func mismatch(_ member: MemberRecord) -> String? {
+        if member.fingerprint != requirements.fingerprint {
+            return
+                "worker \(member.name) has another model file: \(member.model) (\(member.fingerprint.prefix(16))), "
+                + "the coordinator has \(requirements.model) (\(requirements.fingerprint.prefix(16))); copy the same "
+                + "file to both"
+        }
+        if member.precision != requirements.precision {
+            return "worker \(member.name) computes in \(member.precision), the coordinator plans for "
+                + "\(requirements.precision); start both with the same --precision"
+        }
+        if let other = ready.first(where: { $0.name != member.name && $0.isa != member.isa }) {
+            return
+                "worker \(member.name) computes with \(member.isa), worker \(other.name) with \(other.isa), and "
+                + "results would depend on who computes what; start all workers with the same --isa"
+        }
+        return nil
+    }
+
+    private mutating func forgetOldest() {
+        let others = entries.filter { $0.value.state != .ready }
+        guard others.count >= Self.mostRemembered,
+            let oldest = others.min(by: { $0.value.heard < $1.value.heard })
+        else { return }
+        entries[oldest.key] = nil
+    }
+
+    private func seconds(_ duration: Duration) -> String {
+        let tenths = Int(((duration / .seconds(1)) * 10).rounded())
+        return tenths % 10 == 0 ? "\(tenths / 10)" : "\(tenths / 10).\(tenths % 10)"
+    }
+}

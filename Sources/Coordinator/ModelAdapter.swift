@@ -1,0 +1,65 @@
+// A model file as the coordinator sees it: its tokenizer, sizes and rotary scaling; weights are only mapped.
+import Kernels
+import LongRoPE
+public import RPC
+import Tokenizer
+public import Transformer
+
+/// `ModelDescription` of an opened model file.
+public struct ModelAdapter: ModelDescription {
+    private let model: Model
+    private let element: KVElement
+
+    /// - Parameter precision: "bf16" or "f32"; decides the size of keys and values.
+    /// - Throws: `CoordinatorError` for another precision.
+    public init(_ model: Model, precision: String) throws(CoordinatorError) {
+        guard let element = KVElement(rawValue: precision) else {
+            throw CoordinatorError(
+                .invalid, "the precision \"\(precision.prefix(20))\" is neither bf16 nor f32")
+        }
+        self.model = model
+        self.element = element
+    }
+
+    public var name: String { model.name }
+    public var fingerprint: String { model.fingerprint }
+    public var vocabulary: Int { model.shape.vocabulary }
+    public var layers: Int { model.shape.layers }
+    public var window: Int { max(model.shape.window, model.scaling.maximumContext) }
+    public var kvBytesPerToken: Int { model.shape.kvBytesPerToken(element) }
+
+    public func encode(_ text: String, literal: Bool) throws -> [UInt32] {
+        model.tokenizer.encode(text, parsingSpecialTokens: !literal).map { UInt32(bitPattern: $0) }
+    }
+
+    public func encodeChat(system: String, user: String) throws -> [UInt32] {
+        let opening = system.isEmpty ? [] : [ChatMessage(role: .system, content: system)]
+        return try model.tokenizer.encodeChat(opening + [ChatMessage(role: .user, content: user)])
+            .map { UInt32(bitPattern: $0) }
+    }
+
+    public func textStream(after last: UInt32?) -> any TokenTextStream {
+        TextStream(stream: model.tokenizer.stream(after: last.map { TokenID(bitPattern: $0) }))
+    }
+
+    public func profile(promptTokens: Int, reservedTokens: Int) throws -> ProfileMessage {
+        let profile = try model.scaling.profile(promptTokens: promptTokens, reservedTokens: reservedTokens)
+        return ProfileMessage.with {
+            $0.name = profile.name
+            $0.theta = profile.theta
+            $0.rotaryDimension = UInt32(profile.rotaryDimension)
+            $0.factors = profile.factors
+            $0.startTokens = UInt64(profile.startTokens)
+            $0.attentionFactor = profile.attentionFactor
+            $0.window = UInt64(profile.window)
+            $0.identity = profile.identity
+        }
+    }
+
+    private struct TextStream: TokenTextStream {
+        var stream: Tokenizer.Stream
+
+        mutating func push(_ token: UInt32) -> String { stream.append(TokenID(bitPattern: token)) }
+        mutating func finish() -> String { stream.finish() }
+    }
+}

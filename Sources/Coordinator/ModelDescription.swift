@@ -1,0 +1,31 @@
+// What the coordinator needs to know of a model: text to tokens and back, sizes, and the rotary profile.
+public import RPC
+
+/// A model as the coordinator sees it. It never touches weights.
+public protocol ModelDescription: Sendable {
+    var name: String { get }
+    var fingerprint: String { get }
+    /// Token ids are below this.
+    var vocabulary: Int { get }
+    var layers: Int { get }
+    /// Positions the model is meant for, any rotary extension of its file included.
+    var window: Int { get }
+    /// Keys and values of one token in all layers, in the cluster's precision.
+    var kvBytesPerToken: Int { get }
+
+    /// - Parameter literal: do not parse special tokens in the text.
+    func encode(_ text: String, literal: Bool) throws -> [UInt32]
+    /// The text as one user message in the model's chat template.
+    func encodeChat(system: String, user: String) throws -> [UInt32]
+    /// - Parameter last: the last token of the prompt.
+    func textStream(after last: UInt32?) -> any TokenTextStream
+    /// The rotary profile for the whole life of a sequence.
+    func profile(promptTokens: Int, reservedTokens: Int) throws -> ProfileMessage
+}
+
+/// Turns tokens into text one by one and never gives half a character.
+public protocol TokenTextStream: Sendable {
+    mutating func push(_ token: UInt32) -> String
+    /// What is left at the end.
+    mutating func finish() -> String
+}

@@ -1,0 +1,22 @@
+// Runs long computations on a thread of their own: never on the cooperative pool, which the network needs.
+import Foundation
+
+/// Runs `body` on a new thread and waits for its result without blocking a task thread.
+func onComputeThread<Value: Sendable, Failure: Error>(
+    _ name: String, _ body: @escaping @Sendable () throws(Failure) -> Value
+) async throws(Failure) -> Value {
+    let result = await withCheckedContinuation {
+        (continuation: CheckedContinuation<Result<Value, Failure>, Never>) in
+        let thread = Thread {
+            do throws(Failure) {
+                continuation.resume(returning: .success(try body()))
+            } catch {
+                continuation.resume(returning: .failure(error))
+            }
+        }
+        thread.name = name
+        thread.stackSize = 8 << 20
+        thread.start()
+    }
+    return try result.get()
+}

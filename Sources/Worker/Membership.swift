@@ -1,0 +1,124 @@
+// Joins the cluster and stays in it: registers with the coordinator and sends heartbeats.
+import Cluster
+import Foundation
+import Kernels
+import Logging
+import RPC
+import Transformer
+
+/// Keeps one worker registered. The coordinator may come, go and come back at any time: the worker keeps trying,
+/// ever more slowly up to every five seconds, and never gives up its life over it.
+struct Membership: Sendable {
+    let configuration: WorkerConfiguration
+    let model: Model
+    let compute: Compute
+    let runs: RunService
+    let logger: Logger
+    /// Tells this process from an earlier one of the same name.
+    private let instance = UUID().uuidString
+
+    init(configuration: WorkerConfiguration, model: Model, compute: Compute, runs: RunService, logger: Logger)
+    {
+        self.configuration = configuration
+        self.model = model
+        self.compute = compute
+        self.runs = runs
+        self.logger = logger
+    }
+
+    private static let slowestRetry: Duration = .seconds(5)
+    private static let callTimeout: Duration = .seconds(3)
+
+    /// Returns when the task is cancelled, after leaving the cluster.
+    func keep(control: RPCAddress, ring: RPCAddress) async {
+        var retry: Duration = .milliseconds(200)
+        var complained = ""
+        while !Task.isCancelled {
+            do {
+                try await stay(control: control, ring: ring) {
+                    retry = .milliseconds(200)
+                    complained = ""
+                }
+            } catch is CancellationError {
+                break
+            } catch {
+                let message = (error as? RPCStatus)?.message ?? "\(error)"
+                if message != complained, !Task.isCancelled {
+                    logger.warning(
+                        "not in the cluster; trying again",
+                        metadata: ["coordinator": "\(configuration.coordinator)", "why": "\(message)"])
+                    complained = message
+                }
+            }
+            try? await Task.sleep(for: retry)
+            retry = min(retry * 2, Self.slowestRetry)
+        }
+    }
+
+    /// Registers and sends heartbeats until something fails.
+    private func stay(control: RPCAddress, ring: RPCAddress, joined: () -> Void) async throws {
+        let client = try await RPCClient.connect(
+            to: RPCAddress(configuration.coordinator), tls: configuration.tls, timeout: Self.callTimeout,
+            logger: logger)
+        defer { Task { await client.close() } }
+        var request = RegisterRequest()
+        request.instance = instance
+        request.member = .with {
+            $0.name = configuration.name
+            $0.address = address(configuration.advertise, control)
+            $0.ringAddress = address(configuration.advertiseRing, ring)
+            $0.threads = UInt32(configuration.threads)
+            $0.memoryBytes = UInt64(configuration.memoryBytes)
+            $0.isa = configuration.isa.rawValue
+            $0.precision = configuration.precision.rawValue
+            $0.fingerprint = model.fingerprint
+            $0.model = URL(filePath: model.path).lastPathComponent
+        }
+        let reply = try await client.unary(MembershipService.register, request, timeout: Self.callTimeout)
+        runs.learn(epoch: reply.epoch)
+        joined()
+        logger.info(
+            "joined the cluster",
+            metadata: ["coordinator": "\(configuration.coordinator)", "epoch": "\(reply.epoch)"])
+        let interval = Duration.seconds(min(max(reply.heartbeatSeconds, 0.05), 60))
+        while true {
+            do {
+                try await Task.sleep(for: interval)
+            } catch {
+                await leave(client)
+                throw error
+            }
+            let answer = try await client.unary(
+                MembershipService.heartbeat, heartbeat(epoch: reply.epoch), timeout: Self.callTimeout)
+            runs.learn(epoch: answer.epoch)
+        }
+    }
+
+    /// Says goodbye, so that the coordinator need not wait for missing heartbeats. The task is cancelled already:
+    /// the call gets one of its own.
+    private func leave(_ client: RPCClient) async {
+        let goodbye = heartbeat(epoch: 0)
+        await Task {
+            _ = try? await client.unary(MembershipService.leave, goodbye, timeout: .seconds(1))
+        }.value
+    }
+
+    private func heartbeat(epoch: UInt64) -> HeartbeatRequest {
+        .with {
+            $0.name = configuration.name
+            $0.instance = instance
+            $0.epoch = epoch
+            let running = runs.running
+            $0.job = running?.job ?? ""
+            $0.kvBytesUsed = UInt64(running?.kvBytes ?? 0)
+        }
+    }
+
+    private func address(_ advertised: HostPort?, _ bound: RPCAddress) -> String {
+        advertised.map { "\($0)" } ?? "\(HostPort(host: bound.host, port: bound.port))"
+    }
+}
+
+extension RPCAddress {
+    init(_ address: HostPort) { self.init(host: address.host, port: address.port) }
+}

@@ -1,0 +1,37 @@
+// Finds the run that a block from another worker belongs to.
+package import NIOCore
+import RPC
+import Synchronization
+
+/// The runs of this worker that take blocks now, by job.
+package final class RingHub: Sendable {
+    private let inboxes = Mutex<[String: RingInbox]>([:])
+
+    package init() {}
+
+    package func open(_ inbox: RingInbox) {
+        inboxes.withLock { $0[inbox.run.job] = inbox }
+    }
+
+    package func close(_ inbox: RingInbox) {
+        inboxes.withLock { inboxes in
+            if inboxes[inbox.run.job] === inbox { inboxes[inbox.run.job] = nil }
+        }
+    }
+
+    /// Takes one stream of `Ring.Exchange`: its first message says whose it is.
+    package func exchange(_ next: () async throws -> ByteBuffer?) async throws {
+        guard let first = try await next() else { return }
+        let (header, _) = try first.withUnsafeReadableBytes { try RingHeader.split($0) }
+        guard let inbox = inboxes.withLock({ $0[header.job] }) else {
+            throw RPCStatus(.failedPrecondition, "job \(header.job) does not run on this worker")
+        }
+        guard header.epoch == inbox.run.epoch else {
+            throw RPCStatus(
+                .failedPrecondition,
+                "blocks of epoch \(header.epoch) are refused: job \(header.job) runs in epoch \(inbox.run.epoch)"
+            )
+        }
+        try await inbox.receive(from: Int(header.fromRank), first: first, next: next)
+    }
+}

@@ -1,0 +1,188 @@
+// What arrives from the other workers of a run: checked, put together from its parts, and handed to the ring's threads.
+package import Kernels
+import LongRoPE
+import NIOCore
+import RPC
+import RingAttention
+import Synchronization
+
+/// The inbound side of one run: a bounded queue for each other rank.
+package final class RingInbox: Sendable {
+    let run: Run
+    private let links: [HandOff<RingMessage, RingError>]
+    private let kvRowBytes: Int
+    private let element: UInt32
+    private let received = Atomic<Int>(0)
+
+    /// Pieces that wait in a queue before the sender is held back by flow control.
+    private static let queueLength = 2
+
+    package init(run: Run, kvRowBytes: Int, element: KVElement) {
+        self.run = run
+        self.kvRowBytes = kvRowBytes
+        self.element = element.code
+        links = run.members.map { _ in HandOff(capacity: Self.queueLength) }
+    }
+
+    /// Tensor bytes received so far.
+    var bytesReceived: Int { received.load(ordering: .relaxed) }
+
+    /// The next message of a rank; called by the ring's threads.
+    func take(from rank: Int, deadline: ContinuousClock.Instant) throws(RingError) -> RingMessage {
+        guard links.indices.contains(rank) else { throw .invalidPlan("rank \(rank) of \(links.count)") }
+        switch try links[rank].takeBlocking(deadline: deadline) {
+        case .element(let message): return message
+        case .end: throw .peer(rank: rank, what: "it closed its ring connection")
+        case .timeout: throw .stalled(rank: rank, seconds: run.stall.seconds)
+        }
+    }
+
+    /// Ends all queues: whoever waits gets this error.
+    func close(_ error: RingError) { links.forEach { $0.close(error) } }
+
+    /// Takes all messages of one rank's stream, in order.
+    /// - Parameter next: the next message of the stream as received, nil at its end.
+    func receive(from rank: Int, first: ByteBuffer, next: () async throws -> ByteBuffer?) async throws {
+        guard links.indices.contains(rank), rank != run.rank else {
+            throw RPCStatus(.invalidArgument, "rank \(rank) is not another rank of job \(run.job)")
+        }
+        let link = links[rank]
+        do {
+            var frame: ByteBuffer? = first
+            var assembly = Assembly()
+            while let bytes = frame {
+                if let message = try accept(bytes, from: rank, into: &assembly) {
+                    guard await link.put(message) else { return }
+                }
+                frame = try await next()
+            }
+            link.close()
+        } catch {
+            link.close(.peer(rank: rank, what: "\(error)"))
+            throw error
+        }
+    }
+
+    /// A piece of which not all parts are here.
+    private struct Assembly {
+        var header = RingHeader()
+        var tensor = ByteBuffer()
+        var expected = 0
+    }
+
+    /// Checks one wire message; returns a ring message when it is complete.
+    private func accept(
+        _ frame: ByteBuffer, from rank: Int, into assembly: inout Assembly
+    ) throws -> RingMessage? {
+        let (header, range) = try frame.withUnsafeReadableBytes { try RingHeader.split($0) }
+        try check(header, from: rank)
+        guard let part = frame.getSlice(at: frame.readerIndex + range.lowerBound, length: range.count) else {
+            throw RPCStatus(.internal, "a ring message ends before its tensor")
+        }
+        guard part.withUnsafeReadableBytes({ crc32c($0) }) == header.checksum else {
+            throw RPCStatus(.dataLoss, "a tensor from \(run.name(of: rank)) arrived damaged (checksum)")
+        }
+        received.add(part.readableBytes, ordering: .relaxed)
+        switch header.kind {
+        case .end:
+            return .end
+        case .query, .partial:
+            let payload = ReceivedTensor(bytes: part)
+            let layer = Int(header.layer)
+            guard header.kind == .query else {
+                return .partial(layer: layer, from: rank, payload: payload)
+            }
+            guard let position = header.runs.first?.start, position <= UInt64(ShardPlan.maximumTokens) else {
+                throw RPCStatus(.invalidArgument, "a query without its position")
+            }
+            return .query(layer: layer, position: Int(position), payload: payload)
+        case .keyValues:
+            return try assemble(header, part, &assembly)
+        case .unspecified:
+            throw RPCStatus(.invalidArgument, "a ring message of unknown kind")
+        }
+    }
+
+    private func check(_ header: RingHeader, from rank: Int) throws {
+        guard header.job == run.job, header.attempt == run.attempt, Int(header.fromRank) == rank else {
+            throw RPCStatus(
+                .invalidArgument,
+                "a ring message of job \(header.job), attempt \(header.attempt), rank \(header.fromRank) on a stream of job \(run.job), attempt \(run.attempt), rank \(rank)"
+            )
+        }
+        guard header.epoch == run.epoch else {
+            throw RPCStatus(
+                .failedPrecondition,
+                "a ring message of epoch \(header.epoch); this run belongs to epoch \(run.epoch)")
+        }
+        guard header.profile == run.profile.identity else {
+            throw RPCStatus(
+                .failedPrecondition, "a ring message of another rotary profile (\(header.profile))")
+        }
+    }
+
+    /// Joins the parts of a piece. Memory is taken once, after its size has been checked against the positions.
+    private func assemble(
+        _ header: RingHeader, _ part: ByteBuffer, _ assembly: inout Assembly
+    ) throws -> RingMessage? {
+        guard header.element == element else {
+            throw RPCStatus(.invalidArgument, "keys and values in another precision than this worker's")
+        }
+        if header.part == 0 {
+            var tokens = 0
+            for run in header.runs { tokens += try run.range().count }
+            guard tokens <= run.promptTokens, header.parts >= 1 else {
+                throw RPCStatus(.invalidArgument, "a piece of \(tokens) tokens in \(header.parts) parts")
+            }
+            assembly = Assembly(header: header, expected: tokens * kvRowBytes)
+            assembly.tensor.reserveCapacity(assembly.expected)
+        } else {
+            let open = assembly.header
+            guard header.part == open.part + 1, header.layer == open.layer, header.piece == open.piece,
+                header.originRank == open.originRank
+            else { throw RPCStatus(.invalidArgument, "the parts of a piece came in the wrong order") }
+            assembly.header.part = header.part
+        }
+        guard assembly.tensor.readableBytes + part.readableBytes <= assembly.expected else {
+            throw RPCStatus(.invalidArgument, "a piece is longer than its \(assembly.expected) bytes")
+        }
+        assembly.tensor.writeImmutableBuffer(part)
+        guard header.part + 1 == header.parts else { return nil }
+        guard assembly.tensor.readableBytes == assembly.expected else {
+            throw RPCStatus(.invalidArgument, "a piece is shorter than its \(assembly.expected) bytes")
+        }
+        let first = assembly.header
+        defer { assembly = Assembly() }
+        return .keyValues(
+            RingPiece(
+                layer: Int(first.layer), origin: Int(first.originRank), piece: Int(first.piece),
+                runs: try first.runs.map { try $0.range() }, payload: ReceivedTensor(bytes: assembly.tensor)))
+    }
+}
+
+/// A tensor in the buffer it was received in.
+private struct ReceivedTensor: RingPayload {
+    let bytes: ByteBuffer
+
+    var count: Int { bytes.readableBytes }
+
+    func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+        try bytes.withUnsafeReadableBytes(body)
+    }
+}
+
+extension KVElement {
+    /// As `RingMessage.element` says it.
+    var code: UInt32 {
+        switch self {
+        case .f32: 0
+        case .bf16: 1
+        }
+    }
+}
+
+extension Duration {
+    var seconds: Double {
+        Double(components.seconds) + Double(components.attoseconds) / 1e18
+    }
+}

@@ -1,0 +1,159 @@
+// The ring's transport on gRPC: one outbound call for each worker that this one sends to, the inbox for what comes in.
+import Cluster
+package import Kernels
+package import Logging
+import LongRoPE
+import NIOCore
+package import RPC
+package import RingAttention
+import Synchronization
+
+/// The connections of one run.
+package final class RingLinks: RingPeer {
+    private let run: Run
+    private let inbox: RingInbox
+    private let element: UInt32
+    private let outbound: Mutex<[Int: Outbound]>
+    private let sent = Atomic<Int>(0)
+
+    private struct Outbound: Sendable {
+        let client: RPCClient
+        let call: RPCCall<RingHeader, RingReply>
+    }
+
+    package init(run: Run, inbox: RingInbox, element: KVElement) {
+        self.run = run
+        self.inbox = inbox
+        self.element = element.code
+        outbound = Mutex([:])
+    }
+
+    /// Tensor bytes handed to the transport so far.
+    var bytesSent: Int { sent.load(ordering: .relaxed) }
+
+    /// Tensor bytes that came in so far.
+    var bytesReceived: Int { inbox.bytesReceived }
+
+    /// Dials every rank that this one will send to: the next one, and for decode the leader or its followers.
+    package func connect(to ranks: Set<Int>, tls: TLSFiles?, timeout: Duration, logger: Logger)
+        async throws(RPCStatus)
+    {
+        for rank in ranks.sorted() where rank != run.rank {
+            let address = run.members[rank].ringAddress
+            do throws(RPCStatus) {
+                let client = try await RPCClient.connect(
+                    to: RPCAddress(host: address.host, port: address.port), tls: tls, timeout: timeout,
+                    logger: logger)
+                let call = client.call(RingService.exchange)
+                outbound.withLock { $0[rank] = Outbound(client: client, call: call) }
+            } catch {
+                throw RPCStatus(
+                    .unavailable,
+                    "cannot reach \(run.name(of: rank)) at \(address) for blocks: \(error.message)")
+            }
+        }
+    }
+
+    /// Ends the streams. Orderly: waits, for the run's stall limit at most, until the others have taken everything.
+    package func close(orderly: Bool) async {
+        let links = outbound.withLock { links in
+            defer { links = [:] }
+            return Array(links.values)
+        }
+        let limit = run.stall
+        for link in links {
+            if orderly {
+                link.call.finishSending()
+                await withTaskGroup { group in
+                    group.addTask { _ = try? await link.call.next() }
+                    group.addTask { try? await Task.sleep(for: limit) }
+                    await group.next()
+                    group.cancelAll()
+                }
+            } else {
+                link.call.cancel()
+            }
+            await link.client.close()
+        }
+    }
+
+    package func send(
+        _ message: RingMessage, to rank: Int, deadline: ContinuousClock.Instant
+    ) throws(RingError) {
+        guard let link = outbound.withLock({ $0[rank] }) else {
+            throw .peer(rank: rank, what: "there is no connection to it")
+        }
+        var header = RingHeader()
+        header.job = run.job
+        header.attempt = run.attempt
+        header.epoch = run.epoch
+        header.fromRank = UInt32(run.rank)
+        header.profile = run.profile.identity
+        header.parts = 1
+        switch message {
+        case .keyValues(let piece):
+            header.kind = .keyValues
+            header.originRank = UInt32(piece.origin)
+            header.layer = UInt32(piece.layer)
+            header.piece = UInt32(piece.piece)
+            header.element = element
+            header.runs = piece.runs.map { run in
+                .with {
+                    $0.start = UInt64(run.lowerBound)
+                    $0.count = UInt64(run.count)
+                }
+            }
+            try send(header, piece.payload, on: link, to: rank, deadline: deadline)
+        case .query(let layer, let position, let payload):
+            header.kind = .query
+            header.layer = UInt32(layer)
+            header.runs = [.with { $0.start = UInt64(position) }]
+            try send(header, payload, on: link, to: rank, deadline: deadline)
+        case .partial(let layer, _, let payload):
+            header.kind = .partial
+            header.layer = UInt32(layer)
+            try send(header, payload, on: link, to: rank, deadline: deadline)
+        case .end:
+            header.kind = .end
+            try send(header, BytesPayload([]), on: link, to: rank, deadline: deadline)
+        }
+    }
+
+    /// Sends a tensor in as many messages as the size limit asks for.
+    private func send(
+        _ template: RingHeader, _ payload: any RingPayload, on link: Outbound, to rank: Int,
+        deadline: ContinuousClock.Instant
+    ) throws(RingError) {
+        var header = template
+        let limit = RingHeader.tensorLimit
+        header.parts = UInt32(max(1, (payload.count + limit - 1) / limit))
+        for part in 0..<header.parts {
+            let range = Int(part) * limit..<min((Int(part) + 1) * limit, payload.count)
+            let tensor = payload.withUnsafeBytes { ByteBuffer(bytes: $0[range]) }
+            header.part = part
+            header.checksum = tensor.withUnsafeReadableBytes { crc32c($0) }
+            do {
+                let prefix = ByteBuffer(bytes: try header.encodedPrefix(tensorBytes: tensor.readableBytes))
+                try link.call.sendBlocking(raw: [prefix, tensor], deadline: deadline)
+            } catch let error as RPCStatus where error.code == .deadlineExceeded {
+                throw .stalled(rank: rank, seconds: run.stall.seconds)
+            } catch let error as RPCStatus {
+                throw .peer(rank: rank, what: error.message)
+            } catch {
+                throw .peer(rank: rank, what: "\(error)")
+            }
+            sent.add(tensor.readableBytes, ordering: .relaxed)
+        }
+    }
+
+    package func receive(
+        from rank: Int, deadline: ContinuousClock.Instant
+    ) throws(RingError) -> RingMessage {
+        try inbox.take(from: rank, deadline: deadline)
+    }
+
+    package func abandon() {
+        inbox.close(.cancelled)
+        outbound.withLock { links in links.values.forEach { $0.call.cancel() } }
+    }
+}

@@ -1,0 +1,163 @@
+// A run: one job's part on this worker, as the coordinator's plan describes it, checked.
+package import Cluster
+package import LongRoPE
+package import RPC
+import RingAttention
+package import Sampling
+package import Transformer
+
+/// A plan that this worker can carry out.
+package struct Run: Sendable {
+    package let job: String
+    package let attempt: UInt64
+    package let epoch: UInt64
+    package let kind: JobKind
+    package let assignment: ShardAssignment
+    package let members: [Member]
+    package let profile: RotaryProfile
+    package let sampling: SamplingOptions
+    package let ignoreEnd: Bool
+    package let stall: Duration
+    package let promptTokens: Int
+    package let maxTokens: Int
+    /// The prompt's last tokens, for the leader's repetition penalty.
+    package let recent: [Int32]
+
+    package struct Member: Sendable {
+        package let name: String
+        package let ringAddress: HostPort
+    }
+
+    var rank: Int { assignment.rank }
+
+    /// Checks a plan against this worker's model and memory, before anything is allocated for it.
+    package init(_ plan: RunPlan, model: Model, kvRowBytes: Int, memoryBytes: Int) throws(RPCStatus) {
+        func refuse(_ why: String) -> RPCStatus { RPCStatus(.invalidArgument, "the plan is refused: \(why)") }
+        guard !plan.job.isEmpty, plan.job.utf8.count <= 128 else { throw refuse("it names no job") }
+        guard plan.fingerprint == model.fingerprint else {
+            throw RPCStatus(
+                .failedPrecondition,
+                "this worker has another model file (fingerprint \(model.fingerprint.prefix(12)), the job needs "
+                    + "\(plan.fingerprint.prefix(12))); copy the coordinator's file here and start the worker again"
+            )
+        }
+        guard plan.kind == .generate || plan.kind == .score else { throw refuse("its kind is unknown") }
+        guard let profile = plan.profile else { throw refuse("it has no rotary profile") }
+        guard plan.promptTokens >= 1, plan.promptTokens <= UInt64(ShardPlan.maximumTokens) else {
+            throw refuse("a prompt of \(plan.promptTokens) tokens")
+        }
+        guard plan.stallSeconds.isFinite, plan.stallSeconds > 0, plan.stallSeconds <= 86_400 else {
+            throw refuse("a stall limit of \(plan.stallSeconds) s")
+        }
+        guard plan.members.count == Set(plan.members.map(\.rank)).count,
+            plan.members.map(\.rank) == Array(0..<UInt32(plan.members.count))
+        else { throw refuse("its members are not ranks 0, 1, 2, ... in order") }
+
+        guard plan.recent.count <= SamplingOptions.largestWindow,
+            plan.recent.allSatisfy({ $0 < UInt32(model.shape.vocabulary) })
+        else { throw refuse("its recent tokens are too many or out of range") }
+
+        job = plan.job
+        recent = plan.recent.map { Int32($0) }
+        attempt = plan.attempt
+        epoch = plan.epoch
+        kind = plan.kind
+        ignoreEnd = plan.ignoreEnd
+        stall = .seconds(plan.stallSeconds)
+        promptTokens = Int(plan.promptTokens)
+        maxTokens = plan.kind == .generate ? Int(plan.maxTokens) : 0
+        do {
+            members = try plan.members.map {
+                Member(name: $0.name, ringAddress: try HostPort(parsing: $0.ringAddress))
+            }
+        } catch { throw refuse("\(error)") }
+        do throws(LongRoPEError) {
+            self.profile = try RotaryProfile(profile)
+        } catch { throw refuse("\(error)") }
+        guard self.profile.identity == profile.identity else {
+            throw refuse("its rotary profile does not match its identity \(profile.identity)")
+        }
+        guard self.profile.rotaryDimension == model.scaling.rotaryDimension else {
+            throw refuse(
+                "its profile rotates \(self.profile.rotaryDimension) dimensions, the model \(model.scaling.rotaryDimension)"
+            )
+        }
+        do throws(SamplingError) {
+            sampling = try SamplingOptions(plan.sampling ?? SamplingMessage())
+        } catch { throw refuse("\(error)") }
+        do throws(RingError) {
+            var runs: [[Range<Int>]] = []
+            for member in plan.members {
+                runs.append(try member.runs.map { run throws(RingError) in try run.range() })
+            }
+            let shards = try ShardPlan(runs: runs)
+            guard shards.tokens == promptTokens else {
+                throw RingError.invalidPlan("its shards hold \(shards.tokens) tokens of \(promptTokens)")
+            }
+            assignment = try ShardAssignment(
+                rank: Int(plan.rank), plan: shards, maxTokens: maxTokens, pieceTokens: Int(plan.pieceTokens),
+                appendRun: Int(plan.appendRun))
+        } catch { throw refuse("\(error)") }
+        guard plan.tokenCount == UInt64(assignment.tokens) else {
+            throw refuse("\(plan.tokenCount) tokens are announced for a shard of \(assignment.tokens)")
+        }
+        let (bytes, overflow) = assignment.capacity.multipliedReportingOverflow(by: kvRowBytes)
+        guard !overflow, bytes <= memoryBytes else {
+            throw RPCStatus(
+                .resourceExhausted,
+                "the keys and values of \(assignment.capacity) tokens need \(bytes) bytes and this worker may use "
+                    + "\(memoryBytes); give it more memory, or the job more workers")
+        }
+    }
+
+    /// The worker of a rank, for messages.
+    func name(of rank: Int) -> String {
+        members.indices.contains(rank) ? "worker \(members[rank].name)" : "rank \(rank)"
+    }
+
+    /// An error of the engine as the coordinator should hear it.
+    func status(for error: ModelError) -> RPCStatus {
+        guard case .ring(let ring) = error else {
+            if case .memory(let text) = error { return RPCStatus(.resourceExhausted, text) }
+            return RPCStatus(.internal, "\(error)")
+        }
+        switch ring {
+        case .peer(let rank, let what): return RPCStatus(.unavailable, "lost \(name(of: rank)): \(what)")
+        case .stalled(let rank, let seconds):
+            return RPCStatus(.deadlineExceeded, "\(name(of: rank)) did not move for \(seconds) s")
+        case .protocolViolation(let rank, let what):
+            return RPCStatus(.internal, "\(name(of: rank)) broke the ring protocol: \(what)")
+        case .cancelled: return RPCStatus(.cancelled, "the run was cancelled")
+        default: return RPCStatus(.internal, "\(ring)")
+        }
+    }
+}
+
+extension TokenRunMessage {
+    /// The positions as a range.
+    func range() throws(RingError) -> Range<Int> {
+        guard start <= UInt64(ShardPlan.maximumTokens), count <= UInt64(ShardPlan.maximumTokens) else {
+            throw .invalidPlan("a run of \(count) tokens at \(start)")
+        }
+        return Int(start)..<Int(start + count)
+    }
+}
+
+extension RotaryProfile {
+    init(_ message: ProfileMessage) throws(LongRoPEError) {
+        try self.init(
+            name: message.name, theta: message.theta, rotaryDimension: Int(message.rotaryDimension),
+            factors: message.factors, startTokens: Int(clamping: message.startTokens),
+            attentionFactor: message.attentionFactor, window: Int(clamping: message.window))
+    }
+}
+
+extension SamplingOptions {
+    init(_ message: SamplingMessage) throws(SamplingError) {
+        try self.init(
+            temperature: message.temperature, topK: Int(message.topK), topP: message.topP, minP: message.minP,
+            repetitionPenalty: message.repetitionPenalty,
+            repetitionWindow: message.repetitionWindow == 0 ? 64 : Int(message.repetitionWindow),
+            seed: message.seed)
+    }
+}

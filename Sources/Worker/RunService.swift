@@ -1,0 +1,323 @@
+// Carries out one job at a time for the coordinator: `lariat.v1.Worker/Run`.
+import Kernels
+import Logging
+import RPC
+import RingAttention
+import Sampling
+import Synchronization
+import Tokenizer
+import Transformer
+
+/// The worker's side of a job. One job runs at a time; a second one is refused until the first has let go.
+final class RunService: Sendable {
+    private let model: Model
+    private let compute: Compute
+    private let configuration: WorkerConfiguration
+    private let hub: RingHub
+    private let logger: Logger
+    private let current = Mutex<(job: String, kvBytes: Int)?>(nil)
+    /// The newest epoch that the coordinator has told.
+    private let epoch = Atomic<UInt64>(0)
+
+    /// How long a new job waits for the previous one to let go of its memory.
+    private static let handover: Duration = .seconds(10)
+    /// Events that may wait for the coordinator to read them.
+    private static let eventQueue = 1024
+    /// Scores in one event: 256 KiB.
+    private static let scoresPerEvent = 65_536
+
+    init(
+        model: Model, compute: Compute, configuration: WorkerConfiguration, hub: RingHub, logger: Logger
+    ) {
+        self.model = model
+        self.compute = compute
+        self.configuration = configuration
+        self.hub = hub
+        self.logger = logger
+    }
+
+    /// The job that runs now, and the bytes of its keys and values.
+    var running: (job: String, kvBytes: Int)? { current.withLock { $0 } }
+
+    /// Tells the epoch that heartbeats bring.
+    func learn(epoch newer: UInt64) { epoch.max(newer, ordering: .relaxed) }
+
+    private typealias Events = HandOff<RunEvent, Never>
+
+    func handle(_ commands: RPCReader<RunCommand>, _ events: RPCWriter<RunEvent>) async throws {
+        guard let first = try await commands.next(), let plan = first.plan else {
+            throw RPCStatus(.invalidArgument, "the first command must carry the plan")
+        }
+        let known = epoch.load(ordering: .relaxed)
+        guard plan.epoch >= known else {
+            throw RPCStatus(
+                .failedPrecondition,
+                "the plan is of epoch \(plan.epoch); the cluster is in epoch \(known) already")
+        }
+        let kvRowBytes = model.shape.kvRowElements * compute.kvElement.bytes
+        let run = try Run(
+            plan, model: model, kvRowBytes: kvRowBytes * model.shape.layers,
+            memoryBytes: configuration.memoryBytes)
+        try await occupy(run, kvBytes: run.assignment.capacity * kvRowBytes * model.shape.layers)
+        defer { current.withLock { $0 = nil } }
+        let shard = try await readShard(first, commands, run)
+
+        let inbox = RingInbox(run: run, kvRowBytes: kvRowBytes, element: compute.kvElement)
+        hub.open(inbox)
+        defer {
+            hub.close(inbox)
+            inbox.close(.cancelled)
+        }
+        let links = RingLinks(run: run, inbox: inbox, element: compute.kvElement)
+        let engine = try EngineBox(model: model, compute: compute, run: run, links: links)
+        try await events.write(.with { $0.kind = .accepted })
+
+        do {
+            try await waitForStart(commands)
+            try await links.connect(
+                to: engine.peersSentTo, tls: configuration.tls, timeout: .seconds(10), logger: logger)
+            try await compute(run, shard, engine, links, commands, events)
+            await links.close(orderly: true)
+        } catch {
+            engine.cancel()
+            await links.close(orderly: false)
+            throw error
+        }
+    }
+
+    /// Waits its turn, for a bounded time.
+    private func occupy(_ run: Run, kvBytes: Int) async throws {
+        let deadline = ContinuousClock.now + Self.handover
+        while true {
+            let other = current.withLock { current -> String? in
+                if let current { return current.job }
+                current = (run.job, kvBytes)
+                return nil
+            }
+            guard let other else { return }
+            guard ContinuousClock.now < deadline else {
+                throw RPCStatus(.resourceExhausted, "job \(other) still runs on worker \(configuration.name)")
+            }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+    }
+
+    private struct Shard: Sendable {
+        var tokens: [Int32] = []
+        var next: [Int32] = []
+    }
+
+    /// Reads this rank's tokens, checking each.
+    private func readShard(
+        _ first: RunCommand, _ commands: RPCReader<RunCommand>, _ run: Run
+    ) async throws -> Shard {
+        let count = run.assignment.tokens
+        let wantsNext = run.kind == .score
+        var shard = Shard()
+        var command = first
+        while true {
+            for (source, target) in [(command.tokens, \Shard.tokens), (command.next, \Shard.next)] {
+                guard shard[keyPath: target].count + source.count <= count else {
+                    throw RPCStatus(.invalidArgument, "more than the \(count) tokens that were announced")
+                }
+                for token in source {
+                    guard token < UInt32(model.shape.vocabulary) else {
+                        throw RPCStatus(
+                            .invalidArgument,
+                            "token id \(token) is out of range; the vocabulary has \(model.shape.vocabulary)")
+                    }
+                    shard[keyPath: target].append(Int32(token))
+                }
+            }
+            if shard.tokens.count == count, !wantsNext || shard.next.count == count { break }
+            guard let more = try await commands.next() else {
+                throw RPCStatus(.cancelled, "the coordinator ended the call before the tokens were complete")
+            }
+            command = more
+        }
+        if wantsNext, run.assignment.isLeader, count > 0 { shard.next[count - 1] = -1 }
+        return shard
+    }
+
+    private func waitForStart(_ commands: RPCReader<RunCommand>) async throws {
+        guard let command = try await commands.next(), command.start else {
+            throw RPCStatus(.cancelled, "the coordinator ended the call before the start")
+        }
+    }
+
+    /// Runs the engine on its own thread while events go out and commands come in.
+    private func compute(
+        _ run: Run, _ shard: Shard, _ engine: EngineBox, _ links: RingLinks,
+        _ commands: RPCReader<RunCommand>, _ events: RPCWriter<RunEvent>
+    ) async throws {
+        let queue = Events(capacity: Self.eventQueue)
+        let stop = StopRequest()
+        try await withTaskCancellationHandler {
+            async let sent: Void = {
+                while let event = await queue.take() { try await events.write(event) }
+            }()
+            // Cancelled when this scope ends: the coordinator keeps its side open.
+            async let _: Void = {
+                while let command = try await commands.next() {
+                    if command.stop { stop.requested.store(true, ordering: .relaxed) }
+                }
+            }()
+            defer { queue.close() }
+            let finished: RunEvent
+            do throws(ModelError) {
+                finished = try await onComputeThread("lariat engine") { () throws(ModelError) -> RunEvent in
+                    try self.work(run, shard, engine, links, queue, stop)
+                }
+            } catch {
+                throw run.status(for: error)
+            }
+            queue.close()
+            try await sent
+            try await events.write(finished)
+        } onCancel: {
+            engine.cancel()
+            queue.close()
+        }
+    }
+
+    /// The job itself, on the engine's thread.
+    private func work(
+        _ run: Run, _ shard: Shard, _ box: EngineBox, _ links: RingLinks, _ queue: Events,
+        _ stop: StopRequest
+    ) throws(ModelError) -> RunEvent {
+        let engine = box.engine
+        func emit(_ event: RunEvent) throws(ModelError) {
+            guard queue.putBlocking(event, deadline: .now + run.stall) == true else {
+                throw .ring(.cancelled)
+            }
+        }
+        do throws(KernelError) { try compute.pinCaller() } catch { throw .kernel(error) }
+        var finished = RunEvent()
+        finished.kind = .finished
+        finished.finish = "end"
+        let start = ContinuousClock.now
+        let layers = UInt32(model.shape.layers)
+        var emitted: ModelError?
+        try engine.prefill(tokens: shard.tokens) { done in
+            var progress = RunEvent()
+            progress.kind = .progress
+            progress.layers = layers
+            progress.prefilledLayers = UInt32(done)
+            do throws(ModelError) { try emit(progress) } catch { emitted = error }
+        }
+        if let emitted { throw emitted }
+        if run.kind == .score { try score(run, shard, engine, emit) }
+        let prefilled = ContinuousClock.now
+        if run.kind == .generate {
+            if run.assignment.isLeader {
+                finished.finish = try generate(run, engine, stop, emit)
+            } else if engine.followers.contains(run.rank) {
+                try engine.follow()
+            }
+        }
+        finished.prefillSeconds = (prefilled - start).seconds
+        finished.decodeSeconds = (ContinuousClock.now - prefilled).seconds
+        finished.share = .with {
+            $0.rank = UInt32(run.rank)
+            $0.worker = configuration.name
+            $0.tokens = UInt64(run.assignment.tokens)
+            $0.kvBytes = UInt64(engine.kvBytes)
+            $0.ringBytesSent = UInt64(links.bytesSent)
+            $0.ringBytesReceived = UInt64(links.bytesReceived)
+            $0.waitSeconds = engine.timings.wait.seconds
+            $0.computeSeconds = max(0, (ContinuousClock.now - start).seconds - engine.timings.wait.seconds)
+        }
+        return finished
+    }
+
+    private func score(
+        _ run: Run, _ shard: Shard, _ engine: ShardEngine, _ emit: (RunEvent) throws(ModelError) -> Void
+    ) throws(ModelError) {
+        let nll = try engine.scores(next: shard.next)
+        var row = 0
+        for positions in run.assignment.runs {
+            // The score in a token's row is that of the token after it; the prompt's last token has none.
+            let end = min(positions.upperBound, run.promptTokens - 1)
+            var position = positions.lowerBound
+            while position < end {
+                let count = min(Self.scoresPerEvent, end - position)
+                let at = row + position - positions.lowerBound
+                try emit(
+                    .with {
+                        $0.kind = .scores
+                        $0.firstPosition = UInt64(position + 1)
+                        $0.nll = Array(nll[at..<at + count])
+                    })
+                position += count
+            }
+            row += positions.count
+        }
+    }
+
+    /// Decodes on the leader; returns why the answer ended.
+    private func generate(
+        _ run: Run, _ engine: ShardEngine, _ stop: StopRequest,
+        _ emit: (RunEvent) throws(ModelError) -> Void
+    ) throws(ModelError) -> String {
+        var sampler = Sampler(run.sampling)
+        for token in run.recent { sampler.accept(token: token) }
+        var logits = try engine.lastLogits()
+        var finish = "length"
+        for index in 0..<run.maxTokens {
+            if stop.requested.load(ordering: .relaxed) {
+                finish = "stop"
+                break
+            }
+            let choice: (token: Int32, logProbability: Float)
+            do throws(SamplingError) {
+                choice = try sampler.next(logits: logits.span)
+            } catch { throw .unsupported("no token can be chosen: \(error)") }
+            if !run.ignoreEnd, model.tokenizer.ends.contains(choice.token) {
+                finish = "end"
+                break
+            }
+            sampler.accept(token: choice.token)
+            try emit(
+                .with {
+                    $0.kind = .token
+                    $0.token = UInt32(choice.token)
+                    $0.logProbability = choice.logProbability
+                })
+            guard index + 1 < run.maxTokens else { break }
+            logits = try engine.decode(token: choice.token, index: index)
+        }
+        try engine.endDecode()
+        return finish
+    }
+}
+
+/// The coordinator's wish that the leader end its answer, from the network to the engine's thread.
+private final class StopRequest: Sendable {
+    let requested = Atomic<Bool>(false)
+}
+
+/// Carries an engine to its thread. The engine is made on one thread and used by exactly one other afterwards.
+private struct EngineBox: @unchecked Sendable {
+    let engine: ShardEngine
+    let peersSentTo: Set<Int>
+    let cancel: @Sendable () -> Void
+
+    init(model: Model, compute: Compute, run: Run, links: RingLinks) throws(RPCStatus) {
+        do throws(ModelError) {
+            engine = try ShardEngine(
+                model: model, compute: compute, profile: run.profile, assignment: run.assignment, peer: links,
+                stall: run.stall)
+        } catch { throw run.status(for: error) }
+        cancel = engine.cancel
+        var peers: Set<Int> = [(run.rank + 1) % run.members.count]
+        if run.kind == .generate {
+            if run.assignment.isLeader {
+                peers.formUnion(engine.followers)
+            } else if engine.followers.contains(run.rank) {
+                peers.insert(run.assignment.plan.leader)
+            }
+        }
+        peers.remove(run.rank)
+        peersSentTo = peers
+    }
+}

@@ -1,0 +1,43 @@
+// What a worker is told when it starts.
+public import Cluster
+public import Kernels
+public import RPC
+
+/// One worker's settings, from the cluster specification or the command line.
+public struct WorkerConfiguration: Sendable {
+    /// Unique in the cluster.
+    public var name: String
+    /// Where it listens for the coordinator, and for blocks from other workers. Port 0: any free one.
+    public var listen: HostPort
+    public var ring: HostPort
+    /// What others should dial, where that differs from what it listens on.
+    public var advertise: HostPort?
+    public var advertiseRing: HostPort?
+    public var coordinator: HostPort
+    public var modelPath: String
+    public var threads: Int
+    /// Cores to compute on, one for each thread; nil: wherever the system likes.
+    public var cores: [Int]?
+    /// What keys and values may use, in bytes.
+    public var memoryBytes: Int
+    public var isa: ISA
+    public var precision: Precision
+    /// Mutual TLS on both listeners and on every connection made.
+    public var tls: TLSFiles?
+
+    public init(
+        name: String, listen: HostPort, ring: HostPort, coordinator: HostPort, modelPath: String,
+        threads: Int,
+        memoryBytes: Int, isa: ISA = .best, precision: Precision = .bf16
+    ) {
+        self.name = name
+        self.listen = listen
+        self.ring = ring
+        self.coordinator = coordinator
+        self.modelPath = modelPath
+        self.threads = threads
+        self.memoryBytes = memoryBytes
+        self.isa = isa
+        self.precision = precision
+    }
+}

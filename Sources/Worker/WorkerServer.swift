@@ -1,0 +1,80 @@
+// One worker process: opens the model, listens, joins the cluster, runs jobs until it is told to stop.
+import Cluster
+import Kernels
+public import Logging
+public import RPC
+import Transformer
+
+/// A node of the cluster: it holds the whole model and a shard of each job's sequence.
+public final class WorkerServer: Sendable {
+    private let configuration: WorkerConfiguration
+    private let logger: Logger
+    private let runs: RunService
+    private let control: RPCServer
+    private let ring: RPCServer
+    private let membership: Membership
+    private let health: HealthBoard
+
+    /// Opens the model and checks the processor.
+    /// - Throws: a status whose message says what is wrong with the model file or the settings.
+    public init(configuration: WorkerConfiguration, logger: Logger) throws(RPCStatus) {
+        self.configuration = configuration
+        self.logger = logger
+        let model: Model
+        let compute: Compute
+        do throws(ModelError) {
+            model = try Model(path: configuration.modelPath)
+        } catch { throw RPCStatus(.failedPrecondition, "\(error)") }
+        do throws(KernelError) {
+            compute = try Compute(
+                threads: configuration.threads, cores: configuration.cores, isa: configuration.isa,
+                precision: configuration.precision)
+        } catch { throw RPCStatus(.failedPrecondition, "\(error)") }
+        let hub = RingHub()
+        let runs = RunService(
+            model: model, compute: compute, configuration: configuration, hub: hub, logger: logger)
+        self.runs = runs
+        let services = [WorkerService.name, HealthService.name]
+        let health = HealthBoard(services: services)
+        self.health = health
+        control = RPCServer(
+            address: RPCAddress(configuration.listen), tls: configuration.tls,
+            services: [
+                .bidirectional(WorkerService.run) { commands, _, events in
+                    try await runs.handle(commands, events)
+                }
+            ] + health.handlers + Reflection(services: services).handlers,
+            logger: logger)
+        ring = RPCServer(
+            address: RPCAddress(configuration.ring), tls: configuration.tls,
+            services: [
+                .raw(RingService.exchange, byteLimit: RingHeader.frameLimit) { blocks, _, _ in
+                    try await hub.exchange { try await blocks.next() }
+                }
+            ], logger: logger)
+        membership = Membership(
+            configuration: configuration, model: model, compute: compute, runs: runs, logger: logger)
+    }
+
+    /// Serves until the task is cancelled; then it leaves the cluster and stops in an orderly way.
+    public func run() async throws(RPCStatus) {
+        let controlAddress = try await control.start()
+        let ringAddress: RPCAddress
+        do throws(RPCStatus) {
+            ringAddress = try await ring.start()
+        } catch {
+            await control.shutdown(grace: .zero)
+            throw error
+        }
+        logger.info(
+            "worker listens",
+            metadata: [
+                "control": "\(controlAddress)", "ring": "\(ringAddress)", "isa": "\(configuration.isa)",
+            ])
+        health.set(serving: true)
+        await membership.keep(control: controlAddress, ring: ringAddress)
+        health.set(serving: false)
+        await control.shutdown(grace: .seconds(5))
+        await ring.shutdown(grace: .seconds(1))
+    }
+}

@@ -1,0 +1,25 @@
+// lariat attach: a job's whole answer from its start, then live.
+
+internal import ArgumentParser
+
+struct AttachCommand: ReportingCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "attach", abstract: "Print a job's answer from its start, then follow it.",
+        discussion: "Ctrl-C detaches; the job goes on. Exits with 0, 1 or 2 as the job ended.")
+
+    @Argument(help: "The job's id (default: the newest job).")
+    var job: String?
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var log: LogOptions
+
+    func execute() async throws {
+        let record = try await CoordinatorClient.with(connection, log) { coordinator in
+            let id = if let job { job } else { try await coordinator.newestJob() }
+            let style = FollowStyle(output: output.json ? .json : .text)
+            return try await JobFollower(coordinator: coordinator, id: id, style: style)
+                .follow(Interrupts(secondEnds: true))
+        }
+        try record.conclude(summary: !output.json)
+    }
+}

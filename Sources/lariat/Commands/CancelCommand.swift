@@ -1,0 +1,25 @@
+// lariat cancel: ends a job.
+
+internal import ArgumentParser
+internal import RPC
+
+struct CancelCommand: ReportingCommand {
+    static let configuration = CommandConfiguration(commandName: "cancel", abstract: "Cancel a job.")
+
+    @Argument(help: "The job's id.")
+    var job: String
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var log: LogOptions
+
+    func execute() async throws {
+        let record = try await CoordinatorClient.with(connection, log) { coordinator in
+            try await coordinator.unary(CoordinatorService.cancel, JobRequest.with { $0.id = job })
+        }
+        if output.json {
+            try await Terminal.print(json: record.json)
+        } else {
+            try await Terminal.print("job \(record.id) is \(JobReport(record).stateText)".printable)
+        }
+    }
+}

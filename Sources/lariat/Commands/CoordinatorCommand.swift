@@ -1,0 +1,71 @@
+// lariat coordinator: keeps the journal, plans jobs, and is what clients and workers talk to.
+
+internal import ArgumentParser
+internal import Cluster
+internal import Coordinator
+import Foundation
+internal import Kernels
+internal import Logging
+internal import RPC
+internal import Transformer
+
+struct CoordinatorCommand: ReportingCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "coordinator", abstract: "Run a coordinator.",
+        discussion: "Settings come from a cluster specification, from options, or from both: options win.")
+
+    @Option(help: ArgumentHelp("The cluster specification.", valueName: "file"))
+    var spec: String?
+    @Option(help: ArgumentHelp("Where to listen (default: 127.0.0.1:7400).", valueName: "host:port"))
+    var listen: HostPort?
+    @Option(
+        help: ArgumentHelp(
+            "Folder of the journal; made if absent (default: ~/.local/share/lariat).", valueName: "dir"))
+    var data: String?
+    @Option(help: ArgumentHelp("The model, a GGUF file; every worker must have the same.", valueName: "file"))
+    var model: String?
+    @Option(help: "bf16 (default) or f32; every worker must use the same.")
+    var precision: Precision?
+    @OptionGroup var tls: TLSOptions
+    @OptionGroup var log: LogOptions
+    @Flag(help: .hidden)
+    var exitWithParent = false
+
+    func execute() async throws {
+        let configuration = try settings()
+        let logger = log.logger("coordinator", normally: .info)
+        try await ServerProcess.run(exitWithParent: exitWithParent) {
+            let model = try ModelAdapter(
+                Model(path: configuration.modelPath), precision: configuration.precision)
+            try await CoordinatorServer(configuration: configuration, model: model, logger: logger).run()
+        }
+    }
+
+    /// The same as a specification's.
+    private func defaultData() throws -> String {
+        guard let home = ProcessInfo.processInfo.environment["HOME"], home.hasPrefix("/") else {
+            return try missing("--data")
+        }
+        return home + "/.local/share/lariat"
+    }
+
+    private func settings() throws -> CoordinatorConfiguration {
+        let spec = try spec.map { path throws(ClusterError) in try ClusterSpecification.load(path) }
+        let listen = listen ?? spec?.coordinator.listen ?? HostPort(host: "127.0.0.1", port: 7400)
+        var configuration = CoordinatorConfiguration(
+            host: listen.host, port: listen.port,
+            dataDirectory: try data ?? spec?.coordinator.data ?? defaultData(),
+            modelPath: try model ?? spec?.model ?? missing("--model"),
+            precision: precision?.rawValue ?? spec?.precision.rawValue ?? Precision.bf16.rawValue)
+        if let files = tls.files ?? spec?.coordinator.tls.map({ .init($0) }) {
+            configuration.tls = .init(certificate: files.certificate, key: files.key, authority: files.ca)
+        }
+        if let spec {
+            configuration.heartbeatSeconds = spec.heartbeat / .seconds(1)
+            configuration.lostSeconds = spec.lostAfter / .seconds(1)
+            configuration.stallSeconds = spec.stall / .seconds(1)
+        }
+        configuration.version = LariatVersion.current
+        return configuration
+    }
+}

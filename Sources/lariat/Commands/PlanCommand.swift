@@ -1,0 +1,37 @@
+// lariat plan: what a job would cost on this cluster.
+
+internal import ArgumentParser
+internal import RPC
+
+struct PlanCommand: ReportingCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "plan", abstract: "Say what a job would cost, without running it.",
+        discussion: "Takes the options of submit. Exits with 1 when the job would be refused.")
+
+    @OptionGroup var input: InputOptions
+    @OptionGroup var prompt: PromptOptions
+    @OptionGroup var generation: GenerationOptions
+    @Flag(help: "For a score job instead of an answer.")
+    var score = false
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var log: LogOptions
+
+    func execute() async throws {
+        var options = JobOptions()
+        options.kind = score ? .score : .generate
+        prompt.apply(to: &options)
+        if !score { generation.apply(to: &options) }
+        let input = try PromptInput(input.source(isTerminal: Terminal.inputIsTerminal))
+        try await input.prepare()
+        let forecast: Forecast = try await CoordinatorClient.with(connection, log) { coordinator in
+            try await coordinator.upload(CoordinatorService.estimate, options, input)
+        }
+        if output.json {
+            try await Terminal.print(json: forecast.json)
+        } else {
+            try await Terminal.print(ClusterReport.forecast(forecast))
+        }
+        if !forecast.admissible { throw ExitCode(ExitStatus.failure) }
+    }
+}

@@ -1,0 +1,69 @@
+// lariat submit: a prompt becomes a job; its answer streams to standard output.
+
+internal import ArgumentParser
+internal import RPC
+
+struct SubmitCommand: ReportingCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "submit", abstract: "Submit a text and stream the answer.",
+        discussion: """
+            The answer goes to standard output, progress and a summary to standard error. Ctrl-C detaches: the job goes \
+            on. With --detach the job's id is printed and nothing is waited for.
+            """)
+
+    @OptionGroup var input: InputOptions
+    @OptionGroup var prompt: PromptOptions
+    @OptionGroup var generation: GenerationOptions
+    @Flag(help: "Print the job's id and leave it running.")
+    var detach = false
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var log: LogOptions
+
+    func execute() async throws {
+        var options = JobOptions()
+        options.kind = .generate
+        prompt.apply(to: &options)
+        generation.apply(to: &options)
+        let source = try input.source(isTerminal: Terminal.inputIsTerminal)
+        let job = try await Submission(
+            source: source, options: options, connection: connection, log: log,
+            style: FollowStyle(output: output.json ? .json : .text), isDetached: detach
+        ).run()
+        if detach {
+            if output.json {
+                try await Terminal.print(json: job.json)
+            } else {
+                try await Terminal.print(job.id.printable)
+            }
+        } else {
+            try job.conclude(summary: !output.json)
+        }
+    }
+}
+
+/// A prompt on its way to the coordinator, and the job it becomes.
+struct Submission {
+    let source: PromptInput.Source
+    let options: JobOptions
+    let connection: ConnectionOptions
+    let log: LogOptions
+    let style: FollowStyle
+    let isDetached: Bool
+
+    /// The job as it was accepted if detached, else in its last state.
+    func run() async throws -> JobRecord {
+        // A wrong file is told before anybody is asked.
+        let input = try PromptInput(source)
+        try await input.prepare()
+        // While the prompt is on its way, an interrupt ends the process as usual, and nothing was submitted.
+        return try await CoordinatorClient.with(connection, log) { coordinator in
+            let job = try await coordinator.upload(CoordinatorService.submit, options, input)
+            if isDetached { return job }
+            let interrupts = Interrupts(secondEnds: true)
+            if style.output != .json { Terminal.note("job \(job.id.printable)") }
+            return try await JobFollower(coordinator: coordinator, id: job.id, style: style).follow(
+                interrupts)
+        }
+    }
+}

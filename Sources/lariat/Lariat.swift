@@ -1,0 +1,39 @@
+// The command tree.
+
+internal import ArgumentParser
+
+@main
+struct Lariat: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "lariat",
+        abstract: "Runs one very long sequence over several hosts.",
+        discussion: """
+            Start with `lariat up Cluster/local.yaml`, then `lariat submit "..."` in another terminal.
+
+            Clients find the coordinator by --coordinator or LARIAT_COORDINATOR (HOST:PORT, default 127.0.0.1:7400). \
+            LARIAT_LOG sets the log level where --log-level is not given. --json prints one JSON object, or one per \
+            line where results are a stream, with the names of Proto/lariat.proto.
+
+            """ + ExitStatus.help,
+        version: LariatVersion.current,
+        groupedSubcommands: [
+            CommandGroup(
+                name: "Cluster",
+                subcommands: [
+                    UpCommand.self, CoordinatorCommand.self, WorkerCommand.self, DoctorCommand.self,
+                ]),
+            CommandGroup(
+                name: "Jobs",
+                subcommands: [
+                    SubmitCommand.self, ScoreCommand.self, PlanCommand.self, JobsCommand.self,
+                    ShowCommand.self,
+                    LogsCommand.self, WaitCommand.self, AttachCommand.self, CancelCommand.self,
+                ]),
+            CommandGroup(name: "About", subcommands: [VersionCommand.self]),
+        ])
+}
+
+/// The version of this program.
+package enum LariatVersion {
+    package static let current = "0.1.0"
+}

@@ -1,0 +1,94 @@
+// Options that several commands share: which coordinator, TLS files, JSON, log level.
+
+internal import ArgumentParser
+internal import Cluster
+import Foundation
+internal import Logging
+internal import RPC
+
+/// Certificates for mutual TLS. All three, or none.
+struct TLSOptions: ParsableArguments {
+    @Option(
+        name: .customLong("tls-ca"),
+        help: ArgumentHelp("Authority that signed the cluster's certificates (PEM).", valueName: "file"))
+    var ca: String?
+    @Option(
+        name: .customLong("tls-certificate"),
+        help: ArgumentHelp("This process's certificate (PEM).", valueName: "file"))
+    var certificate: String?
+    @Option(name: .customLong("tls-key"), help: ArgumentHelp("Its private key (PEM).", valueName: "file"))
+    var key: String?
+
+    func validate() throws {
+        let given = [ca, certificate, key].compactMap(\.self).count
+        guard given == 0 || given == 3 else {
+            throw ValidationError(
+                "--tls-ca, --tls-certificate and --tls-key belong together: give all three or none")
+        }
+    }
+
+    /// nil: not given here.
+    var files: TLSFiles? {
+        guard let ca, let certificate, let key else { return nil }
+        return TLSFiles(ca: ca, certificate: certificate, key: key)
+    }
+}
+
+/// Which coordinator to ask, and how.
+struct ConnectionOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The coordinator's address (default: LARIAT_COORDINATOR, or 127.0.0.1:7400).",
+            valueName: "host:port"))
+    var coordinator: String?
+    @OptionGroup var tls: TLSOptions
+
+    func address() throws -> HostPort {
+        let environment = ProcessInfo.processInfo.environment["LARIAT_COORDINATOR"].flatMap {
+            $0.isEmpty ? nil : $0
+        }
+        let text = coordinator ?? environment ?? "127.0.0.1:7400"
+        do throws(ValueError) { return try HostPort(parsing: text) } catch {
+            let source = coordinator != nil ? "--coordinator" : "LARIAT_COORDINATOR"
+            throw Failure("\(source): \(error)", exitCode: ExitStatus.usage)
+        }
+    }
+}
+
+/// Whether results are for programs.
+struct OutputOptions: ParsableArguments {
+    @Flag(help: "Print JSON: one object, or one per line.")
+    var json = false
+}
+
+/// How much is logged to standard error.
+struct LogOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "trace, debug, info, notice, warning, error or critical (default: LARIAT_LOG).",
+            valueName: "level"))
+    var logLevel: String?
+
+    func validate() throws {
+        if let logLevel, Logger.Level(rawValue: logLevel) == nil {
+            throw ValidationError(
+                "--log-level \(logLevel.printable): choose trace, debug, info, notice, warning, error or critical"
+            )
+        }
+    }
+
+    /// The level chosen, or `normal`.
+    func level(normally normal: Logger.Level) -> Logger.Level {
+        let environment = ProcessInfo.processInfo.environment["LARIAT_LOG"]
+        return logLevel.flatMap(Logger.Level.init(rawValue:)) ?? environment.flatMap(
+            Logger.Level.init(rawValue:)) ?? normal
+    }
+
+    /// A logger to standard error, for this process.
+    func logger(_ source: String, normally normal: Logger.Level) -> Logger {
+        let level = level(normally: normal)
+        var logger = Logger(label: source) { StandardErrorLog(source: $0) }
+        logger.logLevel = level
+        return logger
+    }
+}

@@ -1,0 +1,84 @@
+// What people read about a cluster and about a forecast. No I/O.
+
+package import RPC
+
+/// Whether a cluster has the workers it should have.
+package struct Readiness: Equatable {
+    /// Workers that can take jobs: ready or busy.
+    package let ready: [String]
+    /// Each with what keeps it from work.
+    package let missing: [String]
+
+    /// One of them was refused: waiting does not help.
+    package let isHopeless: Bool
+
+    package var isReady: Bool { missing.isEmpty && !ready.isEmpty }
+
+    /// `expected` are names from a specification; empty: every member the coordinator lists, at least one.
+    package init(_ state: ClusterState, expected: [String]) {
+        let able = state.members.filter { $0.state == "ready" || $0.state == "busy" }.map(\.name)
+        var missing: [String] = []
+        for name in expected.isEmpty ? state.members.map(\.name) : expected where !able.contains(name) {
+            if let member = state.members.first(where: { $0.name == name }) {
+                missing.append(
+                    member.reason.isEmpty
+                        ? "\(name) is \(member.state)" : "\(name) is \(member.state): \(member.reason)")
+            } else {
+                missing.append("\(name) has not registered")
+            }
+        }
+        if able.isEmpty, missing.isEmpty { missing = ["no worker has registered"] }
+        let awaited = state.members.filter { expected.contains($0.name) }
+        isHopeless = awaited.contains { $0.state == "refused" }
+        ready = able
+        self.missing = missing
+    }
+}
+
+package enum ClusterReport {
+    /// A line a worker.
+    package static func members(_ state: ClusterState) -> [String] {
+        var table = Table([
+            ("worker", .left), ("state", .left), ("address", .left), ("ring", .left), ("threads", .right),
+            ("KV memory", .right), ("compute", .left), ("heartbeat", .right), ("reason", .left),
+        ])
+        for member in state.members {
+            table.add([
+                member.name, member.state, member.address, member.ringAddress, "\(member.threads)",
+                Quantity.bytes(member.memoryBytes), "\(member.precision) \(member.isa)",
+                Quantity.duration(member.lastHeartbeatSeconds), member.reason,
+            ])
+        }
+        return table.isEmpty ? ["no workers"] : table.lines()
+    }
+
+    /// What a job would cost.
+    package static func forecast(_ forecast: Forecast) -> [String] {
+        var facts = FactList()
+        facts.add("admissible", forecast.admissible ? "yes" : "no: \(forecast.reason)")
+        facts.add("prompt tokens", Quantity.count(forecast.promptTokens))
+        facts.add("reserved for the answer", Quantity.count(forecast.reservedTokens))
+        if let profile = forecast.profile {
+            facts.add("profile", "\(profile.name), window \(Quantity.count(profile.window))")
+        }
+        facts.add("slabs", "\(forecast.slabs)")
+        facts.add("KV", Quantity.bytes(forecast.kvBytes))
+        facts.add("ring traffic", Quantity.bytes(forecast.ringBytes))
+        facts.add(
+            "prefill",
+            forecast.prefillSeconds > 0
+                ? "about \(Quantity.duration(forecast.prefillSeconds))"
+                : "not known before a first job has run")
+        guard !forecast.shares.isEmpty else { return facts.lines() }
+        var table = Table([("worker", .left), ("tokens", .right), ("share", .right), ("KV", .right)])
+        let shares = forecast.shares.sorted { $0.rank < $1.rank }
+        let tokens = JobReport.sum(shares.map(\.tokens))
+        for share in shares {
+            table.add([
+                share.worker, Quantity.count(share.tokens), Quantity.share(share.tokens, of: tokens),
+                Quantity.bytes(share.kvBytes),
+            ])
+        }
+        return facts.lines() + [""] + table.lines()
+    }
+}

@@ -1,0 +1,178 @@
+// What people read about a job: tables and one-line summaries. No I/O.
+
+package import RPC
+
+/// A job in words.
+package struct JobReport {
+    private let job: JobRecord
+
+    package init(_ job: JobRecord) { self.job = job }
+
+    /// Prompt tokens per second; nil when not known.
+    package var prefillRate: Double? {
+        let tokens = job.prefilledTokens
+        return tokens > 0 && job.prefillSeconds > 0 ? Double(tokens) / job.prefillSeconds : nil
+    }
+
+    /// Tokens per second after the first, which prefill gives; nil when not known.
+    package var decodeRate: Double? {
+        job.generatedTokens > 1 && job.decodeSeconds > 0
+            ? Double(job.generatedTokens - 1) / job.decodeSeconds : nil
+    }
+
+    /// `succeeded (end)`, `queued, 2nd in line: ...`
+    package var stateText: String {
+        var text = job.state.word
+        if job.state == .queued, job.queuePosition > 0 {
+            text += " (number \(job.queuePosition) in the queue)"
+        }
+        if job.state == .succeeded, !job.finish.isEmpty { text += " (\(job.finish))" }
+        return text
+    }
+
+    /// One line for the end of `submit` and `attach`.
+    package var summary: String {
+        var parts: [String] = []
+        if job.promptTokens > 0 {
+            parts.append(
+                "\(Quantity.count(job.promptTokens)) prompt tokens in \(Quantity.duration(job.prefillSeconds)) "
+                    + "(\(Quantity.rate(prefillRate)) tokens/s)")
+        }
+        if job.generatedTokens > 0 {
+            var part = "\(Quantity.count(job.generatedTokens)) tokens"
+            if job.decodeSeconds > 0 {
+                part += " in \(Quantity.duration(job.decodeSeconds)) (\(Quantity.rate(decodeRate)) tokens/s)"
+            }
+            parts.append(part)
+        }
+        if job.firstTokenSeconds > 0 {
+            parts.append("first token after \(Quantity.duration(job.firstTokenSeconds))")
+        }
+        return "\(job.id.printable): \(parts.joined(separator: ", "))"
+    }
+
+    /// Everything but the answer: facts, then the workers' shares.
+    package func lines() -> [String] {
+        var facts = FactList()
+        facts.add("job", job.id)
+        facts.add("name", job.options?.name ?? "")
+        facts.add("kind", job.options?.kind.word ?? "")
+        facts.add("state", stateText)
+        facts.add("reason", job.reason)
+        if job.submittedMicroseconds > 0 {
+            facts.add("submitted", Quantity.time(microseconds: job.submittedMicroseconds) + " UTC")
+        }
+        if job.attempt > 1 { facts.add("attempt", "\(job.attempt)") }
+        facts.add("model", model)
+        facts.add("profile", profile)
+        facts.add("compute", [job.precision, job.isa].filter { !$0.isEmpty }.joined(separator: ", "))
+        if job.options?.kind == .score, job.perplexity > 0 {
+            facts.add("mean NLL", Quantity.number(job.meanNLL, decimals: 5))
+            facts.add("perplexity", Quantity.number(job.perplexity, decimals: 4))
+        }
+        if job.firstTokenSeconds > 0 {
+            facts.add("first token after", Quantity.duration(job.firstTokenSeconds))
+        }
+        var lines = facts.lines() + [""] + phases()
+        if !job.shares.isEmpty { lines += [""] + shares() }
+        return lines
+    }
+
+    private var model: String {
+        job.fingerprint.isEmpty ? job.model : "\(job.model) (fingerprint \(job.fingerprint.prefix(16)))"
+    }
+
+    private var profile: String {
+        guard let profile = job.profile else { return "" }
+        return "\(profile.name), window \(Quantity.count(profile.window)), attention factor "
+            + Quantity.number(profile.attentionFactor, decimals: 4)
+    }
+
+    private func phases() -> [String] {
+        var table = Table([("phase", .left), ("tokens", .right), ("time", .right), ("tokens/s", .right)])
+        let prefilled =
+            job.prefilledTokens == job.promptTokens
+            ? Quantity.count(job.promptTokens)
+            : "\(Quantity.count(job.prefilledTokens))/\(Quantity.count(job.promptTokens))"
+        table.add(["prefill", prefilled, Self.time(job.prefillSeconds), Quantity.rate(prefillRate)])
+        if job.options?.kind != .score {
+            table.add([
+                "decode", Quantity.count(job.generatedTokens), Self.time(job.decodeSeconds),
+                Quantity.rate(decodeRate),
+            ])
+        }
+        return table.lines()
+    }
+
+    private func shares() -> [String] {
+        var table = Table([
+            ("worker", .left), ("tokens", .right), ("share", .right), ("KV", .right), ("sent", .right),
+            ("received", .right), ("compute", .right), ("wait", .right),
+        ])
+        let shares = job.shares.sorted { $0.rank < $1.rank }
+        let tokens = Self.sum(shares.map(\.tokens))
+        for share in shares {
+            table.add([
+                share.worker, Quantity.count(share.tokens), Quantity.share(share.tokens, of: tokens),
+                Quantity.bytes(share.kvBytes), Quantity.bytes(share.ringBytesSent),
+                Quantity.bytes(share.ringBytesReceived), Self.time(share.computeSeconds),
+                Self.time(share.waitSeconds),
+            ])
+        }
+        table.addRule()
+        table.add([
+            "total", Quantity.count(tokens), Quantity.share(tokens, of: tokens),
+            Quantity.bytes(Self.sum(shares.map(\.kvBytes))),
+            Quantity.bytes(Self.sum(shares.map(\.ringBytesSent))),
+            Quantity.bytes(Self.sum(shares.map(\.ringBytesReceived))),
+            Self.time(shares.map(\.computeSeconds).reduce(0, +)),
+            Self.time(shares.map(\.waitSeconds).reduce(0, +)),
+        ])
+        return table.lines()
+    }
+
+    private static func time(_ seconds: Double) -> String { seconds > 0 ? Quantity.duration(seconds) : "-" }
+
+    /// Figures come from other processes: a sum past the largest number stays there.
+    static func sum(_ values: [UInt64]) -> UInt64 {
+        values.reduce(0) { sum, value in
+            let (result, overflow) = sum.addingReportingOverflow(value)
+            return overflow ? .max : result
+        }
+    }
+
+    /// Many jobs, one a line.
+    package static func list(_ jobs: [JobRecord]) -> [String] {
+        var table = Table([
+            ("job", .left), ("state", .left), ("kind", .left), ("prompt", .right), ("answer", .right),
+            ("prefill", .right), ("decode", .right), ("submitted (UTC)", .left), ("name or reason", .left),
+        ])
+        for job in jobs {
+            let report = JobReport(job)
+            var state = job.state.word
+            if job.state == .prefill, job.promptTokens > 0 {
+                state += " \(Int(Double(job.prefilledTokens) / Double(job.promptTokens) * 100))%"
+            }
+            if job.state == .queued, job.queuePosition > 0 { state += " #\(job.queuePosition)" }
+            let note = [job.options?.name ?? "", job.state == .succeeded ? "" : job.reason]
+                .filter { !$0.isEmpty }.joined(separator: ": ")
+            table.add([
+                job.id, state, job.options?.kind.word ?? "", Quantity.count(job.promptTokens),
+                Quantity.count(job.generatedTokens), Quantity.rate(report.prefillRate),
+                Quantity.rate(report.decodeRate), Quantity.time(microseconds: job.submittedMicroseconds),
+                String(note.prefix(60)),
+            ])
+        }
+        return table.lines()
+    }
+}
+
+extension JobState {
+    /// For people: `prefill`.
+    package var word: String { self == .unspecified ? "unknown" : "\(self)" }
+}
+
+extension JobKind {
+    /// For people: `score`.
+    package var word: String { self == .unspecified ? "" : "\(self)" }
+}

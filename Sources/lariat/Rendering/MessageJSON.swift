@@ -1,0 +1,186 @@
+// Messages as JSON, with the keys of Proto/lariat.proto. No I/O.
+
+package import RPC
+
+/// A value with a JSON form.
+protocol JSONRepresentable {
+    var json: JSONValue { get }
+}
+
+extension JobKind: JSONRepresentable {
+    /// As in Proto/: "GENERATE".
+    var name: String {
+        switch self {
+        case .unspecified, .unknown: "JOB_KIND_UNSPECIFIED"
+        case .generate: "GENERATE"
+        case .score: "SCORE"
+        }
+    }
+    var json: JSONValue { .string(name) }
+}
+
+extension JobState: JSONRepresentable {
+    /// As in Proto/: "PREFILL".
+    var name: String {
+        switch self {
+        case .unspecified: "JOB_STATE_UNSPECIFIED"
+        case .queued: "QUEUED"
+        case .prefill: "PREFILL"
+        case .decode: "DECODE"
+        case .succeeded: "SUCCEEDED"
+        case .failed: "FAILED"
+        case .cancelled: "CANCELLED"
+        }
+    }
+    var json: JSONValue { .string(name) }
+}
+
+extension SamplingMessage: JSONRepresentable {
+    var json: JSONValue {
+        .object([
+            ("temperature", .float(temperature)), ("top_k", .unsigned(UInt64(topK))), ("top_p", .float(topP)),
+            ("min_p", .float(minP)), ("repetition_penalty", .float(repetitionPenalty)),
+            ("repetition_window", .unsigned(UInt64(repetitionWindow))), ("seed", .unsigned(seed)),
+        ])
+    }
+}
+
+extension JobOptions: JSONRepresentable {
+    var json: JSONValue {
+        .object([
+            ("kind", kind.json), ("name", .string(name)), ("max_tokens", .unsigned(UInt64(maxTokens))),
+            ("sampling", sampling?.json ?? .null), ("stop", .array(stop.map { .string($0) })),
+            ("chat", .bool(chat)), ("system", .string(system)), ("beyond_window", .bool(beyondWindow)),
+            ("ignore_end", .bool(ignoreEnd)),
+            ("literal", .bool(literal)),
+        ])
+    }
+}
+
+extension ProfileMessage: JSONRepresentable {
+    var json: JSONValue {
+        .object([
+            ("name", .string(name)), ("theta", .number(theta)),
+            ("rotary_dimension", .unsigned(UInt64(rotaryDimension))),
+            ("factors", .array(factors.map { .number($0) })), ("start_tokens", .unsigned(startTokens)),
+            ("attention_factor", .number(attentionFactor)), ("window", .unsigned(window)),
+            ("identity", .string(identity)),
+        ])
+    }
+}
+
+extension WorkerShare: JSONRepresentable {
+    var json: JSONValue {
+        .object([
+            ("rank", .unsigned(UInt64(rank))), ("worker", .string(worker)), ("tokens", .unsigned(tokens)),
+            ("kv_bytes", .unsigned(kvBytes)), ("ring_bytes_sent", .unsigned(ringBytesSent)),
+            ("ring_bytes_received", .unsigned(ringBytesReceived)),
+            ("compute_seconds", .number(computeSeconds)), ("wait_seconds", .number(waitSeconds)),
+        ])
+    }
+}
+
+extension JobRecord: JSONRepresentable {
+    var json: JSONValue {
+        .object([
+            ("id", .string(id)), ("options", options?.json ?? .null), ("state", state.json),
+            ("reason", .string(reason)), ("submitted_us", .unsigned(submittedMicroseconds)),
+            ("started_us", .unsigned(startedMicroseconds)), ("finished_us", .unsigned(finishedMicroseconds)),
+            ("prompt_tokens", .unsigned(promptTokens)), ("prefilled_tokens", .unsigned(prefilledTokens)),
+            ("generated_tokens", .unsigned(generatedTokens)), ("text", .string(String(lossy: text))),
+            ("finish", .string(finish)), ("prefill_seconds", .number(prefillSeconds)),
+            ("decode_seconds", .number(decodeSeconds)), ("first_token_seconds", .number(firstTokenSeconds)),
+            ("profile", profile?.json ?? .null), ("model", .string(model)),
+            ("fingerprint", .string(fingerprint)), ("shares", .array(shares.map(\.json))),
+            ("mean_nll", .number(meanNLL)), ("perplexity", .number(perplexity)),
+            ("attempt", .unsigned(attempt)), ("isa", .string(isa)), ("precision", .string(precision)),
+            ("queue_position", .unsigned(UInt64(queuePosition))),
+        ])
+    }
+}
+
+extension JobEvent: JSONRepresentable {
+    /// Only the fields that its kind names.
+    var json: JSONValue {
+        var members: [(String, JSONValue)] = [("number", .unsigned(number)), ("kind", .string(kindName))]
+        switch kind {
+        case .unspecified: break
+        case .state, .progress, .end: members.append(("job", job?.json ?? .null))
+        case .tokens:
+            members.append(("text", .string(String(lossy: text))))
+            members.append(("tokens", .array(tokens.map { .unsigned(UInt64($0)) })))
+        case .scores:
+            members.append(("first_position", .unsigned(firstPosition)))
+            members.append(("nll", .array(nll.map { .float($0) })))
+        }
+        return .object(members)
+    }
+
+    private var kindName: String {
+        switch kind {
+        case .unspecified: "KIND_UNSPECIFIED"
+        case .state: "STATE"
+        case .progress: "PROGRESS"
+        case .tokens: "TOKENS"
+        case .scores: "SCORES"
+        case .end: "END"
+        }
+    }
+}
+
+extension LogLine: JSONRepresentable {
+    var json: JSONValue {
+        .object([
+            ("time_us", .unsigned(timeMicroseconds)), ("level", .string(level)), ("source", .string(source)),
+            ("text", .string(text)),
+        ])
+    }
+}
+
+extension Forecast: JSONRepresentable {
+    var json: JSONValue {
+        .object([
+            ("admissible", .bool(admissible)), ("reason", .string(reason)),
+            ("prompt_tokens", .unsigned(promptTokens)), ("reserved_tokens", .unsigned(reservedTokens)),
+            ("profile", profile?.json ?? .null), ("kv_bytes", .unsigned(kvBytes)),
+            ("ring_bytes", .unsigned(ringBytes)), ("prefill_seconds", .number(prefillSeconds)),
+            ("shares", .array(shares.map(\.json))), ("slabs", .unsigned(UInt64(slabs))),
+        ])
+    }
+}
+
+extension MemberRecord: JSONRepresentable {
+    var json: JSONValue {
+        .object([
+            ("name", .string(name)), ("address", .string(address)), ("ring_address", .string(ringAddress)),
+            ("threads", .unsigned(UInt64(threads))), ("memory_bytes", .unsigned(memoryBytes)),
+            ("isa", .string(isa)), ("precision", .string(precision)), ("fingerprint", .string(fingerprint)),
+            ("state", .string(state)), ("last_heartbeat_seconds", .number(lastHeartbeatSeconds)),
+            ("model", .string(model)), ("version", .string(version)), ("speed", .number(speed)),
+            ("reason", .string(reason)),
+        ])
+    }
+}
+
+extension ClusterState: JSONRepresentable {
+    var json: JSONValue {
+        .object([
+            ("epoch", .unsigned(epoch)), ("model", .string(model)), ("fingerprint", .string(fingerprint)),
+            ("members", .array(members.map(\.json))), ("queued", .unsigned(UInt64(queued))),
+            ("running", .unsigned(UInt64(running))), ("window", .unsigned(window)),
+            ("version", .string(version)),
+        ])
+    }
+}
+
+extension String {
+    /// UTF-8; what is not becomes the replacement character.
+    init(lossy bytes: [UInt8]) { self = String(decoding: bytes, as: UTF8.self) }
+}
+
+/// JSON of the messages that commands print.
+package enum JSONText {
+    package static func of(_ job: JobRecord) -> JSONValue { job.json }
+    package static func of(_ event: JobEvent) -> JSONValue { event.json }
+    package static func of(_ state: ClusterState) -> JSONValue { state.json }
+}

@@ -1,0 +1,122 @@
+// A connection to the coordinator, with errors in words for the person at the terminal.
+
+internal import Cluster
+internal import Logging
+internal import RPC
+
+/// Calls the coordinator.
+struct CoordinatorClient: Sendable {
+    /// As shown to people.
+    let address: String
+    private let client: RPCClient
+
+    /// How long a connection may take.
+    static let connectTimeout = Duration.seconds(5)
+    /// How long a short question may take.
+    static let callTimeout = Duration.seconds(30)
+
+    static func connect(
+        _ address: HostPort, tls: TLSFiles?, timeout: Duration = connectTimeout, logger: Logger
+    ) async throws -> CoordinatorClient {
+        do throws(RPCStatus) {
+            let client = try await RPCClient.connect(
+                to: RPCAddress(host: address.host, port: address.port), tls: tls, timeout: timeout,
+                logger: logger)
+            return CoordinatorClient(address: "\(address)", client: client)
+        } catch {
+            throw Failure(error, coordinator: "\(address)", isConnecting: true)
+        }
+    }
+
+    /// Connects as the options say, lets `body` work, and closes the connection.
+    static func with<Result: Sendable>(
+        _ connection: ConnectionOptions, _ log: LogOptions, _ body: (CoordinatorClient) async throws -> Result
+    ) async throws -> Result {
+        let coordinator = try await connect(
+            connection.address(), tls: connection.tls.files, logger: log.logger("client", normally: .error))
+        do {
+            let result = try await body(coordinator)
+            await coordinator.close()
+            return result
+        } catch {
+            await coordinator.close()
+            throw error
+        }
+    }
+
+    func close() async { await client.close() }
+
+    func unary<Request, Reply>(
+        _ method: RPCMethod<Request, Reply>, _ request: Request, timeout: Duration = callTimeout
+    ) async throws -> Reply {
+        do throws(RPCStatus) { return try await client.unary(method, request, timeout: timeout) } catch {
+            throw Failure(error, coordinator: address)
+        }
+    }
+
+    /// A call whose ends are streams. Without a timeout the connection's keep-alive finds a dead coordinator.
+    func call<Request, Reply>(
+        _ method: RPCMethod<Request, Reply>, timeout: Duration?
+    ) -> RPCCall<Request, Reply> {
+        client.call(method, timeout: timeout)
+    }
+
+    /// A call with one request whose replies are a stream.
+    func replies<Request, Reply>(
+        _ method: RPCMethod<Request, Reply>, _ request: Request, timeout: Duration?
+    ) async throws -> RPCCall<Request, Reply> {
+        let call = call(method, timeout: timeout)
+        do throws(RPCStatus) {
+            try await call.send(request)
+            call.finishSending()
+            return call
+        } catch {
+            throw Failure(error, coordinator: address)
+        }
+    }
+
+    /// Sends a prompt in parts. Submissions may be large, and are answered when they are safe in the journal.
+    func upload<Reply>(
+        _ method: RPCMethod<SubmitPart, Reply>, _ options: JobOptions, _ input: PromptInput
+    ) async throws -> Reply {
+        // The first piece before the call begins: a pipe may be slow to give it.
+        guard var part = try await input.next() else {
+            throw Failure("there is nothing to read", exitCode: ExitStatus.unreadableInput)
+        }
+        part.options = options
+        let call = call(method, timeout: .seconds(600))
+        do {
+            var next: SubmitPart? = part
+            while let part = next {
+                try await call.send(part)
+                next = try await input.next()
+            }
+            call.finishSending()
+            guard let reply = try await call.next() else {
+                throw Failure(
+                    "the coordinator at \(address) ended the call without an answer; look at its log")
+            }
+            return reply
+        } catch let status as RPCStatus {
+            throw Failure(status, coordinator: address)
+        } catch {
+            call.cancel()
+            throw error
+        }
+    }
+
+    func job(_ id: String) async throws -> JobRecord {
+        try await unary(CoordinatorService.getJob, JobRequest.with { $0.id = id })
+    }
+
+    /// The job that was submitted last.
+    func newestJob() async throws -> String {
+        let reply = try await unary(CoordinatorService.listJobs, ListJobsRequest.with { $0.pageSize = 1 })
+        guard let job = reply.jobs.first else {
+            throw Failure(
+                "the coordinator at \(address) has no jobs; submit one with `lariat submit`",
+                exitCode: ExitStatus.usage)
+        }
+        return job.id
+    }
+}

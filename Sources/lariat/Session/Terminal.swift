@@ -1,0 +1,65 @@
+// Standard output and standard error: whole writes, and what is known of the terminal.
+
+import Dispatch
+import Foundation
+
+/// The two output streams of this process.
+enum Terminal {
+    /// Blocking writes to standard output happen here, in order: a reader that is slow must hold no thread of the
+    /// cooperative pool.
+    private static let output = DispatchQueue(label: "standard output")
+
+    static var outputIsTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
+    static var errorIsTerminal: Bool { isatty(STDERR_FILENO) == 1 }
+    static var inputIsTerminal: Bool { isatty(STDIN_FILENO) == 1 }
+
+    /// Columns of the terminal on standard error; 80 when it does not say.
+    static var width: Int {
+        var size = winsize()
+        guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col >= 20 else { return 80 }
+        return Int(size.ws_col)
+    }
+
+    /// Writes all bytes to standard output. Fails when nobody reads it any more.
+    static func write(_ bytes: [UInt8]) async throws {
+        let failed: Int32 = await withCheckedContinuation { continuation in
+            output.async { continuation.resume(returning: writeAll(STDOUT_FILENO, bytes)) }
+        }
+        guard failed == 0 else {
+            throw Failure("cannot write to standard output: \(String(cString: strerror(failed)))")
+        }
+    }
+
+    /// Writes lines to standard output.
+    static func print(_ lines: [String]) async throws {
+        guard !lines.isEmpty else { return }
+        try await write(Array((lines.joined(separator: "\n") + "\n").utf8))
+    }
+
+    static func print(_ line: String) async throws { try await print([line]) }
+
+    static func print(json: JSONValue) async throws { try await print([json.text]) }
+
+    /// Writes to standard error; a failure has nobody to be told to.
+    static func writeError(_ text: String) { _ = writeAll(STDERR_FILENO, Array(text.utf8)) }
+
+    /// A line on standard error that begins with the program's name.
+    static func note(_ text: String) { writeError("lariat: \(text)\n") }
+
+    /// 0, or the error's number.
+    private static func writeAll(_ descriptor: Int32, _ bytes: [UInt8]) -> Int32 {
+        bytes.withUnsafeBytes { buffer in
+            var rest = buffer[...]
+            while !rest.isEmpty {
+                let written = Foundation.write(
+                    descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+                if written > 0 {
+                    rest = rest.dropFirst(written)
+                } else if errno != EINTR {
+                    return errno
+                }
+            }
+            return 0
+        }
+    }
+}

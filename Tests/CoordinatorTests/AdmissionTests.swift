@@ -1,0 +1,139 @@
+// Admission, the queue and plans: what is refused, in which words, and who computes what.
+import Coordinator
+import RPC
+import Testing
+
+@Suite struct AdmissionTests {
+    private let admission = Admission(model: ByteModel())
+
+    private func refusal(
+        _ count: Int, members: [MemberRecord] = [], token: UInt32 = 1,
+        _ set: (inout JobOptions) -> Void = { _ in }
+    ) -> String {
+        var options = JobOptions()
+        set(&options)
+        do throws(CoordinatorError) {
+            _ = try admission.admit(
+                options, prompt: [UInt32](repeating: token, count: count), members: members, seed: 1)
+            return ""
+        } catch { return error.message }
+    }
+
+    @Test func theWindow() {
+        #expect(refusal(744) == "")
+        #expect(
+            refusal(745)
+                == "the prompt has 745 tokens and 256 are reserved for the answer, 1 more than the window of bytes, "
+                + "1000: shorten the prompt, set --max-tokens to 255 or less, or allow it with --beyond-window "
+                + "(answers get worse there unless the model was extended)")
+        #expect(!refusal(1500).contains("--max-tokens"))
+        #expect(refusal(1500) { $0.beyondWindow = true } == "")
+        #expect(refusal(1000) { $0.kind = .score } == "")
+        #expect(refusal(1001) { $0.kind = .score }.contains("1 more than the window"))
+        #expect(refusal(10) { $0.maxTokens = .max }.contains("limit"))
+    }
+
+    @Test func memory() {
+        #expect(refusal(700) == "", "no workers is no reason to refuse")
+        let small = [member("a", memory: 300_000), member("b", memory: 300_000)]
+        #expect(
+            refusal(700, members: small)
+                == "the keys and values of 956 tokens need 933.6 KiB over 2 workers; the cluster has 585.9 KiB, enough "
+                + "for 600 tokens. Start more workers, give them more memory, or submit a shorter prompt.")
+        #expect(refusal(344, members: small) == "")
+    }
+
+    @Test func tokensAndOptions() {
+        #expect(
+            refusal(3, token: 256)
+                == "token id 256 at index 0 is out of range: bytes has 256 tokens, 0 to 255")
+        #expect(refusal(0).contains("empty"))
+        #expect(refusal(1) { $0.kind = .score }.contains("at least two tokens"))
+        #expect(refusal(3) { $0.sampling = .with { $0.temperature = -1 } }.contains("temperature is -1.0"))
+        #expect(refusal(3) { $0.sampling = .with { $0.topP = .nan } }.contains("top-p"))
+        #expect(refusal(3) { $0.stop = [""] }.contains("stop string"))
+        #expect(refusal(3) { $0.stop = Array(repeating: "a", count: 65) }.contains("limit is 64"))
+    }
+
+    @Test func defaultsAreRecorded() throws {
+        let admitted = try admission.admit(
+            .with { $0.sampling = .with { $0.temperature = 1 } }, prompt: [1], members: [], seed: 77)
+        #expect(admitted.options.kind == .generate && admitted.options.maxTokens == 256)
+        #expect(admitted.options.sampling?.seed == 77)
+        #expect(admitted.kvBytes == 257_000)
+    }
+
+    @Test func theQueueIsBoundedAndInOrder() throws {
+        var queue = JobQueue(limit: 2)
+        try queue.reserve()
+        try queue.reserve()
+        #expect(throws: CoordinatorError.self) { try queue.reserve() }
+        // The second is written down first.
+        queue.enqueue("j2", sequence: 2)
+        queue.enqueue("j1", sequence: 1)
+        #expect(queue.ids == ["j1", "j2"])
+        #expect(queue.position("j2") == 2 && queue.position("j9") == 0)
+        #expect(queue.remove("j1") && !queue.remove("j1"))
+        try queue.reserve()
+        queue.release()
+        #expect(queue.count == 1 && queue.first == "j2")
+    }
+
+    @Test func plansCoverEveryTokenOnce() throws {
+        let members = [member("a", threads: 4), member("b"), member("c", threads: 2)]
+        let prompt = (0..<997).map { UInt32($0 % 256) }
+        let plan = try JobPlan(
+            prompt: 997, reserved: 10, members: members, admission: admission, pieceLimit: 2048)
+        let job = JobRecord.with {
+            $0.id = "j1"
+            $0.options = .with {
+                $0.kind = .score
+                $0.sampling = .with {
+                    $0.repetitionPenalty = 1.1
+                    $0.repetitionWindow = 5
+                }
+            }
+        }
+        var seen: [UInt32] = []
+        for rank in 0..<3 {
+            let message = plan.message(
+                rank: rank, job: job, prompt: prompt, profile: ProfileMessage(), epoch: 9, stallSeconds: 5)
+            #expect(message.recent == (rank == plan.leader ? Array(prompt.suffix(5)) : []))
+            let commands = plan.tokenCommands(rank: rank, prompt: prompt, kind: .score)
+            let tokens = commands.flatMap(\.tokens)
+            #expect(tokens.count == Int(message.tokenCount) && commands.flatMap(\.next).count == tokens.count)
+            #expect(message.members[rank].runs.reduce(0) { $0 + $1.count } == message.tokenCount)
+            for run in message.members[rank].runs {
+                seen += (run.start..<run.start + run.count).map { UInt32($0) }
+            }
+        }
+        #expect(seen.sorted() == Array(0..<997))
+        #expect(plan.shares.map(\.tokens).max() == plan.shares[0].tokens)
+        // The last token of all has nothing after it.
+        let last = plan.tokenCommands(rank: plan.leader, prompt: prompt, kind: .score).flatMap(\.next).last
+        #expect(last == 0)
+    }
+
+    @Test func partsAreCheckedAsTheyCome() throws {
+        var parts = PromptParts(limit: 10)
+        #expect(throws: CoordinatorError.self) { try parts.add(.with { $0.text = [65] }) }
+        try parts.add(.with { $0.options = JobOptions() })
+        try parts.add(.with { $0.text = Array("häß".utf8.prefix(2)) })
+        try parts.add(.with { $0.text = Array("häß".utf8.dropFirst(2)) })
+        #expect(throws: CoordinatorError.self) { try parts.add(.with { $0.options = JobOptions() }) }
+        #expect(try parts.tokenised(by: ByteModel()).1.count == 5)
+        #expect(throws: CoordinatorError.self) {
+            try parts.add(.with { $0.text = [UInt8](repeating: 65, count: 6) })
+        }
+        #expect(throws: CoordinatorError.self) { try parts.add(.with { $0.tokens = [1] }) }
+        var broken = PromptParts(limit: 10)
+        try broken.add(
+            .with {
+                $0.options = JobOptions()
+                $0.text = [0xff]
+            })
+        #expect(throws: CoordinatorError(.invalid, "the prompt is not UTF-8 text")) {
+            try broken.tokenised(by: ByteModel())
+        }
+    }
+}

@@ -1,0 +1,324 @@
+// A model whose tokens are bytes, and workers that play a script instead of computing.
+import Coordinator
+import Foundation
+import Logging
+import RPC
+import Synchronization
+
+/// Every token is one byte of UTF-8.
+struct ByteModel: ModelDescription {
+    var name = "bytes"
+    var fingerprint = "f00d"
+    var vocabulary = 256
+    var layers = 4
+    var window = 1000
+    var kvBytesPerToken = 1000
+
+    func encode(_ text: String, literal: Bool) throws -> [UInt32] { text.utf8.map { UInt32($0) } }
+    func encodeChat(system: String, user: String) throws -> [UInt32] {
+        try encode("<\(system)|\(user)>", literal: true)
+    }
+    func textStream(after last: UInt32?) -> any TokenTextStream { Stream() }
+    func profile(promptTokens: Int, reservedTokens: Int) throws -> ProfileMessage {
+        .with {
+            $0.name = "none"
+            $0.window = UInt64(window)
+        }
+    }
+
+    struct Stream: TokenTextStream {
+        var held: [UInt8] = []
+
+        mutating func push(_ token: UInt32) -> String {
+            held.append(UInt8(truncatingIfNeeded: token))
+            guard let text = String(validating: held, as: UTF8.self) else { return "" }
+            held = []
+            return text
+        }
+        mutating func finish() -> String { String(decoding: held, as: UTF8.self) }
+    }
+}
+
+/// What a worker does when it is told to start.
+enum Script: Sendable {
+    case answer(String)
+    case scores
+    /// The connection breaks after so many layers.
+    case breakInPrefill(layers: Int)
+    /// The connection breaks after this much of the answer.
+    case breakInDecode(String)
+    /// It never says anything after the start.
+    case hang
+    /// Refuses the plan in these words.
+    case refuse(String)
+    /// Cannot be reached.
+    case unreachable
+    /// Is gone between the look whether it is there and the call.
+    case vanish
+}
+
+/// Opens scripted workers by name; records what happened to them.
+final class ScriptedWorkers: WorkerDialler {
+    private struct State: Sendable {
+        var scripts: [String: Script] = [:]
+        var cancelled: [String: Int] = [:]
+        var prompts: [String: [UInt32]] = [:]
+    }
+    private let state = Mutex(State())
+
+    subscript(_ name: String) -> Script {
+        get { state.withLock { $0.scripts[name] ?? .answer("") } }
+        set { state.withLock { $0.scripts[name] = newValue } }
+    }
+
+    /// How often a run on this worker was cancelled.
+    func cancelled(_ name: String) -> Int { state.withLock { $0.cancelled[name] ?? 0 } }
+    /// The tokens that this worker got last.
+    func prompt(_ name: String) -> [UInt32] { state.withLock { $0.prompts[name] ?? [] } }
+
+    func open(_ member: MemberRecord) async throws(WorkerFailure) -> any WorkerConnection {
+        if case .vanish = self[member.name] {
+            throw WorkerFailure(connectionLost: true, message: "connection refused")
+        }
+        return Connection(name: member.name, script: self[member.name], workers: self)
+    }
+
+    func reach(_ member: MemberRecord) async throws(WorkerFailure) {
+        if case .unreachable = self[member.name] {
+            throw WorkerFailure(connectionLost: true, message: "connection refused")
+        }
+    }
+
+    private final class Connection: WorkerConnection {
+        private enum Said: Sendable {
+            case event(RunEvent)
+            case end(WorkerFailure?)
+        }
+        private struct Received: Sendable {
+            var plan = RunPlan()
+            var tokens: [UInt32] = []
+            var next: [UInt32] = []
+            var stopped = false
+            var over = false
+        }
+        private let name: String
+        private let script: Script
+        private let workers: ScriptedWorkers
+        private let said = RunInbox<Said>()
+        private let backlog = Mutex<[Said]>([])
+        private let received = Mutex(Received())
+
+        init(name: String, script: Script, workers: ScriptedWorkers) {
+            self.name = name
+            self.script = script
+            self.workers = workers
+        }
+
+        func send(_ command: RunCommand) async throws(WorkerFailure) {
+            if received.withLock({ $0.over }) { throw WorkerFailure(connectionLost: true, message: "closed") }
+            let ready = received.withLock { received in
+                if let plan = command.plan { received.plan = plan }
+                received.tokens += command.tokens
+                received.next += command.next
+                if command.stop { received.stopped = true }
+                return !command.start && !command.stop
+                    && received.tokens.count == Int(received.plan.tokenCount)
+            }
+            if ready {
+                workers.state.withLock { [tokens = received.withLock { $0.tokens }] in
+                    $0.prompts[name] = tokens
+                }
+                if case .refuse(let why) = script {
+                    say(.end(WorkerFailure(connectionLost: false, message: why)))
+                } else {
+                    say(.event(.with { $0.kind = .accepted }))
+                }
+            }
+            if command.start { play() }
+        }
+
+        func next() async throws(WorkerFailure) -> RunEvent? {
+            while true {
+                let first = backlog.withLock { $0.isEmpty ? nil : $0.removeFirst() }
+                switch first {
+                case .event(let event): return event
+                case .end(let failure):
+                    if let failure { throw failure }
+                    return nil
+                case nil:
+                    let more = await said.take()
+                    backlog.withLock { $0 += more }
+                }
+            }
+        }
+
+        func finishSending() async { end(nil) }
+
+        func cancel() {
+            workers.state.withLock { $0.cancelled[name, default: 0] += 1 }
+            end(WorkerFailure(connectionLost: false, message: "cancelled"))
+        }
+
+        private func end(_ failure: WorkerFailure?) {
+            let over = received.withLock { received in
+                defer { received.over = true }
+                return received.over
+            }
+            if !over { said.post(.end(failure)) }
+        }
+
+        private func say(_ what: Said) { said.post(what) }
+
+        private func play() {
+            let plan = received.withLock { $0.plan }
+            let owner = plan.members.first { member in
+                member.runs.contains { $0.start + $0.count == plan.promptTokens }
+            }
+            let leads = owner?.rank == plan.rank
+            func layers(_ count: Int) {
+                for layer in 0..<count {
+                    say(
+                        .event(
+                            .with {
+                                $0.kind = .progress
+                                $0.layers = 4
+                                $0.prefilledLayers = UInt32(layer + 1)
+                            }))
+                }
+            }
+            func tokens(_ text: String) {
+                guard leads else { return }
+                for byte in text.utf8 {
+                    say(
+                        .event(
+                            .with {
+                                $0.kind = .token
+                                $0.token = UInt32(byte)
+                            }))
+                }
+            }
+            switch script {
+            case .answer(let text):
+                layers(4)
+                tokens(text)
+                finish("end")
+            case .scores:
+                layers(4)
+                for run in plan.members[Int(plan.rank)].runs {
+                    let end = min(run.start + run.count, plan.promptTokens - 1)
+                    guard end > run.start else { continue }
+                    say(
+                        .event(
+                            .with {
+                                $0.kind = .scores
+                                $0.firstPosition = run.start + 1
+                                $0.nll = (run.start..<end).map { Float($0) }
+                            }))
+                }
+                finish("")
+            case .breakInPrefill(let count):
+                layers(count)
+                say(.end(WorkerFailure(connectionLost: true, message: "connection reset")))
+            case .breakInDecode(let text):
+                layers(4)
+                tokens(text)
+                say(.end(WorkerFailure(connectionLost: true, message: "connection reset")))
+            case .hang, .refuse, .unreachable, .vanish: break
+            }
+        }
+
+        private func finish(_ how: String) {
+            say(
+                .event(
+                    .with {
+                        $0.kind = .finished
+                        $0.finish = how
+                        $0.prefillSeconds = 1
+                    }))
+        }
+    }
+}
+
+/// A directory of its own, gone with the value.
+final class TemporaryDirectory: Sendable {
+    let path: String
+
+    init() throws {
+        path = FileManager.default.temporaryDirectory.appending(path: "lariat-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+}
+
+/// A worker that fits `ByteModel`.
+func member(_ name: String, memory: UInt64 = 1 << 30, threads: UInt32 = 1) -> MemberRecord {
+    .with {
+        $0.name = name
+        $0.address = "127.0.0.1:7001"
+        $0.ringAddress = "127.0.0.1:7002"
+        $0.threads = threads
+        $0.memoryBytes = memory
+        $0.isa = "avx2"
+        $0.precision = "f32"
+        $0.fingerprint = "f00d"
+        $0.model = "bytes.gguf"
+    }
+}
+
+/// A coordinator core over a journal in a directory, with scripted workers.
+///
+/// `@inline(never)`: inlined into a test, these calls crash the optimiser of Swift 6.3.1.
+struct Bench {
+    let directory: TemporaryDirectory
+    let journal: Journal
+    let core: CoordinatorCore
+    let workers = ScriptedWorkers()
+
+    @inline(never) init(
+        _ directory: TemporaryDirectory, names: [String] = ["alpha", "beta"],
+        limits: Journal.Limits = Journal.Limits(), lostSeconds: Double = 5
+    ) async throws {
+        self.directory = directory
+        journal = try Journal(directory: directory.path, limits: limits)
+        var configuration = CoordinatorConfiguration(
+            dataDirectory: directory.path, modelPath: "bytes.gguf", precision: "f32")
+        configuration.settleSeconds = 0
+        configuration.lostSeconds = lostSeconds
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        core = CoordinatorCore(
+            configuration: configuration, model: ByteModel(), journal: journal, dialler: workers,
+            start: try await journal.nextStart(at: 1), logger: logger)
+        try await core.recover()
+        for name in names { try await join(name) }
+    }
+
+    @inline(never) func join(_ name: String, memory: UInt64 = 1 << 30) async throws {
+        _ = try await core.register(
+            .with {
+                $0.member = member(name, memory: memory)
+                $0.instance = "i-\(name)"
+            })
+    }
+
+    @inline(never) func submit(_ text: String, _ options: JobOptions = JobOptions()) async throws -> JobRecord
+    {
+        try await core.submit(options, prompt: text.utf8.map { UInt32($0) })
+    }
+
+    /// All events of a job up to its end, progress excepted.
+    @inline(never) func events(_ id: String, from first: UInt64 = 0) async throws -> [JobEvent] {
+        var all: [JobEvent] = []
+        try await JobFollower(core: core, id: id).follow(from: first) { event in
+            if event.kind != .progress { all.append(event) }
+        }
+        return all
+    }
+
+    /// Waits for the job's end and gives its record.
+    @inline(never) func result(_ id: String) async throws -> JobRecord {
+        _ = try await events(id)
+        return try await core.job(id)
+    }
+}

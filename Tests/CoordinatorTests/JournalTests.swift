@@ -1,0 +1,115 @@
+// The journal: what is written stays, numbers have no gaps, limits hold.
+import Coordinator
+import Foundation
+import RPC
+import Testing
+
+@Suite struct JournalTests {
+    private let job = JobRecord.with {
+        $0.state = .queued
+        $0.options = .with { $0.name = "n" }
+    }
+
+    @Test func writesSurviveReopening() async throws {
+        let directory = try TemporaryDirectory()
+        let id: String
+        do {
+            let journal = try Journal(directory: directory.path)
+            id = try await journal.submit(job, prompt: [7, .max, 0]).record.id
+            #expect(try await journal.nextStart(at: 5) == 1)
+        }
+        let journal = try Journal(directory: directory.path)
+        #expect(try await journal.nextStart(at: 6) == 2)
+        #expect(try await journal.prompt(id) == [7, .max, 0])
+        #expect(try await journal.job(id).options?.name == "n")
+        #expect(try await journal.recover(at: 1).map(\.record.id) == [id])
+        #expect(try await journal.events(id, from: 0).map(\.number) == [1])
+    }
+
+    @Test func oneCoordinatorAtATime() throws {
+        let directory = try TemporaryDirectory()
+        let journal = try Journal(directory: directory.path)
+        #expect {
+            try Journal(directory: directory.path)
+        } throws: {
+            "\($0)".hasPrefix("another coordinator uses the data directory \(directory.path); stop it")
+        }
+        withExtendedLifetime(journal) {}
+    }
+
+    @Test func damageAndUnwritableDirectoriesAreClear() throws {
+        let directory = try TemporaryDirectory()
+        try Data(repeating: 0x5a, count: 10_000).write(to: URL(filePath: directory.path + "/journal.sqlite"))
+        #expect { try Journal(directory: directory.path) } throws: { "\($0)".contains("journal.sqlite") }
+        #expect { try Journal(directory: "/proc/lariat") } throws: { "\($0)".contains("/proc/lariat") }
+    }
+
+    @Test func unknownJobsAreNotFound() async throws {
+        let journal = try Journal(directory: TemporaryDirectory().path)
+        for id in ["", "j", "j0", "j-1", "j01", "x1", "j1", "j99999999999999999999"] {
+            await #expect(throws: CoordinatorError(.notFound, "there is no job \(id)")) {
+                try await journal.job(id)
+            }
+        }
+    }
+
+    @Test func longReplaysComeInParts() async throws {
+        let journal = try Journal(directory: TemporaryDirectory().path)
+        let record = try await journal.submit(job, prompt: [1]).record
+        let piece = [UInt8](repeating: 65, count: 400_000)
+        for _ in 0..<10 {
+            try await journal.append(
+                [
+                    .with {
+                        $0.kind = .tokens
+                        $0.text = piece
+                    }
+                ], to: record)
+        }
+        var seen: [UInt64] = []
+        while true {
+            let part = try await journal.events(record.id, from: (seen.last ?? 0) + 1)
+            if part.isEmpty { break }
+            #expect(part.reduce(0) { $0 + $1.text.count } <= 1_200_000)
+            seen += part.map(\.number)
+        }
+        #expect(seen == Array(1...11))
+        // A record fits a message, however long the answer.
+        #expect(try await journal.job(record.id).text.count == 3 << 20)
+    }
+
+    @Test func thePromptGoesWithTheEnd() async throws {
+        let journal = try Journal(directory: TemporaryDirectory().path)
+        var record = try await journal.submit(job, prompt: [1, 2, 3]).record
+        record.state = .succeeded
+        try await journal.append([.with { $0.kind = .end }], to: record)
+        await #expect(throws: CoordinatorError.self) { try await journal.prompt(record.id) }
+    }
+
+    @Test func aLogIsCutAndSaysSo() async throws {
+        let journal = try Journal(directory: TemporaryDirectory().path, limits: Journal.Limits(logLines: 5))
+        let id = try await journal.submit(job, prompt: [1]).record.id
+        for index in 0..<8 { try await journal.log([.with { $0.text = "\(index)" }], job: id) }
+        let lines = try await journal.logLines(id, after: 0)
+        #expect(
+            lines.map(\.text) == [
+                "0", "1", "2", "3", "(the log of a job keeps 5 lines; later ones are dropped)",
+            ])
+        #expect(try await journal.logLines(id, after: 5).isEmpty)
+    }
+
+    @Test func oldJobsAreForgotten() async throws {
+        let journal = try Journal(
+            directory: TemporaryDirectory().path, limits: Journal.Limits(finishedJobs: 3))
+        for _ in 0..<6 {
+            var record = try await journal.submit(job, prompt: [1]).record
+            record.state = .succeeded
+            try await journal.append([.with { $0.kind = .end }], to: record)
+        }
+        let waiting = try await journal.submit(job, prompt: [1]).record.id
+        try await journal.forgetOld()
+        let left = try await journal.jobs(before: .max, limit: 100, activeOnly: false).map(\.id)
+        #expect(left == [waiting, "j6", "j5", "j4"])
+        #expect(try await journal.jobs(before: 6, limit: 1, activeOnly: false).map(\.id) == ["j5"])
+    }
+}

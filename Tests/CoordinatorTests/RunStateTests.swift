@@ -1,0 +1,201 @@
+// The run's state machine alone: waits, blame and batches, with time as an argument.
+import Coordinator
+import RPC
+import Testing
+
+@Suite struct RunStateTests {
+    private let start = ContinuousClock.now
+
+    /// A run of two workers, accepted by both; alpha leads.
+    private func state(accepted: Bool = true, maxTokens: UInt32 = 100, stop: [String] = []) -> RunState {
+        let record = JobRecord.with {
+            $0.options = .with {
+                $0.kind = .generate
+                $0.maxTokens = maxTokens
+                $0.stop = stop
+            }
+            $0.promptTokens = 100
+            $0.shares = [
+                .with {
+                    $0.worker = "alpha"
+                    $0.tokens = 75
+                },
+                .with {
+                    $0.worker = "beta"
+                    $0.tokens = 25
+                },
+            ]
+        }
+        var state = RunState(
+            record: record, leader: 0, layers: 10, text: ByteModel.Stream(),
+            limits: RunState.Limits(accept: .seconds(30), silence: .seconds(900)), at: start,
+            wallMicroseconds: 5)
+        _ = state.begin()
+        if accepted {
+            for rank in 0..<2 { _ = event(&state, rank, 0) { $0.kind = .accepted } }
+        }
+        return state
+    }
+
+    private func event(
+        _ state: inout RunState, _ rank: Int, _ seconds: Double, _ set: (inout RunEvent) -> Void
+    ) -> [RunState.Action] {
+        state.handle(.event(rank: rank, .with(set)), at: start + .seconds(seconds), wallMicroseconds: 6)
+    }
+
+    private func tick(_ state: inout RunState, _ seconds: Double) -> [RunState.Action] {
+        state.handle(.tick, at: start + .seconds(seconds), wallMicroseconds: 7)
+    }
+
+    private func failure(
+        _ state: inout RunState, _ rank: Int, lost: Bool, _ message: String, _ seconds: Double
+    ) {
+        _ = state.handle(
+            .ended(rank: rank, WorkerFailure(connectionLost: lost, message: message)),
+            at: start + .seconds(seconds),
+            wallMicroseconds: 7)
+    }
+
+    @Test func allMustAcceptBeforeTheStart() {
+        var state = state(accepted: false)
+        #expect(event(&state, 1, 0) { $0.kind = .accepted } == [])
+        #expect(event(&state, 0, 0) { $0.kind = .accepted } == [.start])
+    }
+
+    @Test func progressIsTheMeanByShares() {
+        var state = state()
+        let progress = event(&state, 0, 1) {
+            $0.kind = .progress
+            $0.layers = 10
+            $0.prefilledLayers = 4
+        }
+        #expect(progress == [.progress])
+        #expect(state.record.prefilledTokens == 30)
+        _ = event(&state, 1, 1) {
+            $0.kind = .progress
+            $0.layers = 10
+            $0.prefilledLayers = 10
+        }
+        #expect(state.record.prefilledTokens == 55)
+    }
+
+    @Test func aLostConnectionOutweighsAComplaint() {
+        var state = state()
+        failure(&state, 0, lost: false, "ring broken", 1)
+        _ = tick(&state, 1.5)
+        #expect(!state.isOver)
+        failure(&state, 1, lost: true, "connection reset", 1.9)
+        #expect(state.isOver)
+        #expect(
+            state.record.reason.hasPrefix(
+                "worker beta was lost in prefill, at layer 1 of 10 (connection reset)"))
+    }
+
+    @Test func aComplaintIsBelievedAfterAWhile() {
+        var state = state()
+        failure(&state, 0, lost: false, "no memory", 1)
+        _ = tick(&state, 2)
+        #expect(state.record.state == .failed)
+        #expect(state.record.reason.hasPrefix("worker alpha failed in prefill, at layer 1 of 10: no memory."))
+    }
+
+    @Test func aWorkerThatHangsIsNamedByTheOthers() {
+        var state = state()
+        failure(&state, 0, lost: false, "worker beta did not move for 5.0 s", 1)
+        _ = tick(&state, 2)
+        #expect(
+            state.record.reason.hasPrefix(
+                "worker beta was lost in prefill, at layer 1 of 10 (worker alpha says: worker beta did not move for"
+            ))
+    }
+
+    @Test func waitsEnd() {
+        var silent = state(accepted: false)
+        _ = event(&silent, 0, 1) { $0.kind = .accepted }
+        _ = tick(&silent, 30)
+        #expect(!silent.isOver)
+        _ = tick(&silent, 31)
+        #expect(
+            silent.record.reason.hasPrefix(
+                "worker beta was lost before the job began (no answer to the plan within 30 s"))
+
+        var quiet = state()
+        _ = tick(&quiet, 901)
+        #expect(quiet.record.reason.hasPrefix("no worker reported anything for 900 s in prefill"))
+
+        var half = state()
+        _ = event(&half, 0, 1) { $0.kind = .finished }
+        _ = tick(&half, 17)
+        #expect(half.record.reason.contains("worker beta was lost"))
+        #expect(half.record.reason.contains("did not finish within 15 s of the others"))
+    }
+
+    @Test func textIsWrittenInBatches() {
+        var state = state()
+        func token(_ letter: String, _ seconds: Double) -> [RunState.Action] {
+            event(&state, 0, seconds) {
+                $0.kind = .token
+                $0.token = UInt32(letter.utf8.first ?? 0)
+            }
+        }
+        func texts(_ actions: [RunState.Action]) -> [[UInt8]] {
+            actions.compactMap {
+                if case .publish(let event) = $0, event.kind == .tokens { event.text } else { nil }
+            }
+        }
+        // The first at once, then at most every 50 ms.
+        #expect(texts(token("a", 1)) == [[97]])
+        #expect(texts(token("b", 1.01)) == [])
+        #expect(texts(token("c", 1.02)) == [])
+        #expect(texts(tick(&state, 1.06)) == [[98, 99]])
+        #expect(texts(tick(&state, 2)) == [])
+    }
+
+    @Test func aStopStringTellsTheLeader() {
+        var state = state(stop: ["b"])
+        _ = event(&state, 0, 1) {
+            $0.kind = .token
+            $0.token = 97
+        }
+        let actions = event(&state, 0, 1) {
+            $0.kind = .token
+            $0.token = 98
+        }
+        #expect(actions.contains(.stop(rank: 0)))
+        // What the leader computed meanwhile does not count.
+        _ = event(&state, 0, 1) {
+            $0.kind = .token
+            $0.token = 99
+        }
+        #expect(state.record.generatedTokens == 2)
+    }
+
+    @Test func workersThatBreakTheProtocolEndTheJob() {
+        for wrong in [
+            { $0.kind = .accepted },
+            { $0.kind = .scores },
+            {
+                $0.kind = .progress
+                $0.layers = 0
+            },
+            {
+                $0.kind = .progress
+                $0.layers = 2
+                $0.prefilledLayers = 3
+            },
+        ] as [(inout RunEvent) -> Void] {
+            var state = state()
+            _ = event(&state, 1, 1, wrong)
+            #expect(state.record.reason.hasPrefix("worker beta "))
+            #expect(state.record.reason.contains("does not keep to the protocol"))
+            // Nothing counts after the end.
+            #expect(event(&state, 0, 2) { $0.kind = .token } == [])
+        }
+        var follower = state()
+        _ = event(&follower, 1, 1) { $0.kind = .token }
+        #expect(follower.record.reason.contains("sent a token out of turn"))
+        var eager = state(maxTokens: 1)
+        for _ in 0..<2 { _ = event(&eager, 0, 1) { $0.kind = .token } }
+        #expect(eager.record.reason.contains("more tokens than were asked for"))
+    }
+}

@@ -1,0 +1,130 @@
+// A ring of workers' transports in one process, over real sockets on loopback.
+import Foundation
+import Kernels
+import Logging
+import LongRoPE
+import RPC
+import RingAttention
+import TestSupport
+import Testing
+import Transformer
+import Worker
+
+/// Runs a model's prefill over `workers` ring servers that talk HTTP/2 to each other.
+struct SocketRing {
+    let model: Model
+    let workers: Int
+    var precision: Precision = .f32
+    var isa: ISA = .best
+    var pieceTokens: UInt32 = 20
+    var tls: TLSFiles?
+
+    var kvElement: KVElement { precision == .bf16 ? .bf16 : .f32 }
+
+    /// Runs `body` on each rank's prefilled engine; results by rank.
+    func run<R: Sendable>(
+        _ tokens: [Int32], _ body: @escaping @Sendable (ShardEngine, ShardAssignment) throws -> R
+    ) async throws -> [R] {
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let hubs = (0..<workers).map { _ in RingHub() }
+        var servers: [RPCServer] = []
+        var addresses: [RPCAddress] = []
+        for hub in hubs {
+            let server = RPCServer(
+                address: RPCAddress(host: "127.0.0.1", port: 0), tls: tls,
+                services: [
+                    .raw(RingService.exchange, byteLimit: RingHeader.frameLimit) { blocks, _, _ in
+                        try await hub.exchange { try await blocks.next() }
+                    }
+                ], logger: logger)
+            addresses.append(try await server.start())
+            servers.append(server)
+        }
+        let results: Result<[R], any Error>
+        do {
+            results = .success(try await compute(tokens, hubs, addresses, logger, body))
+        } catch { results = .failure(error) }
+        for server in servers { await server.shutdown(grace: .zero) }
+        return try results.get()
+    }
+
+    private func compute<R: Sendable>(
+        _ tokens: [Int32], _ hubs: [RingHub], _ addresses: [RPCAddress], _ logger: Logger,
+        _ body: @escaping @Sendable (ShardEngine, ShardAssignment) throws -> R
+    ) async throws -> [R] {
+        let kvRowBytes = model.shape.kvRowElements * kvElement.bytes
+        var parts: [(run: Run, links: RingLinks)] = []
+        for rank in 0..<workers {
+            let run = try Run(
+                plan(tokens: tokens.count, rank: rank, addresses), model: model,
+                kvRowBytes: kvRowBytes * model.shape.layers, memoryBytes: 1 << 32)
+            let inbox = RingInbox(run: run, kvRowBytes: kvRowBytes, element: kvElement)
+            hubs[rank].open(inbox)
+            parts.append((run, RingLinks(run: run, inbox: inbox, element: kvElement)))
+        }
+        for (run, links) in parts {
+            try await links.connect(
+                to: [(run.assignment.rank + 1) % workers], tls: tls, timeout: .seconds(10), logger: logger)
+        }
+        let (model, isa, precision) = (model, isa, precision)
+        let ready = parts
+        let outcome = await withCheckedContinuation { continuation in
+            Thread {
+                continuation.resume(
+                    returning: onThreads(ready.count, within: .seconds(120)) { rank in
+                        let (run, links) = ready[rank]
+                        let engine = try ShardEngine(
+                            model: model, compute: Compute(threads: 1, isa: isa, precision: precision),
+                            profile: run.profile, assignment: run.assignment, peer: links, stall: run.stall)
+                        try engine.prefill(tokens: run.assignment.runs.flatMap { tokens[$0] }) { _ in }
+                        return try body(engine, run.assignment)
+                    })
+            }.start()
+        }
+        for (_, links) in parts { await links.close(orderly: true) }
+        return try outcome.map { try #require($0, "a rank did not finish").get() }
+    }
+
+    /// The plan as a coordinator would send it.
+    func plan(tokens: Int, rank: Int, _ addresses: [RPCAddress]) throws -> RunPlan {
+        let shards = try ShardPlan(
+            tokens: tokens, weights: Array(repeating: 1, count: workers), capacities: nil, alignment: 1)
+        let profile = try model.scaling.profile(promptTokens: tokens, reservedTokens: 0)
+        return .with {
+            $0.job = "test"
+            $0.attempt = 1
+            $0.epoch = 7
+            $0.rank = UInt32(rank)
+            $0.kind = .score
+            $0.promptTokens = UInt64(tokens)
+            $0.pieceTokens = pieceTokens
+            $0.appendRun = 16
+            $0.stallSeconds = 60
+            $0.fingerprint = model.fingerprint
+            $0.tokenCount = UInt64(shards.count(of: rank))
+            $0.profile = .with {
+                $0.name = profile.name
+                $0.theta = profile.theta
+                $0.rotaryDimension = UInt32(profile.rotaryDimension)
+                $0.factors = profile.factors
+                $0.startTokens = UInt64(profile.startTokens)
+                $0.attentionFactor = profile.attentionFactor
+                $0.window = UInt64(profile.window)
+                $0.identity = profile.identity
+            }
+            $0.members = addresses.enumerated().map { other, address in
+                .with {
+                    $0.rank = UInt32(other)
+                    $0.name = "worker-\(other)"
+                    $0.ringAddress = "\(address)"
+                    $0.runs = shards.runs[other].map { run in
+                        .with {
+                            $0.start = UInt64(run.lowerBound)
+                            $0.count = UInt64(run.count)
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

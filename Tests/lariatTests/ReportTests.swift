@@ -1,0 +1,149 @@
+// Tables, summaries, readiness and exit codes.
+
+import RPC
+import Testing
+import lariat
+
+@Suite struct ReportTests {
+    private var job: JobRecord {
+        var job = JobRecord()
+        job.id = "j7"
+        job.options = .with { $0.kind = .generate }
+        job.state = .succeeded
+        job.finish = "end"
+        job.promptTokens = 3000
+        job.prefilledTokens = 3000
+        job.generatedTokens = 11
+        job.prefillSeconds = 6
+        job.decodeSeconds = 0.5
+        job.firstTokenSeconds = 6.1
+        job.shares = ([("beta", 1, 1000), ("alpha", 0, 2000)] as [(String, UInt32, UInt64)]).map {
+            name, rank, tokens in
+            .with {
+                $0.worker = name
+                $0.rank = rank
+                $0.tokens = tokens
+                $0.kvBytes = tokens << 10
+                $0.ringBytesSent = 1 << 20
+                $0.ringBytesReceived = 3 << 20
+                $0.computeSeconds = 5
+                $0.waitSeconds = 0.5
+            }
+        }
+        return job
+    }
+
+    @Test func tableAligns() {
+        var table = Table([("name", .left), ("n", .right)])
+        table.add(["a", "1"])
+        table.add(["longer\u{1b}", "1,000", "dropped"])
+        table.addRule()
+        table.add(["é"])
+        #expect(
+            table.lines() == ["name         n", "a            1", "longer?  1,000", "-------  -----", "é"])
+    }
+
+    @Test func rates() {
+        #expect(JobReport(job).prefillRate == 500)
+        // The first token comes from prefill: ten steps in half a second.
+        #expect(JobReport(job).decodeRate == 20)
+        #expect(JobReport(JobRecord()).prefillRate == nil)
+        #expect(JobReport(JobRecord()).decodeRate == nil)
+    }
+
+    @Test func summary() {
+        #expect(
+            JobReport(job).summary
+                == "j7: 3,000 prompt tokens in 6.00 s (500 tokens/s), 11 tokens in 500 ms (20.0 tokens/s), "
+                + "first token after 6.10 s")
+    }
+
+    @Test func sharesAreInOrderOfRankWithTotals() {
+        let lines = JobReport(job).lines().suffix(5)
+        #expect(
+            Array(lines) == [
+                "worker  tokens   share        KV      sent  received  compute    wait",
+                "alpha    2,000   66.7%  1.95 MiB  1.00 MiB  3.00 MiB   5.00 s  500 ms",
+                "beta     1,000   33.3%  1000 KiB  1.00 MiB  3.00 MiB   5.00 s  500 ms",
+                "------  ------  ------  --------  --------  --------  -------  ------",
+                "total    3,000  100.0%  2.93 MiB  2.00 MiB  6.00 MiB   10.0 s  1.00 s",
+            ])
+    }
+
+    /// Figures come from elsewhere: none of them may end the process.
+    @Test func hugeFigures() {
+        var job = job
+        job.shares[0].tokens = .max
+        job.shares[1].tokens = .max
+        job.prefillSeconds = .infinity
+        job.decodeSeconds = .nan
+        job.submittedMicroseconds = .max
+        job.promptTokens = .max
+        #expect(!JobReport(job).lines().isEmpty)
+        #expect(!JobReport(job).summary.isEmpty)
+        #expect(JobReport.list([job, JobRecord()]).count == 3)
+    }
+
+    @Test func exitCodeByOutcome() {
+        #expect(JobState.allCases.map(ExitStatus.of) == [nil, nil, nil, nil, 0, 1, 2])
+    }
+
+    @Test func everyStatusHasAnExitCode() {
+        for code in RPCStatus.Code.allCases {
+            #expect((ExitStatus.of(code) == 0) == (code == .ok), "\(code)")
+        }
+        #expect(ExitStatus.of(.unavailable) == 69)
+        #expect(ExitStatus.of(.resourceExhausted) == 75)
+        #expect(ExitStatus.of(.notFound) == 64)
+    }
+
+    @Test func unreachableSaysWhatToDo() {
+        let failure = Failure(
+            RPCStatus(.unavailable, "connection refused"), coordinator: "127.0.0.1:7400", isConnecting: true)
+        #expect(
+            failure.message
+                == "no coordinator answers at 127.0.0.1:7400 (connection refused); start one with `lariat up SPEC`, or "
+                + "name another with --coordinator")
+        #expect(failure.exitCode == 69)
+        // As the transport words it.
+        let wordy = Failure(
+            RPCStatus(
+                .unavailable,
+                "cannot connect to 127.0.0.1:7400: connection reset (error set): Connection refused) (errno: 111); "
+                    + "is it running, and is the port open?"), coordinator: "127.0.0.1:7400",
+            isConnecting: true)
+        #expect(wordy == failure)
+    }
+
+    private func state(_ members: [(String, String, String)]) -> ClusterState {
+        .with {
+            $0.members = members.map { name, state, reason in
+                .with {
+                    $0.name = name
+                    $0.state = state
+                    $0.reason = reason
+                }
+            }
+        }
+    }
+
+    @Test func readiness() {
+        let some = state([("a", "ready", ""), ("b", "busy", ""), ("c", "refused", "another model")])
+        #expect(Readiness(some, expected: ["a", "b"]).isReady)
+        #expect(
+            Readiness(some, expected: ["a", "c", "d"]).missing == [
+                "c is refused: another model", "d has not registered",
+            ])
+        #expect(!Readiness(some, expected: []).isReady)
+        #expect(Readiness(state([]), expected: []).missing == ["no worker has registered"])
+        #expect(!Readiness(state([("a", "lost", "")]), expected: []).isReady)
+    }
+
+    @Test func logLine() {
+        #expect(
+            LogText.line(
+                microseconds: 1_795_470_087_007_000, level: "info", source: "beta", message: "two\nlines",
+                metadata: [("z", "1"), ("a", "with blank")])
+                == "2026-11-23 21:41:27.007 info beta: two?lines a=\"with blank\" z=1")
+    }
+}
