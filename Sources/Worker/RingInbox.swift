@@ -13,6 +13,8 @@ package final class RingInbox: Sendable {
     private let kvRowBytes: Int
     private let element: UInt32
     private let received = Atomic<Int>(0)
+    /// Ranks whose stream has come.
+    private let claimed = Mutex<Set<Int>>([])
 
     /// Pieces that wait in a queue before the sender is held back by flow control.
     private static let queueLength = 2
@@ -45,6 +47,11 @@ package final class RingInbox: Sendable {
     func receive(from rank: Int, first: ByteBuffer, next: () async throws -> ByteBuffer?) async throws {
         guard links.indices.contains(rank), rank != run.rank else {
             throw RPCStatus(.invalidArgument, "rank \(rank) is not another rank of job \(run.job)")
+        }
+        // A stream that is not this run's must not be able to end it: it gets no link.
+        try check(first.withUnsafeReadableBytes { try RingHeader.split($0) }.header, from: rank)
+        guard claimed.withLock({ $0.insert(rank).inserted }) else {
+            throw RPCStatus(.alreadyExists, "\(run.name(of: rank)) sends blocks of job \(run.job) already")
         }
         let link = links[rank]
         do {
