@@ -42,7 +42,7 @@ struct SpecificationReader {
                 "\(lostAfter) is less than twice heartbeat_seconds (\(heartbeat)): one late report would lose a worker"
             )
         }
-        let stall = try root.number("stall_seconds", 1.0...3600) ?? 30
+        let stall = try root.number("stall_seconds", 1.0...3600) ?? 300
         return ClusterSpecification(
             path: path, model: model, precision: precision, isa: isa, coordinator: coordinator,
             workers: workers, heartbeat: .seconds(heartbeat), lostAfter: .seconds(lostAfter),

@@ -1,20 +1,8 @@
 // Everything a coordinator is told at start.
+public import RPC
 
 /// Settings of a coordinator process. Zero is never "unlimited".
 public struct CoordinatorConfiguration: Sendable {
-    /// Certificate files for mutual TLS, in PEM.
-    public struct TLS: Sendable, Equatable {
-        public var certificate: String
-        public var key: String
-        public var authority: String
-
-        public init(certificate: String, key: String, authority: String) {
-            self.certificate = certificate
-            self.key = key
-            self.authority = authority
-        }
-    }
-
     /// Where to listen; port 0 takes any free one.
     public var host: String
     public var port: Int
@@ -24,15 +12,16 @@ public struct CoordinatorConfiguration: Sendable {
     public var modelPath: String
     /// "bf16" or "f32"; every worker must use the same.
     public var precision: String
-    public var tls: TLS?
+    /// Mutual TLS on its port and on the connections to workers.
+    public var tls: TLSFiles?
     /// Workers are told to send a heartbeat this often.
     public var heartbeatSeconds = 1.0
     /// A worker that was not heard for so long is lost.
     public var lostSeconds = 5.0
     /// After a worker has joined, others may follow: no job starts for so long.
     public var settleSeconds = 1.0
-    /// Longest wait of a worker for its peer.
-    public var stallSeconds = 5.0
+    /// Longest wait of a worker for a peer that lives. One that is gone is noticed much sooner.
+    public var stallSeconds = 300.0
     /// Longest wait for a worker to take a plan and its tokens.
     public var acceptSeconds = 30.0
     /// Longest silence of all workers of a job: a layer of a long prompt takes its time.
@@ -52,7 +41,7 @@ public struct CoordinatorConfiguration: Sendable {
 
     public init(
         host: String = "127.0.0.1", port: Int = 7400, dataDirectory: String, modelPath: String,
-        precision: String = "bf16", tls: TLS? = nil
+        precision: String = "bf16", tls: TLSFiles? = nil
     ) {
         self.host = host
         self.port = port

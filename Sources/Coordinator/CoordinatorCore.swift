@@ -262,7 +262,7 @@ package actor CoordinatorCore {
     /// Why this job cannot start even if no other ran.
     private func obstacle(_ record: JobRecord) -> String? {
         let ready = members.ready
-        guard !ready.isEmpty else { return JobPlan.noWorkers }
+        if let why = members.whyNobody { return why }
         let tokens = Int(clamping: record.promptTokens) + Int(record.options?.maxTokens ?? 0)
         return admission.memoryText(tokens: tokens, members: ready)
     }

@@ -42,9 +42,7 @@ public final class CoordinatorServer: Sendable {
     /// Serves until `shutdown()` is called or the task is cancelled.
     /// - Throws: `CoordinatorError`: the port is in use, or the journal fails.
     public func run() async throws(CoordinatorError) {
-        let tls = configuration.tls.map {
-            TLSFiles(ca: $0.authority, certificate: $0.certificate, key: $0.key)
-        }
+        let tls = configuration.tls
         let dialler = RPCWorkerDialler(tls: tls, timeout: .seconds(5), logger: logger)
         let core = CoordinatorCore(
             configuration: configuration, model: model, journal: journal, dialler: dialler,

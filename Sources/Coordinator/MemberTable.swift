@@ -33,9 +33,12 @@ package struct MemberTable: Sendable {
     /// Lost and refused workers stay visible for so long.
     package static let remembered: Duration = .seconds(600)
     private static let mostRemembered = 64
+    /// `expire` is called many times a second.
+    private static let lateLook: Duration = .seconds(1)
 
     private let requirements: Requirements
     private var entries: [String: Entry] = [:]
+    private var lastLook: Instant?
     package private(set) var epoch: UInt64
 
     package init(requirements: Requirements, epoch: UInt64) {
@@ -111,6 +114,7 @@ package struct MemberTable: Sendable {
 
     /// The workers that were not heard for too long, which are lost now.
     package mutating func expire(at now: Instant) -> [String] {
+        forgivePause(until: now)
         var lost: [String] = []
         for (name, entry) in entries {
             let age = now - entry.heard
@@ -127,9 +131,27 @@ package struct MemberTable: Sendable {
         return lost.sorted()
     }
 
+    /// Silence counts only while we listened. When the last look was long ago, this process stood still itself (a
+    /// suspended machine, swapping), and nobody is to blame for not having been heard.
+    private mutating func forgivePause(until now: Instant) {
+        defer { lastLook = now }
+        guard let lastLook, now - lastLook > Self.lateLook else { return }
+        for (name, entry) in entries { entries[name]?.heard = min(now, entry.heard + (now - lastLook)) }
+    }
+
     /// Workers that can take a job, by name: the order of ranks.
     package var ready: [MemberRecord] {
         entries.values.filter { $0.state == .ready }.map(\.record).sorted { $0.name < $1.name }
+    }
+
+    /// Why no worker can take a job; nil when one can.
+    package var whyNobody: String? {
+        if readyCount > 0 { return nil }
+        let gone = entries.filter { $0.value.state != .ready }.keys.sorted()
+        if gone.isEmpty { return "no workers have joined; start one with `lariat worker`" }
+        return
+            "no worker is ready (\(gone.joined(separator: ", ")) lost or refused; `lariat doctor` says why); start "
+            + "one with `lariat worker`"
     }
 
     /// Why this worker is not ready.

@@ -1,11 +1,11 @@
 // The operations a family's forward pass is written in, over one chunk of rows at a time.
-public import Kernels
+import Kernels
 
 /// One chunk's way through a layer. Matrices it returns are scratch: they are good until the next `begin`.
 ///
 /// A chunk is small enough that what lies between two products stays in the second-level cache. Products use packed
 /// weights while some are held (prefill), and read the quantised file otherwise (decode, 8 rows at most).
-public final class ForwardStep {
+final class ForwardStep {
     let compute: Compute
     private let shape: ModelShape
     private let rotation: RotaryLayout
@@ -54,32 +54,32 @@ public final class ForwardStep {
     }
 
     /// x / rms(x) * weight, row by row.
-    public func rmsNorm(_ x: Matrix, _ weight: [Float]) -> Matrix {
+    func rmsNorm(_ x: Matrix, _ weight: [Float]) -> Matrix {
         let y = take(rows: x.rows, columns: x.columns)
         compute.rmsNorm(x, weight: weight, epsilon: shape.normEpsilon, into: y)
         return y
     }
 
     /// x W^T: (n, inputs) to (n, outputs).
-    public func linear(_ x: Matrix, _ linear: Linear) throws(ModelError) -> Matrix {
+    func linear(_ x: Matrix, _ linear: Linear) throws(ModelError) -> Matrix {
         let y = take(rows: x.rows, columns: linear.weights.rows)
         try multiply(x, linear, into: y, accumulate: false)
         return y
     }
 
     /// y += x W^T.
-    public func linear(_ x: Matrix, _ linear: Linear, addingTo y: Matrix) throws(ModelError) {
+    func linear(_ x: Matrix, _ linear: Linear, addingTo y: Matrix) throws(ModelError) {
         try multiply(x, linear, into: y, accumulate: true)
     }
 
     /// silu(gate) * up, element by element.
-    public func swiGLU(gate: Matrix, up: Matrix) -> Matrix {
+    func swiGLU(gate: Matrix, up: Matrix) -> Matrix {
         compute.swiGLU(gate: gate, up: up, into: gate)
         return gate
     }
 
     /// Rotates every head of x (n, any number of heads * head size) by the chunk's angles, in place.
-    public func rotate(_ x: Matrix) {
+    func rotate(_ x: Matrix) {
         compute.rotate(
             x, column: 0, heads: x.columns / shape.headDimension, headDimension: shape.headDimension,
             rotaryDimension: rotaryDimension, cos: cosine, sin: sine, layout: rotation)

@@ -2,27 +2,27 @@
 //
 // A family is one file in Families/: it finds its tensors and says what stands before and after attention.
 // Attention itself is asked for by the caller (ShardEngine), because the keys and values are spread over workers.
-public import GGUF
-public import Kernels
+import GGUF
+import Kernels
 
 /// A matrix product with a model's weights. Its identity is what a packed copy is kept under.
-public final class Linear: Sendable {
+final class Linear: Sendable {
     /// (outputs, inputs), quantised as in the file.
-    public let weights: WeightMatrix
+    let weights: WeightMatrix
 
-    public init(_ weights: WeightMatrix) { self.weights = weights }
+    init(_ weights: WeightMatrix) { self.weights = weights }
 }
 
 /// What a layer hands to attention: rotated queries (n, heads * head size), rotated keys and values
 /// (n, kv heads * head size).
-public struct AttentionInputs {
-    public let queries: Matrix
-    public let keys: Matrix
-    public let values: Matrix
+struct AttentionInputs {
+    let queries: Matrix
+    let keys: Matrix
+    let values: Matrix
 }
 
 /// A family of decoder models. Rows are tokens of this worker's shard in all of its functions.
-public protocol ModelFamily: Sendable {
+protocol ModelFamily: Sendable {
     /// `general.architecture` of its files.
     static var architecture: String { get }
 
@@ -76,6 +76,25 @@ struct GatedDecoderLayer: Sendable {
         let h = step.rmsNorm(x, feedForwardNorm)
         let a = step.swiGLU(gate: try step.linear(h, gate), up: try step.linear(h, up))
         try step.linear(a, down, addingTo: x)
+    }
+}
+
+/// A family whose layers are all of that kind: it only has to find their tensors.
+protocol GatedDecoder: ModelFamily {
+    var layers: [GatedDecoderLayer] { get }
+}
+
+extension GatedDecoder {
+    func linears(ofLayer layer: Int) -> [Linear] { layers[layer].linears }
+
+    func attentionInputs(layer: Int, _ x: Matrix, _ step: ForwardStep) throws(ModelError) -> AttentionInputs {
+        try layers[layer].attentionInputs(x, step)
+    }
+
+    func attentionOutputs(
+        layer: Int, attended: Matrix, addingTo x: Matrix, _ step: ForwardStep
+    ) throws(ModelError) {
+        try layers[layer].attentionOutputs(attended: attended, addingTo: x, step)
     }
 }
 

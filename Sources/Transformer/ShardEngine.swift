@@ -98,7 +98,7 @@ public final class ShardEngine {
         let state = AttentionState(queries: n, shape: attention)
 
         for layer in 0..<shape.layers {
-            try step.hold(model.family.linears(ofLayer: layer))
+            if n > 0 { try step.hold(model.family.linears(ofLayer: layer)) }
             for rows in Self.chunks(of: n, Self.chunkRows) {
                 step.begin(cosine: cosine.rows(rows), sine: sine.rows(rows))
                 let inputs = try model.family.attentionInputs(layer: layer, residual.rows(rows), step)

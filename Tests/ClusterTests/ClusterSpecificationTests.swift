@@ -42,7 +42,7 @@ struct ClusterSpecificationTests {
         #expect(worker.threads == nil && worker.cores == [] && worker.tls == nil)
         #expect(worker.memory == ByteSize(bytes: 1 << 30) && worker.model == specification.model)
         #expect(specification.heartbeat == .seconds(1) && specification.lostAfter == .seconds(5))
-        #expect(specification.stall == .seconds(30))
+        #expect(specification.stall == .seconds(300))
         #expect(specification.worker(named: "b") == nil)
     }
 

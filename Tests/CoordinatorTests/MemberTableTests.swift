@@ -53,6 +53,31 @@ import Testing
         #expect(table.all(busy: ["beta"], at: start + .seconds(8)).map(\.state) == ["ready", "busy"])
     }
 
+    @Test func ourOwnPauseIsNobodysSilence() throws {
+        var table = table()
+        _ = try table.register(member("alpha"), instance: "1", at: start)
+        #expect(table.expire(at: start + .seconds(1)) == [])
+        #expect(table.expire(at: start + .seconds(100)) == [])
+        for tick in 1...40 {
+            #expect(table.expire(at: start + .seconds(100) + .milliseconds(100 * tick)) == [])
+        }
+        // Silent for one second before the pause, and for more than four after it.
+        #expect(table.expire(at: start + .seconds(104.2)) == ["alpha"])
+    }
+
+    @Test func aLostConnectionIsLossUntilTheWorkerRegistersAgain() throws {
+        var table = table()
+        _ = try table.register(member("alpha"), instance: "1", at: start)
+        #expect(table.whyNobody == nil)
+        let lost = table.lose("alpha", reason: "connection refused")
+        let again = table.lose("alpha", reason: "connection refused")
+        #expect(lost && !again)
+        #expect(table.whyNobody?.contains("alpha") == true && table.reason("alpha") == "connection refused")
+        #expect(throws: CoordinatorError.self) { try table.heartbeat(beat("alpha"), at: start) }
+        _ = try table.register(member("alpha"), instance: "1", at: start)
+        #expect(table.ready.map(\.name) == ["alpha"])
+    }
+
     @Test func aLiveNameIsTaken() throws {
         var table = table()
         _ = try table.register(member("alpha"), instance: "1", at: start)

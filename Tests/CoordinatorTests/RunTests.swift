@@ -165,9 +165,9 @@ import Testing
         let job = try await bench.result(id)
         alive.cancel()
         watch.cancel()
-        #expect(
-            job.state == .failed
-                && job.reason.contains("was lost in prefill, at layer 1 of 4 (not heard for "))
+        // Where the job was by then depends on the machine's load.
+        #expect(job.state == .failed)
+        #expect(job.reason.contains(" was lost ") && job.reason.contains("(not heard for "))
     }
 
     @Test func refusingWorkersAreNamed() async throws {

@@ -109,7 +109,7 @@ import lariat
         let wordy = Failure(
             RPCStatus(
                 .unavailable,
-                "cannot connect to 127.0.0.1:7400: connection reset (error set): Connection refused) (errno: 111); "
+                "cannot connect to 127.0.0.1:7400: connection refused; "
                     + "is it running, and is the port open?"), coordinator: "127.0.0.1:7400",
             isConnecting: true)
         #expect(wordy == failure)

@@ -86,16 +86,23 @@ public final class RPCClient: Sendable {
         if let status = error as? RPCStatus { return status }
         if let error = error as? NIOConnectionError {
             if let cause = error.dnsAError ?? error.dnsAAAAError, error.connectionErrors.isEmpty {
-                return RPCStatus(.unavailable, "cannot resolve the host name of \(address): \(cause)")
+                return RPCStatus(.unavailable, "cannot resolve the host name of \(address): \(words(cause))")
             }
             if let cause = error.connectionErrors.first?.error {
                 return RPCStatus(
                     .unavailable,
-                    "cannot connect to \(address): \(cause); is it running, and is the port open?")
+                    "cannot connect to \(address): \(words(cause)); is it running, and is the port open?")
             }
         }
         return RPCStatus(
-            .unavailable, "cannot connect to \(address): \(error); is it running, and is the port open?")
+            .unavailable,
+            "cannot connect to \(address): \(words(error)); is it running, and is the port open?")
+    }
+
+    /// The system's own words for an error of a socket.
+    private static func words(_ error: any Error) -> String {
+        guard let error = error as? IOError else { return "\(error)" }
+        return unsafe String(cString: strerror(error.errnoCode)).lowercased()
     }
 
     /// New calls can be made. Turns false when the connection is lost, or its end has been announced.

@@ -1,14 +1,14 @@
 // The llama family: SmolLM2, Llama 2 and 3, Mistral. Separate Q, K, V, gate and up; adjacent pairs rotate
 // (the GGUF converter permutes the rows of Q and K for that).
-public import GGUF
-public import Kernels
+import GGUF
+import Kernels
 
-public struct Llama: ModelFamily {
-    public static let architecture = "llama"
-    public let rotation = RotaryLayout.adjacentPairs
-    private let layers: [GatedDecoderLayer]
+struct Llama: GatedDecoder {
+    static let architecture = "llama"
+    let rotation = RotaryLayout.adjacentPairs
+    let layers: [GatedDecoderLayer]
 
-    public init(file: GGUFFile, shape: ModelShape) throws(ModelError) {
+    init(file: GGUFFile, shape: ModelShape) throws(ModelError) {
         let find = try TensorFinder(file: file)
         let (d, f) = (shape.hidden, shape.feedForward)
         let (q, kv) = (shape.heads * shape.headDimension, shape.kvHeads * shape.headDimension)
@@ -36,19 +36,5 @@ public struct Llama: ModelFamily {
                     down: try linear("ffn_down", outputs: d, inputs: f)))
         }
         self.layers = layers
-    }
-
-    public func linears(ofLayer layer: Int) -> [Linear] { layers[layer].linears }
-
-    public func attentionInputs(layer: Int, _ x: Matrix, _ step: ForwardStep) throws(ModelError)
-        -> AttentionInputs
-    {
-        try layers[layer].attentionInputs(x, step)
-    }
-
-    public func attentionOutputs(
-        layer: Int, attended: Matrix, addingTo x: Matrix, _ step: ForwardStep
-    ) throws(ModelError) {
-        try layers[layer].attentionOutputs(attended: attended, addingTo: x, step)
     }
 }

@@ -1,14 +1,14 @@
 // The phi3 family: Phi-3, Phi-3.5 and Phi-4 mini. Q, K and V lie in one tensor, gate and up in another (gate first);
 // rows of a tensor are contiguous, so the parts are slices of it. The halves of a head rotate against each other.
-public import GGUF
-public import Kernels
+import GGUF
+import Kernels
 
-public struct Phi3: ModelFamily {
-    public static let architecture = "phi3"
-    public let rotation = RotaryLayout.halfSplit
-    private let layers: [GatedDecoderLayer]
+struct Phi3: GatedDecoder {
+    static let architecture = "phi3"
+    let rotation = RotaryLayout.halfSplit
+    let layers: [GatedDecoderLayer]
 
-    public init(file: GGUFFile, shape: ModelShape) throws(ModelError) {
+    init(file: GGUFFile, shape: ModelShape) throws(ModelError) {
         let find = try TensorFinder(file: file)
         let (d, f) = (shape.hidden, shape.feedForward)
         let (q, kv) = (shape.heads * shape.headDimension, shape.kvHeads * shape.headDimension)
@@ -29,19 +29,5 @@ public struct Phi3: ModelFamily {
                     down: Linear(try find.matrix("blk.\(i).ffn_down.weight", outputs: d, inputs: f))))
         }
         self.layers = layers
-    }
-
-    public func linears(ofLayer layer: Int) -> [Linear] { layers[layer].linears }
-
-    public func attentionInputs(layer: Int, _ x: Matrix, _ step: ForwardStep) throws(ModelError)
-        -> AttentionInputs
-    {
-        try layers[layer].attentionInputs(x, step)
-    }
-
-    public func attentionOutputs(
-        layer: Int, attended: Matrix, addingTo x: Matrix, _ step: ForwardStep
-    ) throws(ModelError) {
-        try layers[layer].attentionOutputs(attended: attended, addingTo: x, step)
     }
 }

@@ -57,9 +57,7 @@ struct CoordinatorCommand: ReportingCommand {
             dataDirectory: try data ?? spec?.coordinator.data ?? defaultData(),
             modelPath: try model ?? spec?.model ?? missing("--model"),
             precision: precision?.rawValue ?? spec?.precision.rawValue ?? Precision.bf16.rawValue)
-        if let files = tls.files ?? spec?.coordinator.tls.map({ .init($0) }) {
-            configuration.tls = .init(certificate: files.certificate, key: files.key, authority: files.ca)
-        }
+        configuration.tls = tls.files ?? spec?.coordinator.tls.map { .init($0) }
         if let spec {
             configuration.heartbeatSeconds = spec.heartbeat / .seconds(1)
             configuration.lostSeconds = spec.lostAfter / .seconds(1)

@@ -83,13 +83,11 @@ package struct Failure: Error, Equatable, CustomStringConvertible {
     /// Without what the sentence around it says already.
     private static func cause(_ said: String, _ address: String) -> String {
         var text = said[...]
-        for known in ["cannot connect to \(address): ", "connection reset (error set): "]
-        where text.hasPrefix(known) {
-            text = text.dropFirst(known.count)
-        }
+        let known = "cannot connect to \(address): "
+        if text.hasPrefix(known) { text = text.dropFirst(known.count) }
         let question = "; is it running, and is the port open?"
         if text.hasSuffix(question) { text = text.dropLast(question.count) }
-        return String(text).replacing("Connection refused) (errno: 111)", with: "connection refused")
+        return String(text)
     }
 
     package var description: String { message }
