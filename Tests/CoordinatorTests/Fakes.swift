@@ -277,7 +277,7 @@ struct Bench {
 
     @inline(never) init(
         _ directory: TemporaryDirectory, names: [String] = ["alpha", "beta"],
-        limits: Journal.Limits = Journal.Limits(), lostSeconds: Double = 5
+        limits: Journal.Limits = Journal.Limits(), lostSeconds: Double = 600
     ) async throws {
         self.directory = directory
         journal = try Journal(directory: directory.path, limits: limits)

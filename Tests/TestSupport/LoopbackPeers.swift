@@ -183,3 +183,12 @@ public func onThreads<R: Sendable>(
     _ = results.wait(until: .now + limit) { $0.contains { $0 == nil } ? nil : () }
     return results.update { $0 }
 }
+
+/// Runs `body` on a thread of its own: long work on the cooperative pool would starve every other test.
+public func offThePool<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
+    try await withCheckedThrowingContinuation { continuation in
+        let thread = Thread { continuation.resume(with: Result { try body() }) }
+        thread.stackSize = 8 << 20
+        thread.start()
+    }
+}

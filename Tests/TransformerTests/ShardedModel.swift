@@ -23,7 +23,7 @@ struct ShardedModel {
     func run<R: Sendable>(
         _ tokens: [Int32], maxTokens: Int = 0,
         _ body: @escaping @Sendable (ShardEngine, ShardAssignment) throws -> R
-    ) throws -> [R] {
+    ) async throws -> [R] {
         let plan = try ShardPlan(
             tokens: tokens.count, weights: Array(repeating: 1, count: workers), capacities: nil,
             alignment: alignment)
@@ -31,15 +31,18 @@ struct ShardedModel {
         let ring = LoopbackRing(ranks: workers, capacity: 2)
         let (model, isa, precision, pieceTokens) = (model, isa, precision, pieceTokens)
         let threads = workers == 1 ? 2 : 1
-        let results = onThreads(workers, within: .seconds(600)) { rank in
-            let assignment = try ShardAssignment(
-                rank: rank, plan: plan, maxTokens: maxTokens, pieceTokens: pieceTokens)
-            let engine = try ShardEngine(
-                model: model, compute: Compute(threads: threads, isa: isa, precision: precision),
-                profile: profile,
-                assignment: assignment, peer: ring.peer(rank), stall: .seconds(120))
-            try engine.prefill(tokens: assignment.runs.flatMap { tokens[$0] }) { _ in }
-            return try body(engine, assignment)
+        let workers = workers
+        let results = try await offThePool {
+            onThreads(workers, within: .seconds(600)) { rank in
+                let assignment = try ShardAssignment(
+                    rank: rank, plan: plan, maxTokens: maxTokens, pieceTokens: pieceTokens)
+                let engine = try ShardEngine(
+                    model: model, compute: Compute(threads: threads, isa: isa, precision: precision),
+                    profile: profile,
+                    assignment: assignment, peer: ring.peer(rank), stall: .seconds(120))
+                try engine.prefill(tokens: assignment.runs.flatMap { tokens[$0] }) { _ in }
+                return try body(engine, assignment)
+            }
         }
         return try results.map { result in
             guard let result else { throw Failure(description: "a rank did not finish") }
@@ -48,9 +51,9 @@ struct ShardedModel {
     }
 
     /// Logits (tokens, vocabulary) of a whole sequence, row by row.
-    func logits(_ tokens: [Int32]) throws -> [[Float]] {
+    func logits(_ tokens: [Int32]) async throws -> [[Float]] {
         var rows = [[Float]](repeating: [], count: tokens.count)
-        let parts = try run(tokens) { engine, assignment in
+        let parts = try await run(tokens) { engine, assignment in
             let positions = assignment.runs.flatMap { Array($0) }
             var part: [(Int, [Float])] = []
             try engine.eachLogits { range, logits in
@@ -65,9 +68,9 @@ struct ShardedModel {
     }
 
     /// Negative log-likelihood of tokens 1, 2, ... of a sequence.
-    func negativeLogLikelihood(_ tokens: [Int32]) throws -> [Float] {
+    func negativeLogLikelihood(_ tokens: [Int32]) async throws -> [Float] {
         var nll = [Float](repeating: .nan, count: tokens.count)
-        let parts = try run(tokens) { engine, assignment in
+        let parts = try await run(tokens) { engine, assignment in
             let positions = assignment.runs.flatMap { Array($0) }
             let next = positions.map { $0 + 1 < tokens.count ? tokens[$0 + 1] : -1 }
             return zip(positions, try engine.scores(next: next)).map { ($0, $1) }
@@ -77,8 +80,8 @@ struct ShardedModel {
     }
 
     /// Greedy continuation: tokens, and at each step the difference between the best and the second logit.
-    func greedy(_ tokens: [Int32], count: Int) throws -> (tokens: [Int32], margins: [Float]) {
-        let parts = try run(tokens, maxTokens: count) {
+    func greedy(_ tokens: [Int32], count: Int) async throws -> (tokens: [Int32], margins: [Float]) {
+        let parts = try await run(tokens, maxTokens: count) {
             engine, assignment -> (tokens: [Int32], margins: [Float]) in
             guard assignment.isLeader else {
                 if engine.followers.contains(assignment.rank) { try engine.follow() }

@@ -23,21 +23,22 @@ import Transformer
     }
 
     @Test(arguments: [512, 2048, 8192], [1, 2, 3, 5])
-    func scoresInF32(length: Int, workers: Int) throws {
+    func scoresInF32(length: Int, workers: Int) async throws {
         let samples: [Scores] = try Golden.json("smollm2-nll.json")
         let sample = try #require(samples.first { $0.tokens.count == length })
-        let nll = try ShardedModel(model: Self.model(), workers: workers).negativeLogLikelihood(sample.tokens)
+        let nll = try await ShardedModel(model: Self.model(), workers: workers).negativeLogLikelihood(
+            sample.tokens)
         #expect(nll.count == sample.nll.count)
         let worst = zip(nll, sample.nll).map { abs($0 - $1) }.max() ?? .infinity
         #expect(worst <= 2e-3)
     }
 
     @Test(arguments: [512, 2048, 8192], [1, 2, 3, 5])
-    func scoresInBF16(length: Int, workers: Int) throws {
+    func scoresInBF16(length: Int, workers: Int) async throws {
         let samples: [Scores] = try Golden.json("smollm2-nll.json")
         let sample = try #require(samples.first { $0.tokens.count == length })
         let ring = ShardedModel(model: try Self.model(), workers: workers, precision: .bf16)
-        let nll = try ring.negativeLogLikelihood(sample.tokens)
+        let nll = try await ring.negativeLogLikelihood(sample.tokens)
         #expect(nll.count == sample.nll.count)
         let differences = zip(nll, sample.nll).map { Double($0) - Double($1) }
         let count = Double(differences.count)
@@ -47,13 +48,13 @@ import Transformer
 
     /// Equal tokens, except after a step whose golden margin is below 0.1 (bf16 may part there).
     @Test(arguments: [Precision.f32, .bf16], [1, 3])
-    func greedyContinuations(precision: Precision, workers: Int) throws {
+    func greedyContinuations(precision: Precision, workers: Int) async throws {
         let model = try Self.model()
         let samples: [Greedy] = try Golden.json("smollm2-greedy.json")
         #expect(samples.count == 3)
         for sample in samples {
             let ring = ShardedModel(model: model, workers: workers, precision: precision)
-            let answer = try ring.greedy(sample.prompt_tokens, count: sample.greedy.count)
+            let answer = try await ring.greedy(sample.prompt_tokens, count: sample.greedy.count)
             let parted = zip(answer.tokens, sample.greedy).enumerated().first { $1.0 != $1.1 }?.offset
             if let parted {
                 #expect(sample.margin[parted] < 0.1, "\(sample.name) parts at step \(parted)")

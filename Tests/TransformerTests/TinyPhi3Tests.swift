@@ -17,14 +17,14 @@ import Transformer
     static func logitsFile(_ name: String) -> String { "tiny-phi3-longrope-\(name)-logits.npy" }
 
     @Test(arguments: ["short", "long"], [1, 2, 3, 4])
-    func logitsEqualTheReference(name: String, workers: Int) throws {
+    func logitsEqualTheReference(name: String, workers: Int) async throws {
         let model = try Model(path: Golden.path("tiny-phi3-longrope.gguf"))
         let reference: Reference = try Golden.json("tiny-phi3-longrope.json")
         let sample = try #require(reference.cases.first { $0.name == name })
         let golden = try Golden.npy(Self.logitsFile(name))
         for isa in ISA.available {
             let ring = ShardedModel(model: model, workers: workers, isa: isa, pieceTokens: 20, alignment: 1)
-            let logits = try ring.logits(sample.tokens)
+            let logits = try await ring.logits(sample.tokens)
             #expect(logits.count == golden.rows)
             let worst = zip(logits.joined(), golden.values).map { abs($0 - $1) }.max() ?? .infinity
             #expect(logits.joined().count == golden.values.count)
@@ -33,11 +33,11 @@ import Transformer
     }
 
     @Test(arguments: ["short", "long"])
-    func scoresEqualTheReference(name: String) throws {
+    func scoresEqualTheReference(name: String) async throws {
         let model = try Model(path: Golden.path("tiny-phi3-longrope.gguf"))
         let reference: Reference = try Golden.json("tiny-phi3-longrope.json")
         let sample = try #require(reference.cases.first { $0.name == name })
-        let nll = try ShardedModel(model: model, workers: 3, alignment: 1).negativeLogLikelihood(
+        let nll = try await ShardedModel(model: model, workers: 3, alignment: 1).negativeLogLikelihood(
             sample.tokens)
         #expect(nll.count == sample.nll.count)
         #expect((zip(nll, sample.nll).map { abs($0 - $1) }.max() ?? .infinity) <= 2e-4)
@@ -45,13 +45,13 @@ import Transformer
 
     /// Decode must go on where prefill ends: the same logits, whoever holds the keys and values.
     @Test(arguments: [1, 2, 3, 4, 9])
-    func decodeContinuesPrefill(workers: Int) throws {
+    func decodeContinuesPrefill(workers: Int) async throws {
         let model = try Model(path: Golden.path("tiny-phi3-longrope.gguf"))
         let reference: Reference = try Golden.json("tiny-phi3-longrope.json")
         let tokens = try #require(reference.cases.first { $0.name == "long" }).tokens
         let prompt = Array(tokens.prefix(150))
         let ring = ShardedModel(model: model, workers: workers, pieceTokens: 20, alignment: 1)
-        let decoded = try ring.run(prompt, maxTokens: 60) { engine, assignment -> [[Float]] in
+        let decoded = try await ring.run(prompt, maxTokens: 60) { engine, assignment -> [[Float]] in
             guard assignment.isLeader else {
                 if engine.followers.contains(assignment.rank) { try engine.follow() }
                 return []

@@ -1,5 +1,4 @@
 // A ring of workers' transports in one process, over real sockets on loopback.
-import Foundation
 import Kernels
 import Logging
 import LongRoPE
@@ -68,18 +67,15 @@ struct SocketRing {
         }
         let (model, isa, precision) = (model, isa, precision)
         let ready = parts
-        let outcome = await withCheckedContinuation { continuation in
-            Thread {
-                continuation.resume(
-                    returning: onThreads(ready.count, within: .seconds(120)) { rank in
-                        let (run, links) = ready[rank]
-                        let engine = try ShardEngine(
-                            model: model, compute: Compute(threads: 1, isa: isa, precision: precision),
-                            profile: run.profile, assignment: run.assignment, peer: links, stall: run.stall)
-                        try engine.prefill(tokens: run.assignment.runs.flatMap { tokens[$0] }) { _ in }
-                        return try body(engine, run.assignment)
-                    })
-            }.start()
+        let outcome = try await offThePool {
+            onThreads(ready.count, within: .seconds(120)) { rank in
+                let (run, links) = ready[rank]
+                let engine = try ShardEngine(
+                    model: model, compute: Compute(threads: 1, isa: isa, precision: precision),
+                    profile: run.profile, assignment: run.assignment, peer: links, stall: run.stall)
+                try engine.prefill(tokens: run.assignment.runs.flatMap { tokens[$0] }) { _ in }
+                return try body(engine, run.assignment)
+            }
         }
         for (_, links) in parts { await links.close(orderly: true) }
         return try outcome.map { try #require($0, "a rank did not finish").get() }
