@@ -1,0 +1,45 @@
+"""Shared fixtures. A test that only uses a cluster shares one; a test that breaks things gets one that is repaired."""
+
+import pytest
+
+from cluster import Cluster
+
+
+@pytest.fixture(scope="session")
+def _shared(tmp_path_factory):
+    with Cluster(tmp_path_factory.mktemp("shared")) as cluster:
+        cluster.start().wait_ready()
+        yield cluster
+
+
+@pytest.fixture
+def cluster(_shared):
+    """A running cluster of a coordinator and the workers alpha and beta. Tests leave it as it was."""
+    yield _shared
+    _shared.repair()
+
+
+@pytest.fixture
+def make_cluster(tmp_path):
+    """Makes clusters of this test's own, not started, and cleans up after them."""
+    made = []
+
+    def make(**options):
+        made.append(Cluster(tmp_path / f"cluster{len(made)}", **options))
+        return made[-1]
+
+    yield make
+    for cluster in made:
+        cluster.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows what the processes said last: their logs are gone afterwards."""
+    report = yield
+    if report.failed:
+        for cluster in Cluster.open_ones:
+            for log in sorted(cluster.folder.glob("*.log")):
+                lines = log.read_text(errors="replace").splitlines()[-20:]
+                report.sections.append((f"last lines of {log.name}", "\n".join(lines)))
+    return report
