@@ -208,6 +208,16 @@ final class RunService: Sendable {
         if let emitted { throw emitted }
         if run.kind == .score { try score(run, shard, engine, emit) }
         let prefilled = ContinuousClock.now
+        let (seconds, waited) = ((prefilled - start).seconds, engine.timings.wait.seconds)
+        try emit(
+            .with {
+                $0.kind = .log
+                $0.level = "info"
+                $0.text =
+                    "prefill of \(run.assignment.tokens) tokens took \(Self.rounded(seconds)) s, "
+                    + "\(Self.rounded(waited)) s of it waiting for blocks; \(links.bytesSent) bytes sent, "
+                    + "\(links.bytesReceived) received"
+            })
         if run.kind == .generate {
             if run.assignment.isLeader {
                 finished.finish = try generate(run, engine, stop, emit)
@@ -215,7 +225,7 @@ final class RunService: Sendable {
                 try engine.follow()
             }
         }
-        finished.prefillSeconds = (prefilled - start).seconds
+        finished.prefillSeconds = seconds
         finished.decodeSeconds = (ContinuousClock.now - prefilled).seconds
         finished.share = .with {
             $0.rank = UInt32(run.rank)
@@ -224,11 +234,13 @@ final class RunService: Sendable {
             $0.kvBytes = UInt64(engine.kvBytes)
             $0.ringBytesSent = UInt64(links.bytesSent)
             $0.ringBytesReceived = UInt64(links.bytesReceived)
-            $0.waitSeconds = engine.timings.wait.seconds
-            $0.computeSeconds = max(0, (ContinuousClock.now - start).seconds - engine.timings.wait.seconds)
+            $0.waitSeconds = waited
+            $0.computeSeconds = max(0, seconds - waited)
         }
         return finished
     }
+
+    private static func rounded(_ seconds: Double) -> Double { (seconds * 100).rounded() / 100 }
 
     private func score(
         _ run: Run, _ shard: Shard, _ engine: ShardEngine, _ emit: (RunEvent) throws(ModelError) -> Void

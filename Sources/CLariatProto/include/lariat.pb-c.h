@@ -291,7 +291,13 @@ struct  Lariat__V1__WorkerShare
   uint64_t kv_bytes;
   uint64_t ring_bytes_sent;
   uint64_t ring_bytes_received;
+  /*
+   * of prefill
+   */
   double compute_seconds;
+  /*
+   * of prefill: for blocks
+   */
   double wait_seconds;
 };
 #define LARIAT__V1__WORKER_SHARE__INIT \
