@@ -84,4 +84,18 @@ lariat_dot_fn lariat_dot_avx2, lariat_dot_avx512;
 lariat_pack_fn lariat_pack_words_avx512;
 #endif
 
+/* Applies a macro to every type of weights: one kernel each, chosen once a call. */
+#define LARIAT_EACH_WEIGHT_TYPE(APPLY)                                                                              \
+    APPLY(LARIAT_F32)                                                                                              \
+    APPLY(LARIAT_F16)                                                                                              \
+    APPLY(LARIAT_BF16)                                                                                             \
+    APPLY(LARIAT_Q4_0)                                                                                             \
+    APPLY(LARIAT_Q4_1)                                                                                             \
+    APPLY(LARIAT_Q5_0)                                                                                             \
+    APPLY(LARIAT_Q5_1)                                                                                             \
+    APPLY(LARIAT_Q8_0)                                                                                             \
+    APPLY(LARIAT_Q4_K)                                                                                             \
+    APPLY(LARIAT_Q5_K)                                                                                             \
+    APPLY(LARIAT_Q6_K)
+
 #endif

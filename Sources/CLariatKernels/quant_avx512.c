@@ -280,23 +280,10 @@ LARIAT_INLINE LARIAT_AVX512 void dot_type(uint32_t type, const uint8_t *w, size_
     }
 }
 
-#define EACH_TYPE(APPLY)                                                                                           \
-    APPLY(LARIAT_F32)                                                                                              \
-    APPLY(LARIAT_F16)                                                                                              \
-    APPLY(LARIAT_BF16)                                                                                             \
-    APPLY(LARIAT_Q4_0)                                                                                             \
-    APPLY(LARIAT_Q4_1)                                                                                             \
-    APPLY(LARIAT_Q5_0)                                                                                             \
-    APPLY(LARIAT_Q5_1)                                                                                             \
-    APPLY(LARIAT_Q8_0)                                                                                             \
-    APPLY(LARIAT_Q4_K)                                                                                             \
-    APPLY(LARIAT_Q5_K)                                                                                             \
-    APPLY(LARIAT_Q6_K)
-
 LARIAT_AVX512 void lariat_dequantise_avx512(uint32_t type, const uint8_t *row, size_t columns, float *out) {
 #define CASE(TYPE)                                                                                                 \
     case TYPE: dequantise_type(TYPE, row, columns, out); break;
-    switch (type) { EACH_TYPE(CASE) }
+    switch (type) { LARIAT_EACH_WEIGHT_TYPE(CASE) }
 #undef CASE
 }
 
@@ -307,7 +294,7 @@ LARIAT_AVX512 void lariat_dot_avx512(uint32_t type, const uint8_t *w, size_t w_s
     case TYPE:                                                                                                     \
         dot_type(TYPE, w, w_stride, rows_w, columns, x, x_stride, rows_x, y, y_stride, accumulate);                \
         break;
-    switch (type) { EACH_TYPE(CASE) }
+    switch (type) { LARIAT_EACH_WEIGHT_TYPE(CASE) }
 #undef CASE
 }
 #endif

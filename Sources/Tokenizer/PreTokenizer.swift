@@ -39,7 +39,7 @@ package enum PreTokenizer: CaseIterable, Sendable {
             throw TokenizerError(
                 kind: .unsupported,
                 problem:
-                    "The pre-tokenizer '\(name)' (tokenizer.ggml.pre) is not implemented. Supported: \(supported)"
+                    "The pre-tokenizer '\(name)' (tokenizer.ggml.pre) is not supported. Supported: \(supported)"
             )
         }
         self = found

@@ -54,7 +54,7 @@ public struct Tokenizer: Sendable {
             throw TokenizerError(
                 kind: .unsupported,
                 problem:
-                    "The tokenizer model '\(vocabulary.model)' (tokenizer.ggml.model) is not implemented. "
+                    "The tokenizer model '\(vocabulary.model)' (tokenizer.ggml.model) is not supported. "
                     + "Supported: gpt2, llama")
         }
         var bytes: [UInt8] = []
