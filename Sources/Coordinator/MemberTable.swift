@@ -148,7 +148,7 @@ package struct MemberTable: Sendable {
     package var whyNobody: String? {
         if readyCount > 0 { return nil }
         let gone = entries.filter { $0.value.state != .ready }.keys.sorted()
-        if gone.isEmpty { return "no workers have joined; start one with `lariat worker`" }
+        if gone.isEmpty { return JobPlan.noWorkers }
         return
             "no worker is ready (\(gone.joined(separator: ", ")) lost or refused; `lariat doctor` says why); start "
             + "one with `lariat worker`"

@@ -31,8 +31,11 @@ final class ForwardStep {
     func begin(cosine: Matrix, sine: Matrix) {
         self.cosine = cosine
         self.sine = sine
-        taken = 0
+        begin()
     }
+
+    /// Starts a chunk in which nothing is rotated.
+    func begin() { taken = 0 }
 
     /// Unpacks a layer's weights for the chunks to come.
     func hold(_ linears: [Linear]) throws(ModelError) {

@@ -9,6 +9,8 @@ public struct ShardAssignment: Sendable {
     public let maxTokens: Int
     let pieces: PiecePlan
     let appends: AppendPlan
+    /// The ranks other than the leader that hold keys and values, or will: they follow in decode.
+    public let followers: [Int]
 
     /// - Parameters:
     ///   - pieceTokens: tokens of a block that travel together.
@@ -27,6 +29,7 @@ public struct ShardAssignment: Sendable {
         self.maxTokens = maxTokens
         pieces = try PiecePlan(plan: plan, pieceTokens: pieceTokens)
         appends = try AppendPlan(plan: plan, run: appendRun)
+        followers = appends.holders(appended: maxTokens).filter { $0 != plan.leader }
     }
 
     /// Positions of this rank's tokens, in buffer order.

@@ -89,13 +89,8 @@ extension ShardEngine {
         } catch { throw .ring(error) }
     }
 
-    /// The ranks other than the leader that hold keys and values, or will: they follow in decode.
-    public var followers: [Int] {
-        assignment.appends.holders(appended: assignment.maxTokens).filter { $0 != assignment.plan.leader }
-    }
-
     private func stationaryLeader() throws(RingError) -> StationaryLeader {
-        try StationaryLeader(peer: peer, rank: assignment.rank, followers: followers, stall: stall)
+        try StationaryLeader(peer: peer, rank: assignment.rank, followers: assignment.followers, stall: stall)
     }
 
     /// Attention of one token's query over this rank's rows of a layer.

@@ -147,12 +147,9 @@ public final class ShardEngine {
         guard next.count == n else {
             throw .ring(.invalidPlan("\(next.count) following tokens came for a shard of \(n)"))
         }
-        try step.hold([model.head])
-        defer { step.release() }
         var result: [Float] = []
         result.reserveCapacity(n)
-        for rows in Self.chunks(of: n, Self.headRows) {
-            let logits = try head(residual.rows(rows))
+        try eachLogits { rows, logits throws(ModelError) in
             let targets = next[rows]
             do throws(KernelError) {
                 let nll = try compute.logSoftmaxPick(logits: logits, targets: targets.map { max($0, 0) })
@@ -163,11 +160,13 @@ public final class ShardEngine {
     }
 
     /// Logits of all of the shard's rows, in buffer order, a chunk at a time (rows, vocabulary).
-    package func eachLogits(_ body: (Range<Int>, Matrix) -> Void) throws(ModelError) {
+    package func eachLogits(
+        _ body: (Range<Int>, Matrix) throws(ModelError) -> Void
+    ) throws(ModelError) {
         try step.hold([model.head])
         defer { step.release() }
         for rows in Self.chunks(of: assignment.tokens, Self.headRows) {
-            body(rows, try head(residual.rows(rows)))
+            try body(rows, try head(residual.rows(rows)))
         }
     }
 
@@ -179,8 +178,7 @@ public final class ShardEngine {
 
     /// Final norm and output head: (n, hidden) to (n, vocabulary). Scratch, as the step's results are.
     func head(_ x: Matrix) throws(ModelError) -> Matrix {
-        let none = Matrix(rows: x.rows, columns: angles.pairs)
-        step.begin(cosine: none, sine: none)
+        step.begin()
         return try step.linear(step.rmsNorm(x, model.outputNorm), model.head)
     }
 
@@ -208,5 +206,5 @@ public final class ShardEngine {
 
 extension ShardEngine {
     /// Bytes of the keys and values that this rank holds now.
-    public var kvBytes: Int { kvRows * kv.rowBytes * model.shape.layers }
+    public var kvBytes: Int { kvRows * model.shape.kvBytesPerToken(kv.element) }
 }

@@ -89,7 +89,7 @@ package final class RingLinks: RingPeer {
         header.epoch = run.epoch
         header.fromRank = UInt32(run.rank)
         header.profile = run.profile.identity
-        header.parts = 1
+        let tensor: any RingPayload
         switch message {
         case .keyValues(let piece):
             header.kind = .keyValues
@@ -103,20 +103,21 @@ package final class RingLinks: RingPeer {
                     $0.count = UInt64(run.count)
                 }
             }
-            try send(header, piece.payload, on: link, to: rank, deadline: deadline)
+            tensor = piece.payload
         case .query(let layer, let position, let payload):
             header.kind = .query
             header.layer = UInt32(layer)
             header.runs = [.with { $0.start = UInt64(position) }]
-            try send(header, payload, on: link, to: rank, deadline: deadline)
+            tensor = payload
         case .partial(let layer, _, let payload):
             header.kind = .partial
             header.layer = UInt32(layer)
-            try send(header, payload, on: link, to: rank, deadline: deadline)
+            tensor = payload
         case .end:
             header.kind = .end
-            try send(header, BytesPayload([]), on: link, to: rank, deadline: deadline)
+            tensor = BytesPayload([])
         }
+        try send(header, tensor, on: link, to: rank, deadline: deadline)
     }
 
     /// Sends a tensor in as many messages as the size limit asks for.

@@ -31,7 +31,7 @@ package struct Run: Sendable {
     var rank: Int { assignment.rank }
 
     /// Checks a plan against this worker's model and memory, before anything is allocated for it.
-    package init(_ plan: RunPlan, model: Model, kvRowBytes: Int, memoryBytes: Int) throws(RPCStatus) {
+    package init(_ plan: RunPlan, model: Model, kvTokenBytes: Int, memoryBytes: Int) throws(RPCStatus) {
         func refuse(_ why: String) -> RPCStatus { RPCStatus(.invalidArgument, "the plan is refused: \(why)") }
         guard !plan.job.isEmpty, plan.job.utf8.count <= 128 else { throw refuse("it names no job") }
         guard plan.fingerprint == model.fingerprint else {
@@ -101,7 +101,7 @@ package struct Run: Sendable {
         guard plan.tokenCount == UInt64(assignment.tokens) else {
             throw refuse("\(plan.tokenCount) tokens are announced for a shard of \(assignment.tokens)")
         }
-        let (bytes, overflow) = assignment.capacity.multipliedReportingOverflow(by: kvRowBytes)
+        let (bytes, overflow) = assignment.capacity.multipliedReportingOverflow(by: kvTokenBytes)
         guard !overflow, bytes <= memoryBytes else {
             throw RPCStatus(
                 .resourceExhausted,

@@ -54,15 +54,15 @@ final class RunService: Sendable {
                 .failedPrecondition,
                 "the plan is of epoch \(plan.epoch); the cluster is in epoch \(known) already")
         }
-        let kvRowBytes = model.shape.kvRowElements * compute.kvElement.bytes
+        let kvTokenBytes = model.shape.kvBytesPerToken(compute.kvElement)
         let run = try Run(
-            plan, model: model, kvRowBytes: kvRowBytes * model.shape.layers,
-            memoryBytes: configuration.memoryBytes)
-        try await occupy(run, kvBytes: run.assignment.capacity * kvRowBytes * model.shape.layers)
+            plan, model: model, kvTokenBytes: kvTokenBytes, memoryBytes: configuration.memoryBytes)
+        try await occupy(run, kvBytes: run.assignment.capacity * kvTokenBytes)
         defer { current.withLock { $0 = nil } }
         let shard = try await readShard(first, commands, run)
 
-        let inbox = RingInbox(run: run, kvRowBytes: kvRowBytes, element: compute.kvElement)
+        let inbox = RingInbox(
+            run: run, kvRowBytes: kvTokenBytes / model.shape.layers, element: compute.kvElement)
         hub.open(inbox)
         defer {
             hub.close(inbox)
@@ -221,7 +221,7 @@ final class RunService: Sendable {
         if run.kind == .generate {
             if run.assignment.isLeader {
                 finished.finish = try generate(run, engine, stop, emit)
-            } else if engine.followers.contains(run.rank) {
+            } else if run.assignment.followers.contains(run.rank) {
                 try engine.follow()
             }
         }
@@ -324,8 +324,8 @@ private struct EngineBox: @unchecked Sendable {
         var peers: Set<Int> = [(run.rank + 1) % run.members.count]
         if run.kind == .generate {
             if run.assignment.isLeader {
-                peers.formUnion(engine.followers)
-            } else if engine.followers.contains(run.rank) {
+                peers.formUnion(run.assignment.followers)
+            } else if run.assignment.followers.contains(run.rank) {
                 peers.insert(run.assignment.plan.leader)
             }
         }

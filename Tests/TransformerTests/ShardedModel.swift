@@ -84,7 +84,7 @@ struct ShardedModel {
         let parts = try await run(tokens, maxTokens: count) {
             engine, assignment -> (tokens: [Int32], margins: [Float]) in
             guard assignment.isLeader else {
-                if engine.followers.contains(assignment.rank) { try engine.follow() }
+                if assignment.followers.contains(assignment.rank) { try engine.follow() }
                 return ([], [])
             }
             var logits = try engine.lastLogits()

@@ -53,7 +53,7 @@ import Transformer
         let ring = ShardedModel(model: model, workers: workers, pieceTokens: 20, alignment: 1)
         let decoded = try await ring.run(prompt, maxTokens: 60) { engine, assignment -> [[Float]] in
             guard assignment.isLeader else {
-                if engine.followers.contains(assignment.rank) { try engine.follow() }
+                if assignment.followers.contains(assignment.rank) { try engine.follow() }
                 return []
             }
             var rows = [try engine.lastLogits()]

@@ -51,13 +51,13 @@ struct SocketRing {
         _ tokens: [Int32], _ hubs: [RingHub], _ addresses: [RPCAddress], _ logger: Logger,
         _ body: @escaping @Sendable (ShardEngine, ShardAssignment) throws -> R
     ) async throws -> [R] {
-        let kvRowBytes = model.shape.kvRowElements * kvElement.bytes
+        let kvTokenBytes = model.shape.kvBytesPerToken(kvElement)
         var parts: [(run: Run, links: RingLinks)] = []
         for rank in 0..<workers {
             let run = try Run(
                 plan(tokens: tokens.count, rank: rank, addresses), model: model,
-                kvRowBytes: kvRowBytes * model.shape.layers, memoryBytes: 1 << 32)
-            let inbox = RingInbox(run: run, kvRowBytes: kvRowBytes, element: kvElement)
+                kvTokenBytes: kvTokenBytes, memoryBytes: 1 << 32)
+            let inbox = RingInbox(run: run, kvRowBytes: kvTokenBytes / model.shape.layers, element: kvElement)
             hubs[rank].open(inbox)
             parts.append((run, RingLinks(run: run, inbox: inbox, element: kvElement)))
         }
