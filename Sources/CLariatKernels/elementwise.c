@@ -111,10 +111,10 @@ LARIAT_AVX512BF16 static void to_bf16_native(const float *in, uint16_t *out, siz
 #define DEFINE_BF16(NAME, ATTRIBUTES)                                                                              \
     ATTRIBUTES static void to_bf16_##NAME(const float *in, uint16_t *out, size_t n) { to_bf16(in, out, n); }
 
-#define TABLE(NAME, BF16, PACK)                                                                                    \
+#define TABLE(NAME, ROUNDED, BF16, PACK)                                                                                    \
     {                                                                                                              \
-        lariat_dequantise_##NAME, lariat_dot_##NAME, to_bf16_##BF16, rms_norm_##NAME, add_##NAME, swiglu_##NAME,   \
-            nll_##NAME, rotate_##NAME, PACK                                                                        \
+        lariat_dequantise_##NAME, lariat_dot_##NAME, lariat_dot_rounded_##ROUNDED, to_bf16_##BF16, rms_norm_##NAME, \
+            add_##NAME, swiglu_##NAME, nll_##NAME, rotate_##NAME, PACK                                                                        \
     }
 
 DEFINE(scalar, )
@@ -127,11 +127,11 @@ DEFINE_BF16(avx512, LARIAT_AVX512)
 #endif
 
 const lariat_ops *lariat_ops_for(int isa) {
-    static const lariat_ops scalar = TABLE(scalar, scalar, lariat_pack_words);
+    static const lariat_ops scalar = TABLE(scalar, scalar, scalar, lariat_pack_words);
 #if defined(__x86_64__)
-    static const lariat_ops avx2 = TABLE(avx2, avx2, lariat_pack_words);
-    static const lariat_ops avx512 = TABLE(avx512, avx512, lariat_pack_words_avx512);
-    static const lariat_ops avx512bf16 = TABLE(avx512, native, lariat_pack_words_avx512);
+    static const lariat_ops avx2 = TABLE(avx2, avx2, avx2, lariat_pack_words);
+    static const lariat_ops avx512 = TABLE(avx512, avx2, avx512, lariat_pack_words_avx512);
+    static const lariat_ops avx512bf16 = TABLE(avx512, vnni, native, lariat_pack_words_avx512);
     switch (isa) {
     case 1: return &avx2;
     case 2: return &avx512;

@@ -72,15 +72,19 @@ typedef void lariat_dequantise_fn(uint32_t type, const uint8_t *row, size_t colu
 typedef void lariat_dot_fn(uint32_t type, const uint8_t *w, size_t w_stride, size_t rows_w, size_t columns,
                            const float *x, size_t x_stride, size_t rows_x, float *y, size_t y_stride,
                            bool accumulate);
+typedef void lariat_dot_rounded_fn(uint32_t type, const uint8_t *w, size_t w_stride, size_t rows, size_t columns,
+                                   const void *rounded, float *y, bool accumulate);
 typedef void lariat_pack_fn(const uint32_t *rows, size_t stride, size_t count, size_t words, uint32_t *out,
                             size_t width, size_t block_stride);
 
 lariat_dequantise_fn lariat_dequantise_scalar;
 lariat_dot_fn lariat_dot_scalar;
+lariat_dot_rounded_fn lariat_dot_rounded_scalar;
 lariat_pack_fn lariat_pack_words;
 #if defined(__x86_64__)
 lariat_dequantise_fn lariat_dequantise_avx2, lariat_dequantise_avx512;
 lariat_dot_fn lariat_dot_avx2, lariat_dot_avx512;
+lariat_dot_rounded_fn lariat_dot_rounded_avx2, lariat_dot_rounded_vnni;
 lariat_pack_fn lariat_pack_words_avx512;
 #endif
 
@@ -89,6 +93,9 @@ lariat_pack_fn lariat_pack_words_avx512;
     APPLY(LARIAT_F32)                                                                                              \
     APPLY(LARIAT_F16)                                                                                              \
     APPLY(LARIAT_BF16)                                                                                             \
+    LARIAT_EACH_QUANTISED_TYPE(APPLY)
+
+#define LARIAT_EACH_QUANTISED_TYPE(APPLY)                                                                           \
     APPLY(LARIAT_Q4_0)                                                                                             \
     APPLY(LARIAT_Q4_1)                                                                                             \
     APPLY(LARIAT_Q5_0)                                                                                             \

@@ -79,7 +79,7 @@ public final class AttentionState: @unchecked Sendable {
         self.shape = shape
         output = Matrix(rows: queries, columns: shape.queryRowElements)
         logSumExp = Matrix(rows: queries, columns: shape.heads)
-        clear()
+        clear(0..<queries)
     }
 
     /// Forgets everything and makes room for `queries` queries. Memory is kept when it suffices; when it does not,
@@ -92,12 +92,13 @@ public final class AttentionState: @unchecked Sendable {
             output = Matrix(rows: queries, columns: shape.queryRowElements)
             logSumExp = Matrix(rows: queries, columns: shape.heads)
         }
-        clear()
+        clear(0..<queries)
     }
 
-    private func clear() {
-        unsafe output.withUnsafeMutableBuffer { unsafe $0.update(repeating: 0) }
-        unsafe logSumExp.withUnsafeMutableBuffer { unsafe $0.update(repeating: -.infinity) }
+    /// Forgets what some queries have seen. Different queries may be cleared by different threads.
+    public func clear(_ queries: Range<Int>) {
+        unsafe output.rows(queries).withUnsafeMutableBuffer { unsafe $0.update(repeating: 0) }
+        unsafe logSumExp.rows(queries).withUnsafeMutableBuffer { unsafe $0.update(repeating: -.infinity) }
     }
 }
 

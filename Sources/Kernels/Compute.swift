@@ -47,8 +47,9 @@ public final class Compute: Sendable {
     }
 
     /// Runs `body(item, thread)` once for every item in `0..<count` and returns when all are done. Items are handed
-    /// out one by one; `thread` is in `0..<threads` and no two calls with the same `thread` overlap. Not to be called
-    /// from inside `body`.
+    /// out one by one; `thread` is in `0..<threads` and no two calls with the same `thread` overlap. Inside `body`
+    /// every operation of this engine runs on the calling thread alone: so a body can take its rows through many
+    /// operations while they stay in that core's cache.
     package func forEach(_ count: Int, _ body: (_ item: Int, _ thread: Int) -> Void) {
         pool.forEach(count, body)
     }

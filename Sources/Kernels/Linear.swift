@@ -41,6 +41,7 @@ extension Compute {
 
     /// Cuts rows into chunks of at most 64 that share out evenly, and runs `body(rows, thread)` for each.
     private func forEachChunk(_ rows: Int, _ body: (_ rows: Range<Int>, _ thread: Int) -> Void) {
+        let threads = pool.width
         let chunk = DenseShape.pieces.first { rows >= 8 * threads * $0 } ?? (rows >= 16 * threads ? 16 : 8)
         let size = threads == 1 ? DenseShape.pieces[0] : max(chunk, 8)
         forEach((rows + size - 1) / size) { item, thread in
@@ -82,29 +83,52 @@ extension Compute {
         if let failure = failure.withLock({ $0 }) { throw failure }
     }
 
-    /// The same straight from quantised weights, for few rows: weights are unpacked in registers, activations stay
-    /// float32. Reads each weight once for every four rows of `x`.
-    public func linear(_ x: Matrix, _ w: WeightMatrix, into y: Matrix, accumulate: Bool = false) {
+    /// The same straight from the weights as they lie in the file, for few rows: reads each weight once for every row
+    /// of `x`, or for every four of unquantised ones.
+    ///
+    /// In reference precision, and for unquantised weights, activations stay float32. Else they are rounded, block of
+    /// 32 by block, to 15 bits and a sign of the block's greatest: products are then of whole numbers.
+    public func linear(_ x: Matrix, _ w: WeightStack, into y: Matrix, accumulate: Bool = false) {
         precondition(
             x.columns == w.columns && y.columns == w.rows && y.rows >= x.rows,
             "\(x.rows) x \(x.columns) times \(w.rows) x \(w.columns) into \(y.rows) x \(y.columns)")
+        // Multiples of 16 outputs: threads write whole cache lines of y.
+        let stretches = w.stretches(of: max(16, min(256, w.rows / (4 * threads) / 16 * 16)))
+        let rounds = precision == .bf16 && w.parts.contains { $0.isQuantised }
+        let rounded = rounds ? unsafe rounded(x) : nil
+        let bytes = lariat_rounded_bytes(w.columns)
         let ops = ops
         let most = Int(LARIAT_DOT_ROWS)
-        // Multiples of 16 outputs: threads write whole cache lines of y.
-        let perItem = max(16, min(256, w.rows / (4 * threads) / 16 * 16))
-        let items = (w.rows + perItem - 1) / perItem
-        unsafe w.withRows { first in
-            forEach(items) { item, _ in
-                let row = item * perItem
+        forEach(stretches.count) { item, _ in
+            let (part, rows, first) = stretches[item]
+            unsafe part.withRows { weights in
+                let weights = unsafe weights + rows.lowerBound * part.bytesPerRow
+                if let rounded = unsafe rounded, part.isQuantised {
+                    for m in 0..<x.rows {
+                        unsafe ops.dot_rounded(
+                            part.type.rawValue, weights, part.bytesPerRow, rows.count, part.columns,
+                            rounded + m * bytes, y.pointer(row: m) + first, accumulate)
+                    }
+                    return
+                }
                 for m in stride(from: 0, to: x.rows, by: most) {
                     unsafe ops.dot(
-                        w.type.rawValue, first + row * w.bytesPerRow, w.bytesPerRow,
-                        min(perItem, w.rows - row),
-                        w.columns, x.pointer(row: m), x.columns, min(most, x.rows - m),
-                        y.pointer(row: m) + row,
+                        part.type.rawValue, weights, part.bytesPerRow, rows.count, part.columns,
+                        x.pointer(row: m), x.columns, min(most, x.rows - m), y.pointer(row: m) + first,
                         y.columns, accumulate)
                 }
             }
         }
+    }
+
+    /// Every row of `x` rounded for products of whole numbers. Valid until the calling thread's next call.
+    private func rounded(_ x: Matrix) -> UnsafeMutableRawPointer {
+        let bytes = lariat_rounded_bytes(x.columns)
+        let memory = unsafe scratch.memory(
+            .activations, thread: pool.callersThread ?? 0, bytes: x.rows * bytes)
+        for row in 0..<x.rows {
+            unsafe lariat_round_activations(x.pointer(row: row), x.columns, memory + row * bytes)
+        }
+        return unsafe memory
     }
 }

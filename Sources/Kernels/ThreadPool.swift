@@ -53,14 +53,25 @@ final class ThreadPool: Sendable {
         for helper in helpers { _ = pthread_join(helper, nil) }
     }
 
+    /// The number of the calling thread when it is inside a loop of this pool.
+    var callersThread: Int? { loop.callersThread }
+
+    /// How many threads a loop would run on that is started here.
+    var width: Int { callersThread == nil ? threads : 1 }
+
     /// Runs `body(item, thread)` for every item in `0..<count`, once each, in any order, and returns when all are
-    /// done. Not to be called from inside `body`. Loops asked for by several threads run one after the other.
+    /// done. Loops asked for by several threads run one after the other. A loop inside `body` runs on the thread that
+    /// asks for it alone, in order: the same code serves whole matrices and one thread's share of them.
     func forEach(_ count: Int, _ body: (_ item: Int, _ thread: Int) -> Void) {
         guard count > 0 else { return }
+        if let thread = loop.callersThread {
+            for item in 0..<count { body(item, thread) }
+            return
+        }
         loop.acquire()
         defer { loop.release() }
         guard count > 1, threads > 1 else {
-            for item in 0..<count { body(item, 0) }
+            loop.alone { for item in 0..<count { body(item, 0) } }
             return
         }
         withoutActuallyEscaping(body) { body in
@@ -121,11 +132,7 @@ private final class SharedLoop: @unchecked Sendable {
     private let empty = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
     init() {
-        var attributes = pthread_mutexattr_t()
-        unsafe pthread_mutexattr_init(&attributes)
-        unsafe pthread_mutexattr_settype(&attributes, Int32(PTHREAD_MUTEX_ERRORCHECK))
-        unsafe pthread_mutex_init(caller, &attributes)
-        unsafe pthread_mutexattr_destroy(&attributes)
+        unsafe pthread_mutex_init(caller, nil)
         unsafe pthread_mutex_init(mutex, nil)
         unsafe pthread_cond_init(work, nil)
         unsafe pthread_cond_init(empty, nil)
@@ -142,9 +149,22 @@ private final class SharedLoop: @unchecked Sendable {
         unsafe caller.deallocate()
     }
 
-    func acquire() {
-        let code = unsafe pthread_mutex_lock(caller)
-        precondition(code == 0, "a parallel loop was started inside another one")
+    /// This loop's name for the C side.
+    private var name: UnsafeRawPointer { unsafe UnsafeRawPointer(caller) }
+
+    /// The number of the calling thread when it is inside this loop.
+    var callersThread: Int? {
+        let thread = unsafe lariat_thread_in_loop(name)
+        return thread < 0 ? nil : Int(thread)
+    }
+
+    func acquire() { unsafe _ = pthread_mutex_lock(caller) }
+
+    /// Runs `body` as thread 0 of a loop without helpers.
+    func alone(_ body: () -> Void) {
+        unsafe lariat_enter_loop(name, 0)
+        body()
+        lariat_enter_loop(nil, 0)
     }
 
     func release() { unsafe _ = pthread_mutex_unlock(caller) }
@@ -179,11 +199,13 @@ private final class SharedLoop: @unchecked Sendable {
 
     private func takeItems(thread: Int, _ body: (Int, Int) -> Void) {
         let count = count
+        unsafe lariat_enter_loop(name, Int32(thread))
         while true {
             let item = next.add(1, ordering: .relaxed).oldValue
-            guard item < count else { return }
+            guard item < count else { break }
             body(item, thread)
         }
+        lariat_enter_loop(nil, 0)
     }
 
     /// A helper's life: wait for a loop, enter if the gate is open, take items, leave.

@@ -5,7 +5,7 @@
 @safe
 final class ThreadScratch: @unchecked Sendable {
     enum Use: Int, CaseIterable {
-        case operand, output, weights, oneDNN
+        case operand, weights, activations, oneDNN
     }
 
     private let buffers: UnsafeMutableBufferPointer<UnsafeMutableRawBufferPointer>

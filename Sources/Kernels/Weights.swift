@@ -10,8 +10,9 @@ public struct WeightMatrix: Sendable {
     public let columns: Int
     public var type: GGUFTensorType { tensor.type }
     public var name: String { tensor.name }
+    /// Whether elements are whole numbers with a scale for each block.
+    var isQuantised: Bool { type.elementsPerBlock > 1 }
     private let tensor: GGUFTensor
-    private let firstRow: Int
 
     /// All rows of a tensor. Throws when its type has no kernel or it has no elements.
     public init(_ tensor: GGUFTensor) throws(KernelError) {
@@ -25,24 +26,8 @@ public struct WeightMatrix: Sendable {
                 "tensor \(tensor.name) of \(tensor.rows) x \(tensor.columns) is not a matrix of whole blocks")
         }
         self.tensor = tensor
-        firstRow = 0
         rows = tensor.rows
         columns = tensor.columns
-    }
-
-    private init(_ other: WeightMatrix, rows: Range<Int>) {
-        tensor = other.tensor
-        firstRow = other.firstRow + rows.lowerBound
-        self.rows = rows.count
-        columns = other.columns
-    }
-
-    /// Some rows: one part of a fused tensor (query, key, value; gate, up).
-    public func slice(rows range: Range<Int>) throws(KernelError) -> WeightMatrix {
-        guard range.lowerBound >= 0, range.upperBound <= rows, !range.isEmpty else {
-            throw .shape("rows \(range) of tensor \(name), which has \(rows)")
-        }
-        return WeightMatrix(self, rows: range)
     }
 
     /// The size of one row in bytes.
@@ -51,11 +36,62 @@ public struct WeightMatrix: Sendable {
     /// The first byte of the first row, valid within `body`.
     func withRows<Failure: Error>(_ body: (UnsafePointer<UInt8>) throws(Failure) -> Void) throws(Failure) {
         try unsafe tensor.withUnsafeBytes { bytes throws(Failure) in
-            guard let base = bytes.baseAddress, bytes.count >= (firstRow + rows) * bytesPerRow else {
-                return
-            }
-            try unsafe body(base.assumingMemoryBound(to: UInt8.self) + firstRow * bytesPerRow)
+            guard let base = bytes.baseAddress, bytes.count >= rows * bytesPerRow else { return }
+            try unsafe body(base.assumingMemoryBound(to: UInt8.self))
         }
+    }
+}
+
+/// Matrices of weights with the same inputs, one under the other: what one product computes together (query, key and
+/// value; gate and up), `[rows, columns]` = `[all outputs, inputs]`. Parts may differ in type.
+public struct WeightStack: Sendable {
+    let parts: [WeightMatrix]
+    /// Outputs of all parts.
+    public let rows: Int
+    /// Inputs.
+    public let columns: Int
+
+    /// - Parameter parts: at least one; all with the same number of columns.
+    public init(_ parts: [WeightMatrix]) throws(KernelError) {
+        guard let first = parts.first, parts.allSatisfy({ $0.columns == first.columns }) else {
+            throw .shape("weights with \(parts.map(\.columns)) inputs cannot be computed together")
+        }
+        self.parts = parts
+        rows = parts.reduce(0) { $0 + $1.rows }
+        columns = first.columns
+    }
+
+    /// A single matrix.
+    public init(_ matrix: WeightMatrix) {
+        parts = [matrix]
+        rows = matrix.rows
+        columns = matrix.columns
+    }
+
+    /// Bytes of the weights as they lie in the file.
+    public var bytes: Int { parts.reduce(0) { $0 + $1.rows * $1.bytesPerRow } }
+
+    /// The part that holds a row, and the row within it.
+    func locate(_ row: Int) -> (part: WeightMatrix, row: Int) {
+        var rest = row
+        for part in parts {
+            if rest < part.rows { return (part, rest) }
+            rest -= part.rows
+        }
+        preconditionFailure("row \(row) of \(rows)")
+    }
+
+    /// Stretches of at most `size` rows that lie within one part: the part, its rows, and where they stand in all.
+    func stretches(of size: Int) -> [(part: WeightMatrix, rows: Range<Int>, first: Int)] {
+        var result: [(WeightMatrix, Range<Int>, Int)] = []
+        var first = 0
+        for part in parts {
+            for row in stride(from: 0, to: part.rows, by: size) {
+                result.append((part, row..<min(row + size, part.rows), first + row))
+            }
+            first += part.rows
+        }
+        return result
     }
 }
 

@@ -3,8 +3,9 @@ import Kernels
 
 /// One chunk's way through a layer. Matrices it returns are scratch: they are good until the next `begin`.
 ///
-/// A chunk is small enough that what lies between two products stays in the second-level cache. Products use packed
-/// weights while some are held (prefill), and read the quantised file otherwise (decode, 8 rows at most).
+/// In prefill every compute thread has a step of its own and takes its chunks through all operations between two
+/// attentions: what lies between them stays in that core's second-level cache. Products use unpacked weights where
+/// they are given, and read the quantised file otherwise (decode, 8 rows at most), then with all threads.
 final class ForwardStep {
     let compute: Compute
     private let shape: ModelShape
@@ -12,11 +13,9 @@ final class ForwardStep {
     private let rotaryDimension: Int
     private var cosine: Matrix
     private var sine: Matrix
+    private var unpacked: UnpackedWeights.Layer = [:]
     private var scratch: [Matrix] = []
     private var taken = 0
-    private var packed: [ObjectIdentifier: PackedWeights] = [:]
-    /// Storage for packed weights, used again by every layer: the sizes are the same.
-    private var slots: [PackedWeights] = []
 
     init(compute: Compute, shape: ModelShape, rotation: RotaryLayout, rotaryDimension: Int) {
         self.compute = compute
@@ -28,32 +27,16 @@ final class ForwardStep {
     }
 
     /// Starts a chunk of rows with these angles (n, rotary dimension / 2), cosine and sine.
-    func begin(cosine: Matrix, sine: Matrix) {
+    func begin(_ unpacked: UnpackedWeights.Layer = [:], cosine: Matrix, sine: Matrix) {
         self.cosine = cosine
         self.sine = sine
-        begin()
+        begin(unpacked)
     }
 
     /// Starts a chunk in which nothing is rotated.
-    func begin() { taken = 0 }
-
-    /// Unpacks a layer's weights for the chunks to come.
-    func hold(_ linears: [Linear]) throws(ModelError) {
-        packed.removeAll(keepingCapacity: true)
-        for (slot, linear) in linears.enumerated() {
-            let storage: PackedWeights
-            do throws(KernelError) {
-                storage = try compute.pack(linear.weights, reusing: slot < slots.count ? slots[slot] : nil)
-            } catch { throw .kernel(error) }
-            if slot < slots.count { slots[slot] = storage } else { slots.append(storage) }
-            packed[ObjectIdentifier(linear)] = storage
-        }
-    }
-
-    /// Forgets the packed weights and frees their memory.
-    func release() {
-        packed = [:]
-        slots = []
+    func begin(_ unpacked: UnpackedWeights.Layer = [:]) {
+        self.unpacked = unpacked
+        taken = 0
     }
 
     /// x / rms(x) * weight, row by row.
@@ -75,22 +58,23 @@ final class ForwardStep {
         try multiply(x, linear, into: y, accumulate: true)
     }
 
-    /// silu(gate) * up, element by element.
-    func swiGLU(gate: Matrix, up: Matrix) -> Matrix {
-        compute.swiGLU(gate: gate, up: up, into: gate)
-        return gate
+    /// silu(gate) * up, element by element; gate and up are the left and the right half of `x`.
+    func swiGLU(gateUp x: Matrix) -> Matrix {
+        let y = take(rows: x.rows, columns: x.columns / 2)
+        compute.swiGLU(gateUp: x, into: y)
+        return y
     }
 
-    /// Rotates every head of x (n, any number of heads * head size) by the chunk's angles, in place.
-    func rotate(_ x: Matrix) {
+    /// Rotates the heads of queries and keys, the first columns of x, by the chunk's angles, in place.
+    func rotateQueriesAndKeys(_ x: Matrix) {
         compute.rotate(
-            x, column: 0, heads: x.columns / shape.headDimension, headDimension: shape.headDimension,
+            x, column: 0, heads: shape.heads + shape.kvHeads, headDimension: shape.headDimension,
             rotaryDimension: rotaryDimension, cos: cosine, sin: sine, layout: rotation)
     }
 
     private func multiply(_ x: Matrix, _ linear: Linear, into y: Matrix, accumulate: Bool) throws(ModelError)
     {
-        if let weights = packed[ObjectIdentifier(linear)] {
+        if let weights = unpacked[ObjectIdentifier(linear)] {
             do throws(KernelError) {
                 try compute.linear(x, weights, into: y, accumulate: accumulate)
             } catch { throw .kernel(error) }

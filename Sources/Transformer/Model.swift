@@ -45,8 +45,8 @@ public final class Model: Sendable {
         outputNorm = try find.vector("output_norm.weight", count: shape.hidden)
         head =
             find.has("output.weight")
-            ? Linear(try find.matrix("output.weight", outputs: shape.vocabulary, inputs: shape.hidden))
-            : Linear(embedding)
+            ? try find.linear(("output.weight", shape.vocabulary), inputs: shape.hidden)
+            : Linear(WeightStack(embedding))
         family = try kind.init(file: file, shape: shape)
         scaling = try Self.scaling(of: file, architecture: architecture, shape: shape)
         tokenizer = try Self.tokenizer(of: file, vocabulary: shape.vocabulary)

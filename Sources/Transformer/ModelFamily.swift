@@ -5,20 +5,12 @@
 import GGUF
 import Kernels
 
-/// A matrix product with a model's weights. Its identity is what a packed copy is kept under.
+/// A product with a model's weights. Its identity is what an unpacked copy is kept under.
 final class Linear: Sendable {
     /// (outputs, inputs), quantised as in the file.
-    let weights: WeightMatrix
+    let weights: WeightStack
 
-    init(_ weights: WeightMatrix) { self.weights = weights }
-}
-
-/// What a layer hands to attention: rotated queries (n, heads * head size), rotated keys and values
-/// (n, kv heads * head size).
-struct AttentionInputs {
-    let queries: Matrix
-    let keys: Matrix
-    let values: Matrix
+    init(_ weights: WeightStack) { self.weights = weights }
 }
 
 /// A family of decoder models. Rows are tokens of this worker's shard in all of its functions.
@@ -34,8 +26,9 @@ protocol ModelFamily: Sendable {
     /// The products of a layer, in a fixed order with the same sizes in every layer.
     func linears(ofLayer layer: Int) -> [Linear]
 
-    /// From the residual stream (n, hidden) to queries, keys and values.
-    func attentionInputs(layer: Int, _ x: Matrix, _ step: ForwardStep) throws(ModelError) -> AttentionInputs
+    /// From the residual stream (n, hidden) to what attention takes (n, heads + 2 * kv heads, head size): rotated
+    /// queries, rotated keys, then values.
+    func attentionInputs(layer: Int, _ x: Matrix, _ step: ForwardStep) throws(ModelError) -> Matrix
 
     /// Adds what a layer makes of its attention (n, heads * head size) to the residual stream (n, hidden).
     func attentionOutputs(
@@ -50,31 +43,23 @@ let modelFamilies: [any ModelFamily.Type] = [Llama.self, Phi3.self]
 /// The products have no biases.
 struct GatedDecoderLayer: Sendable {
     let attentionNorm: [Float]
-    let query: Linear
-    let key: Linear
-    let value: Linear
+    let queryKeyValue: Linear
     let output: Linear
     let feedForwardNorm: [Float]
-    let gate: Linear
-    let up: Linear
+    let gateUp: Linear
     let down: Linear
 
-    var linears: [Linear] { [query, key, value, output, gate, up, down] }
+    var linears: [Linear] { [queryKeyValue, output, gateUp, down] }
 
-    func attentionInputs(_ x: Matrix, _ step: ForwardStep) throws(ModelError) -> AttentionInputs {
-        let h = step.rmsNorm(x, attentionNorm)
-        let q = try step.linear(h, query)
-        let k = try step.linear(h, key)
-        let v = try step.linear(h, value)
-        step.rotate(q)
-        step.rotate(k)
-        return AttentionInputs(queries: q, keys: k, values: v)
+    func attentionInputs(_ x: Matrix, _ step: ForwardStep) throws(ModelError) -> Matrix {
+        let inputs = try step.linear(step.rmsNorm(x, attentionNorm), queryKeyValue)
+        step.rotateQueriesAndKeys(inputs)
+        return inputs
     }
 
     func attentionOutputs(attended: Matrix, addingTo x: Matrix, _ step: ForwardStep) throws(ModelError) {
         try step.linear(attended, output, addingTo: x)
-        let h = step.rmsNorm(x, feedForwardNorm)
-        let a = step.swiGLU(gate: try step.linear(h, gate), up: try step.linear(h, up))
+        let a = step.swiGLU(gateUp: try step.linear(step.rmsNorm(x, feedForwardNorm), gateUp))
         try step.linear(a, down, addingTo: x)
     }
 }
@@ -87,7 +72,7 @@ protocol GatedDecoder: ModelFamily {
 extension GatedDecoder {
     func linears(ofLayer layer: Int) -> [Linear] { layers[layer].linears }
 
-    func attentionInputs(layer: Int, _ x: Matrix, _ step: ForwardStep) throws(ModelError) -> AttentionInputs {
+    func attentionInputs(layer: Int, _ x: Matrix, _ step: ForwardStep) throws(ModelError) -> Matrix {
         try layers[layer].attentionInputs(x, step)
     }
 
@@ -134,9 +119,11 @@ struct TensorFinder {
         do throws(KernelError) { return try WeightMatrix(tensor) } catch { throw .kernel(error) }
     }
 
-    /// Some outputs of a matrix.
-    func slice(_ matrix: WeightMatrix, rows: Range<Int>) throws(ModelError) -> WeightMatrix {
-        do throws(KernelError) { return try matrix.slice(rows: rows) } catch { throw .kernel(error) }
+    /// Matrices of these many outputs each that are computed together.
+    func linear(_ parts: (name: String, outputs: Int)..., inputs: Int) throws(ModelError) -> Linear {
+        var matrices: [WeightMatrix] = []
+        for part in parts { matrices.append(try matrix(part.name, outputs: part.outputs, inputs: inputs)) }
+        do throws(KernelError) { return Linear(try WeightStack(matrices)) } catch { throw .kernel(error) }
     }
 
     func has(_ name: String) -> Bool { file.tensors[name] != nil }

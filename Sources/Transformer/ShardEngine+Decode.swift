@@ -31,9 +31,8 @@ extension ShardEngine {
             step.begin(cosine: cosine, sine: sine)
             let inputs = try model.family.attentionInputs(layer: layer, x, step)
             if owner == assignment.rank { try store(inputs, layer: layer, firstRow: row) }
-            let query = inputs.queries.values()
-            let withKV =
-                owner == assignment.rank ? query : query + inputs.keys.values() + inputs.values.values()
+            let withKV = inputs.values()
+            let query = Array(withKV.prefix(attended.columns))
             do throws(RingError) {
                 let partial = try leader.attend(
                     layer: layer, position: position, heads: shape.heads, headSize: shape.headDimension,
@@ -76,13 +75,8 @@ extension ShardEngine {
                             rank: leader, what: "more keys and values than planned")
                     }
                     if layer == 0 { kvRows += 1 }
-                    let keys = Matrix(
-                        rows: 1, columns: kvCount, values: Array(values[queryCount..<queryCount + kvCount]))
-                    let newValues = Matrix(
-                        rows: 1, columns: kvCount, values: Array(values[(queryCount + kvCount)...]))
                     try store(
-                        AttentionInputs(queries: keys, keys: keys, values: newValues), layer: layer,
-                        firstRow: row)
+                        Matrix(rows: 1, columns: values.count, values: values), layer: layer, firstRow: row)
                 }
                 return attendOwn(query: Array(values.prefix(queryCount)), layer: layer)
             }

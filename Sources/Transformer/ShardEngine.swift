@@ -7,15 +7,19 @@ import Synchronization
 /// A model at work on one shard of one sequence. Confined to one thread, which blocks while the ring waits; only
 /// `cancel` may be called from elsewhere.
 ///
-/// Prefill goes layer by layer over the whole shard: every layer's weights are unpacked once. Around attention the
-/// shard is cut in chunks of rows that stay in the second-level cache.
+/// Prefill goes layer by layer over the whole shard, so that every layer's weights are unpacked at most once. Around
+/// attention the shard is cut in chunks of rows, each taken through by one thread.
 public final class ShardEngine {
     let model: Model
     let compute: Compute
     let assignment: ShardAssignment
     let attention: AttentionShape
     let angles: AngleTable
+    /// Of this engine's thread, for single tokens and the output head.
     let step: ForwardStep
+    /// One for each compute thread.
+    private let steps: [ForwardStep]
+    private let weights: UnpackedWeights
     let kv: KVShard
     /// Rows of `kv` that are written in every layer.
     var kvRows = 0
@@ -27,22 +31,25 @@ public final class ShardEngine {
     /// What the ring has cost so far.
     public internal(set) var timings = RingTimings()
 
-    /// Rows of the shard that go through a layer's products together.
-    private static let chunkRows = 256
+    /// Most rows of the shard that go through a layer's products together.
+    private static let chunkRows = 64
+    /// What prefill may use beside the quantised model, the keys and the values, where it has the choice.
+    private static let workingBytes = 384 << 20
     /// Rows that go through the output head together: a row of logits is as long as the vocabulary.
     private static let headRows = 128
 
     /// - Parameters:
+    ///   - weights: made from the same model and compute; kept from job to job.
     ///   - profile: pinned for the whole sequence; every worker has the same.
     ///   - stall: the longest wait for another worker.
     /// - Throws: `.memory` when the keys and values do not fit, `.kernel`, `.ring`.
     public init(
-        model: Model, compute: Compute, profile: RotaryProfile, assignment: ShardAssignment,
-        peer: any RingPeer,
-        stall: Duration
+        model: Model, compute: Compute, weights: UnpackedWeights, profile: RotaryProfile,
+        assignment: ShardAssignment, peer: any RingPeer, stall: Duration
     ) throws(ModelError) {
         self.model = model
         self.compute = compute
+        self.weights = weights
         self.assignment = assignment
         self.peer = peer
         self.stall = stall
@@ -53,9 +60,13 @@ public final class ShardEngine {
                 scale: 1 / Float(shape.headDimension).squareRoot())
         } catch { throw .kernel(error) }
         angles = AngleTable(profile)
-        step = ForwardStep(
-            compute: compute, shape: shape, rotation: model.family.rotation,
-            rotaryDimension: profile.rotaryDimension)
+        func newStep() -> ForwardStep {
+            ForwardStep(
+                compute: compute, shape: shape, rotation: model.family.rotation,
+                rotaryDimension: profile.rotaryDimension)
+        }
+        step = newStep()
+        steps = (0..<compute.threads).map { _ in newStep() }
         kv = try KVShard(shape: shape, element: compute.kvElement, capacity: assignment.capacity)
         residual = Matrix(rows: assignment.tokens, columns: shape.hidden)
         do throws(RingError) {
@@ -97,25 +108,49 @@ public final class ShardEngine {
         let queries = Matrix(rows: n, columns: shape.heads * shape.headDimension)
         let state = AttentionState(queries: n, shape: attention)
 
+        let activations = 4 * n * (residual.columns + 2 * queries.columns + shape.heads + 2 * pairs)
+        let keeping = activations + weights.bytes <= Self.workingBytes
+        if !keeping { weights.release(all: true) }
+
         for layer in 0..<shape.layers {
-            if n > 0 { try step.hold(model.family.linears(ofLayer: layer)) }
-            for rows in Self.chunks(of: n, Self.chunkRows) {
-                step.begin(cosine: cosine.rows(rows), sine: sine.rows(rows))
+            let unpacked = n > 0 ? try weights.layer(layer, keeping: keeping) : [:]
+            try eachChunk { rows, step throws(ModelError) in
+                state.clear(rows)
+                step.begin(unpacked, cosine: cosine.rows(rows), sine: sine.rows(rows))
                 let inputs = try model.family.attentionInputs(layer: layer, residual.rows(rows), step)
-                queries.rows(rows).copy(from: inputs.queries)
+                queries.rows(rows).copy(leadingColumnsOf: inputs)
                 try store(inputs, layer: layer, firstRow: rows.lowerBound)
             }
-            state.reset(queries: n)
             try ring(layer: layer, queries: queries, into: state)
-            for rows in Self.chunks(of: n, Self.chunkRows) {
-                step.begin(cosine: cosine.rows(rows), sine: sine.rows(rows))
+            try eachChunk { rows, step throws(ModelError) in
+                step.begin(unpacked)
                 try model.family.attentionOutputs(
                     layer: layer, attended: state.output.rows(rows), addingTo: residual.rows(rows), step)
             }
             onLayer(layer + 1)
         }
         kvRows = n
-        step.release()
+        weights.release(all: false)
+    }
+
+    /// Cuts the shard's rows in chunks and runs `body` for each, on any thread, with that thread's step. The first
+    /// error is thrown when all have ended.
+    private func eachChunk(
+        _ body: (Range<Int>, ForwardStep) throws(ModelError) -> Void
+    ) throws(ModelError) {
+        let n = assignment.tokens
+        // Short shards are cut smaller, so that every thread gets a part.
+        let even = (n / compute.threads + 15) / 16 * 16
+        let chunks = Self.chunks(of: n, min(Self.chunkRows, max(16, even)))
+        let failure = Mutex<ModelError?>(nil)
+        compute.forEach(chunks.count) { item, thread in
+            do throws(ModelError) {
+                try body(chunks[item], steps[thread])
+            } catch {
+                failure.withLock { $0 = $0 ?? error }
+            }
+        }
+        if let failure = failure.withLock({ $0 }) { throw failure }
     }
 
     /// One layer's ring: the shard's queries attend every block of the sequence, in the schedule's order.
@@ -163,10 +198,10 @@ public final class ShardEngine {
     package func eachLogits(
         _ body: (Range<Int>, Matrix) throws(ModelError) -> Void
     ) throws(ModelError) {
-        try step.hold([model.head])
-        defer { step.release() }
+        let packed: PackedWeights
+        do throws(KernelError) { packed = try compute.pack(model.head.weights) } catch { throw .kernel(error) }
         for rows in Self.chunks(of: assignment.tokens, Self.headRows) {
-            try body(rows, try head(residual.rows(rows)))
+            try body(rows, try head(residual.rows(rows), [ObjectIdentifier(model.head): packed]))
         }
     }
 
@@ -177,8 +212,8 @@ public final class ShardEngine {
     }
 
     /// Final norm and output head: (n, hidden) to (n, vocabulary). Scratch, as the step's results are.
-    func head(_ x: Matrix) throws(ModelError) -> Matrix {
-        step.begin()
+    func head(_ x: Matrix, _ unpacked: UnpackedWeights.Layer = [:]) throws(ModelError) -> Matrix {
+        step.begin(unpacked)
         return try step.linear(step.rmsNorm(x, model.outputNorm), model.head)
     }
 
@@ -189,12 +224,13 @@ public final class ShardEngine {
         } catch { throw .kernel(error) }
     }
 
-    /// Writes a chunk's keys and values into a layer's rows from `firstRow` on.
-    func store(_ inputs: AttentionInputs, layer: Int, firstRow: Int) throws(ModelError) {
+    /// Writes the keys and values among a chunk's attention inputs into a layer's rows from `firstRow` on.
+    func store(_ inputs: Matrix, layer: Int, firstRow: Int) throws(ModelError) {
+        let width = model.shape.kvHeads * model.shape.headDimension
+        let key = model.shape.heads * model.shape.headDimension
         do throws(KernelError) {
             try compute.storeKV(
-                keys: inputs.keys, keyColumn: 0, values: inputs.values, valueColumn: 0,
-                width: inputs.keys.columns,
+                keys: inputs, keyColumn: key, values: inputs, valueColumn: key + width, width: width,
                 into: kv.rows(layer: layer), firstRow: firstRow, element: kv.element)
         } catch { throw .kernel(error) }
     }

@@ -12,6 +12,7 @@ import Transformer
 final class RunService: Sendable {
     private let model: Model
     private let compute: Compute
+    private let weights: UnpackedWeights
     private let configuration: WorkerConfiguration
     private let hub: RingHub
     private let logger: Logger
@@ -28,9 +29,10 @@ final class RunService: Sendable {
 
     init(
         model: Model, compute: Compute, configuration: WorkerConfiguration, hub: RingHub, logger: Logger
-    ) {
+    ) throws(ModelError) {
         self.model = model
         self.compute = compute
+        weights = try UnpackedWeights(model: model, compute: compute)
         self.configuration = configuration
         self.hub = hub
         self.logger = logger
@@ -69,7 +71,8 @@ final class RunService: Sendable {
             inbox.close(.cancelled)
         }
         let links = RingLinks(run: run, inbox: inbox, element: compute.kvElement)
-        let engine = try EngineBox(model: model, compute: compute, run: run, links: links)
+        let engine = try EngineBox(
+            model: model, compute: compute, weights: weights, run: run, links: links)
         try await events.write(.with { $0.kind = .accepted })
 
         do {
@@ -314,11 +317,13 @@ private struct EngineBox: @unchecked Sendable {
     let peersSentTo: Set<Int>
     let cancel: @Sendable () -> Void
 
-    init(model: Model, compute: Compute, run: Run, links: RingLinks) throws(RPCStatus) {
+    init(
+        model: Model, compute: Compute, weights: UnpackedWeights, run: Run, links: RingLinks
+    ) throws(RPCStatus) {
         do throws(ModelError) {
             engine = try ShardEngine(
-                model: model, compute: compute, profile: run.profile, assignment: run.assignment, peer: links,
-                stall: run.stall)
+                model: model, compute: compute, weights: weights, profile: run.profile,
+                assignment: run.assignment, peer: links, stall: run.stall)
         } catch { throw run.status(for: error) }
         cancel = engine.cancel
         var peers: Set<Int> = [(run.rank + 1) % run.members.count]

@@ -20,19 +20,20 @@ public final class WorkerServer: Sendable {
     public init(configuration: WorkerConfiguration, logger: Logger) throws(RPCStatus) {
         self.configuration = configuration
         self.logger = logger
+        let hub = RingHub()
         let model: Model
         let compute: Compute
-        do throws(ModelError) {
-            model = try Model(path: configuration.modelPath)
-        } catch { throw RPCStatus(.failedPrecondition, "\(error)") }
+        let runs: RunService
         do throws(KernelError) {
             compute = try Compute(
                 threads: configuration.threads, cores: configuration.cores, isa: configuration.isa,
                 precision: configuration.precision)
         } catch { throw RPCStatus(.failedPrecondition, "\(error)") }
-        let hub = RingHub()
-        let runs = RunService(
-            model: model, compute: compute, configuration: configuration, hub: hub, logger: logger)
+        do throws(ModelError) {
+            model = try Model(path: configuration.modelPath)
+            runs = try RunService(
+                model: model, compute: compute, configuration: configuration, hub: hub, logger: logger)
+        } catch { throw RPCStatus(.failedPrecondition, "\(error)") }
         self.runs = runs
         let services = [WorkerService.name, HealthService.name]
         let health = HealthBoard(services: services)

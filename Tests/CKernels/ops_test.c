@@ -99,6 +99,38 @@ static void test_weights(int isa, uint32_t type, size_t columns) {
             expect(y[r] == before[r] + before[r], "dot adds", isa, type, columns);
         free(y);
     }
+    size_t elements, bytes;
+    lariat_weight_block(type, &elements, &bytes);
+    if (elements > 1) {
+        // Whole numbers of a step for each 32, within half a step; products as the scalar code forms them.
+        void *rounded = room(lariat_rounded_bytes(columns));
+        lariat_round_activations(x, columns, rounded);
+        float y[ROWS], wanted[ROWS], single[1];
+        ops->dot_rounded(type, w, stride, ROWS, columns, rounded, y, false);
+        scalar->dot_rounded(type, w, stride, ROWS, columns, rounded, wanted, false);
+        for (size_t r = 0; r < ROWS; r++) {
+            double sum = 0, size = 0, most = 0;
+            for (size_t c = 0; c < columns; c++) {
+                const double term = (double)x[c] * (double)values[r * columns + c];
+                sum += term;
+                size += fabs(term);
+                most = fmax(most, fabs((double)values[r * columns + c]));
+            }
+            double slack = 0;
+            for (size_t c = 0; c < columns; c += 32) {
+                double peak = 0;
+                for (size_t i = 0; i < 32; i++) peak = fmax(peak, fabs((double)x[c + i]));
+                slack += 32 * peak / 16319 / 2 * most;
+            }
+            expect(fabs((double)wanted[r] - (double)y[r]) <= 2e-6 * size + 1e-30, "rounded dot", isa, type, columns);
+            expect(fabs(sum - (double)y[r]) <= 2e-6 * size + slack, "rounding", isa, type, columns);
+            ops->dot_rounded(type, w + r * stride, stride, 1, columns, rounded, single, false);
+            expect(single[0] == y[r], "rounded dot is the same alone", isa, type, columns);
+            ops->dot_rounded(type, w + r * stride, stride, 1, columns, rounded, single, true);
+            expect(single[0] == y[r] + y[r], "rounded dot adds", isa, type, columns);
+        }
+        free(rounded);
+    }
     free(x);
     free(same);
     free(values);

@@ -26,7 +26,7 @@ import Testing
             let compute = try Compute(threads: 2, isa: isa, precision: precision)
             let values = Matrix(rows: shape.rows, columns: shape.columns)
             compute.dequantise(w, rows: 0..<shape.rows, into: values)
-            let packed = try compute.pack(w)
+            let packed = try compute.pack(WeightStack(w))
             let y = Matrix(rows: 79, columns: shape.rows)
             try compute.linear(x, packed, into: y)
             // With bfloat16 operands: the same as the exact product of the rounded operands.
@@ -49,10 +49,10 @@ import Testing
         let x = noise.matrix(300, 576)
         let one = try Compute(threads: 1, isa: isa, precision: precision)
         let whole = Matrix(rows: 300, columns: 200)
-        try one.linear(x, one.pack(w), into: whole)
+        try one.linear(x, one.pack(WeightStack(w)), into: whole)
         for threads in [2, 3] {
             let compute = try Compute(threads: threads, isa: isa, precision: precision)
-            let packed = try compute.pack(w)
+            let packed = try compute.pack(WeightStack(w))
             let y = Matrix(rows: 300, columns: 200)
             try compute.linear(x, packed, into: y)
             #expect(y.values() == whole.values())
@@ -68,16 +68,47 @@ import Testing
     func memoryIsUsedAgain(isa: ISA) throws {
         let compute = try Compute(threads: 1, isa: isa, precision: .bf16)
         let large = try compute.pack(
-            WeightMatrix(GGUFTensor.random(type: .q8_0, rows: 128, columns: 96, seed: 1)))
+            WeightStack(WeightMatrix(GGUFTensor.random(type: .q8_0, rows: 128, columns: 96, seed: 1))))
         let small = try WeightMatrix(GGUFTensor.random(type: .q8_0, rows: 40, columns: 32, seed: 2))
-        let reused = try compute.pack(small, reusing: large)
+        let reused = try compute.pack(WeightStack(small), reusing: large)
         #expect(reused === large && reused.rows == 40 && reused.columns == 32)
         var noise = Noise(9)
         let x = noise.matrix(5, 32)
         let y = Matrix(rows: 5, columns: 40)
         let z = Matrix(rows: 5, columns: 40)
         try compute.linear(x, reused, into: y)
-        try compute.linear(x, compute.pack(small), into: z)
+        try compute.linear(x, compute.pack(WeightStack(small)), into: z)
         #expect(y.values() == z.values())
+    }
+
+    /// Parts of different types, with numbers of rows that no layout likes.
+    @Test(arguments: ISA.available, Precision.allCases)
+    func stacksAreTheirPartsUnderOneAnother(isa: ISA, precision: Precision) throws {
+        let compute = try Compute(threads: 2, isa: isa, precision: precision)
+        let parts = try [(GGUFTensorType.q4_1, 70), (.q8_0, 9), (.f16, 33), (.q5_0, 64)].map {
+            try WeightMatrix(GGUFTensor.random(type: $0.0, rows: $0.1, columns: 96, seed: 11))
+        }
+        let stack = try WeightStack(parts)
+        var noise = Noise(12)
+        let x = noise.matrix(21, 96)
+        let together = Matrix(rows: 21, columns: stack.rows)
+        let direct = Matrix(rows: 21, columns: stack.rows)
+        try compute.linear(x, compute.pack(stack), into: together)
+        compute.linear(x, stack, into: direct)
+        var column = 0
+        for part in parts {
+            let alone = Matrix(rows: 21, columns: part.rows)
+            try compute.linear(x, compute.pack(WeightStack(part)), into: alone)
+            let quantised = Matrix(rows: 21, columns: part.rows)
+            compute.linear(x, WeightStack(part), into: quantised)
+            for row in 0..<21 {
+                for at in 0..<part.rows {
+                    #expect(together[row, column + at] == alone[row, at])
+                    #expect(direct[row, column + at] == quantised[row, at])
+                }
+            }
+            column += part.rows
+        }
+        #expect(column == stack.rows)
     }
 }

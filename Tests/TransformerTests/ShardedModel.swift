@@ -36,9 +36,10 @@ struct ShardedModel {
             onThreads(workers, within: .seconds(600)) { rank in
                 let assignment = try ShardAssignment(
                     rank: rank, plan: plan, maxTokens: maxTokens, pieceTokens: pieceTokens)
+                let compute = try Compute(threads: threads, isa: isa, precision: precision)
                 let engine = try ShardEngine(
-                    model: model, compute: Compute(threads: threads, isa: isa, precision: precision),
-                    profile: profile,
+                    model: model, compute: compute,
+                    weights: UnpackedWeights(model: model, compute: compute), profile: profile,
                     assignment: assignment, peer: ring.peer(rank), stall: .seconds(120))
                 try engine.prefill(tokens: assignment.runs.flatMap { tokens[$0] }) { _ in }
                 return try body(engine, assignment)

@@ -70,9 +70,10 @@ struct SocketRing {
         let outcome = try await offThePool {
             onThreads(ready.count, within: .seconds(120)) { rank in
                 let (run, links) = ready[rank]
+                let compute = try Compute(threads: 1, isa: isa, precision: precision)
                 let engine = try ShardEngine(
-                    model: model, compute: Compute(threads: 1, isa: isa, precision: precision),
-                    profile: run.profile, assignment: run.assignment, peer: links, stall: run.stall)
+                    model: model, compute: compute,
+                    weights: UnpackedWeights(model: model, compute: compute), profile: run.profile, assignment: run.assignment, peer: links, stall: run.stall)
                 try engine.prefill(tokens: run.assignment.runs.flatMap { tokens[$0] }) { _ in }
                 return try body(engine, run.assignment)
             }

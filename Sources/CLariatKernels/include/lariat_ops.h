@@ -43,6 +43,11 @@ typedef struct lariat_ops {
     void (*dot)(uint32_t type, const uint8_t *w, size_t w_stride, size_t rows_w, size_t columns, const float *x,
                 size_t x_stride, size_t rows_x, float *y, size_t y_stride, bool accumulate);
 
+    // y[r] (+)= sum over c of x'[c] * w[r][c] for r < rows, x' as lariat_round_activations made them. For quantised
+    // types only. Sums within a block are exact, sums over blocks float32.
+    void (*dot_rounded)(uint32_t type, const uint8_t *w, size_t w_stride, size_t rows, size_t columns,
+                        const void *rounded, float *y, bool accumulate);
+
     // out[n] = in[n] rounded to bfloat16, to nearest even; a NaN stays one.
     void (*to_bf16)(const float *in, uint16_t *out, size_t n);
 
@@ -70,6 +75,11 @@ typedef struct lariat_ops {
                        size_t block_stride);
 } lariat_ops;
 
+// Activations for dot_rounded: x[columns], a multiple of 32, each rounded to 15 bits and a sign of the greatest of its
+// block of 32. `rounded` has lariat_rounded_bytes(columns) bytes and lies on a 4-byte border.
+void lariat_round_activations(const float *x, size_t columns, void *rounded);
+size_t lariat_rounded_bytes(size_t columns);
+
 // The table for an instruction set: 0 scalar, 1 AVX2 (with FMA and F16C), 2 AVX-512 (F, BW, VL, DQ), 3 AVX-512 with
 // BF16. The caller has checked that the machine has it; on other machines than x86-64 there is only 0.
 const lariat_ops *lariat_ops_for(int isa);
@@ -93,6 +103,12 @@ uint32_t lariat_crc32c_reference(const void *_Nullable bytes, size_t count, uint
 
 // Lets a thread (a pthread_t) run on one core only. Returns 0, or an error number when the core is not allowed.
 int lariat_place_thread(uintptr_t thread, int core);
+
+// Notes that the calling thread works in `loop` as its thread number `thread`; NULL: in none.
+void lariat_enter_loop(const void *_Nullable loop, int thread);
+
+// The calling thread's number in `loop`, or -1 when it does not work in it.
+int lariat_thread_in_loop(const void *loop);
 
 // Tells the processor that this thread waits in a loop.
 static inline void lariat_spin_hint(void) {

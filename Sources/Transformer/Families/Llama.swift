@@ -20,20 +20,16 @@ struct Llama: GatedDecoder {
         }
         var layers: [GatedDecoderLayer] = []
         for i in 0..<shape.layers {
-            func linear(_ name: String, outputs: Int, inputs: Int) throws(ModelError) -> Linear {
-                Linear(try find.matrix("blk.\(i).\(name).weight", outputs: outputs, inputs: inputs))
-            }
+            func name(_ part: String) -> String { "blk.\(i).\(part).weight" }
             layers.append(
                 GatedDecoderLayer(
-                    attentionNorm: try find.vector("blk.\(i).attn_norm.weight", count: d),
-                    query: try linear("attn_q", outputs: q, inputs: d),
-                    key: try linear("attn_k", outputs: kv, inputs: d),
-                    value: try linear("attn_v", outputs: kv, inputs: d),
-                    output: try linear("attn_output", outputs: d, inputs: q),
-                    feedForwardNorm: try find.vector("blk.\(i).ffn_norm.weight", count: d),
-                    gate: try linear("ffn_gate", outputs: f, inputs: d),
-                    up: try linear("ffn_up", outputs: f, inputs: d),
-                    down: try linear("ffn_down", outputs: d, inputs: f)))
+                    attentionNorm: try find.vector(name("attn_norm"), count: d),
+                    queryKeyValue: try find.linear(
+                        (name("attn_q"), q), (name("attn_k"), kv), (name("attn_v"), kv), inputs: d),
+                    output: try find.linear((name("attn_output"), d), inputs: q),
+                    feedForwardNorm: try find.vector(name("ffn_norm"), count: d),
+                    gateUp: try find.linear((name("ffn_gate"), f), (name("ffn_up"), f), inputs: d),
+                    down: try find.linear((name("ffn_down"), d), inputs: f)))
         }
         self.layers = layers
     }

@@ -1,0 +1,302 @@
+// Quantised weights times activations in whole numbers: what decode spends its time on.
+//
+// Activations are rounded in blocks of 32 to x' = scale * (128 high + low) with high in -127...127 and low in -64...63:
+// 15 bits and a sign of the block's greatest, far below the noise of bfloat16. Weights of every quantised type are
+// a * u + b with whole numbers u in 0...255, so a block costs two dot products of bytes (u with high, u with low) and
+// one conversion; sums of whole numbers are exact, only the sums over blocks are float32.
+#include <math.h>
+
+#include "ops_internal.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+enum { BLOCK = 32 };
+
+// Rounded activations of `blocks` blocks, one array after the other.
+typedef struct {
+    const int8_t *parts;  // [blocks][high: 32][low: 32]
+    const float *scale;   // [blocks]
+    const float *sum;     // [blocks] sum of x'
+    const float *halves;  // [blocks][2] sum of x' over 16
+} rounded_view;
+
+size_t lariat_rounded_bytes(size_t columns) { return columns / BLOCK * (2 * BLOCK + 4 * sizeof(float)); }
+
+LARIAT_INLINE rounded_view view_of(const void *rounded, size_t columns) {
+    const size_t blocks = columns / BLOCK;
+    rounded_view view = {.parts = rounded};
+    view.scale = (const float *)((const char *)rounded + 2 * BLOCK * blocks);
+    view.sum = view.scale + blocks;
+    view.halves = view.sum + blocks;
+    return view;
+}
+
+void lariat_round_activations(const float *x, size_t columns, void *rounded) {
+    const size_t blocks = columns / BLOCK;
+    int8_t *parts = rounded;
+    float *scale = (float *)(parts + 2 * BLOCK * blocks), *sum = scale + blocks, *halves = sum + blocks;
+    for (size_t b = 0; b < blocks; b++, x += BLOCK, parts += 2 * BLOCK) {
+        float most = 0;
+        for (int i = 0; i < BLOCK; i++) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+        // 128 * 127 + 63 is the greatest that the two parts hold.
+        const float step = most / 16319.0f;
+        const float inverse = step > 0 ? 1.0f / step : 0;
+        int32_t total[2] = {0, 0};
+        for (int i = 0; i < BLOCK; i++) {
+            const int32_t q = (int32_t)lrintf(x[i] * inverse);
+            const int32_t high = (q + 64) >> 7;
+            parts[i] = (int8_t)high;
+            parts[BLOCK + i] = (int8_t)(q - 128 * high);
+            total[i / 16] += q;
+        }
+        scale[b] = step;
+        sum[b] = step * (float)(total[0] + total[1]);
+        halves[2 * b] = step * (float)total[0];
+        halves[2 * b + 1] = step * (float)total[1];
+    }
+}
+
+// The definition: unpacked weights times rounded activations.
+void lariat_dot_rounded_scalar(uint32_t type, const uint8_t *w, size_t w_stride, size_t rows, size_t columns,
+                               const void *rounded, float *y, bool accumulate) {
+    const rounded_view x = view_of(rounded, columns);
+    const lariat_block block = lariat_block_of(type);
+    for (size_t r = 0; r < rows; r++, w += w_stride) {
+        float sum = 0;
+        for (size_t c = 0; c < columns; c += block.elements) {
+            float values[256];
+            lariat_dequantise_scalar(type, w + c / block.elements * block.bytes, block.elements, values);
+            for (size_t i = 0; i < block.elements; i++) {
+                const size_t b = (c + i) / BLOCK;
+                const int8_t *parts = x.parts + 2 * BLOCK * b + (c + i) % BLOCK;
+                sum += values[i] * (x.scale[b] * (float)(128 * parts[0] + parts[BLOCK]));
+            }
+        }
+        y[r] = accumulate ? y[r] + sum : sum;
+    }
+}
+
+#if defined(__x86_64__)
+#define VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")))
+
+// Rows of weights that share the loads of the activations.
+enum { ROWS = 4 };
+
+// What b is in units of -a, for types without a minimum of their own.
+LARIAT_INLINE float offset_of(uint32_t type) {
+    switch (type) {
+    case LARIAT_Q4_0: return 8;
+    case LARIAT_Q5_0: return 16;
+    case LARIAT_Q8_0: return 128;
+    default: return 0;
+    }
+}
+
+// Sums of four products each: bytes of u (unsigned) with bytes of x.
+typedef struct {
+    __m256i high, low;
+} parts;
+
+// 32 products with both parts: 128 * (u, high) + (u, low), eight sums of four.
+#define DEFINE_DOT(NAME, TARGET, BYTES)                                                                              \
+    LARIAT_INLINE TARGET __m256 NAME##_block(__m256i u, parts x) {                                                   \
+        const __m256i high = BYTES(_mm256_setzero_si256(), u, x.high);                                               \
+        return _mm256_cvtepi32_ps(BYTES(_mm256_slli_epi32(high, 7), u, x.low));                                      \
+    }
+
+LARIAT_INLINE LARIAT_AVX2 __m256i dot_bytes_avx2(__m256i sum, __m256i u, __m256i x) {
+    // Pairs are summed in 16 bits, where 255 * 127 * 2 does not fit: the top bit of u goes alone.
+    const __m256i rest = _mm256_and_si256(u, _mm256_set1_epi8(127));
+    const __m256i top = _mm256_and_si256(_mm256_srli_epi16(u, 7), _mm256_set1_epi8(1));
+    const __m256i ones = _mm256_set1_epi16(1);
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(rest, x), ones));
+    return _mm256_add_epi32(
+        sum, _mm256_slli_epi32(_mm256_madd_epi16(_mm256_maddubs_epi16(top, x), ones), 7));
+}
+DEFINE_DOT(wide_avx2, LARIAT_AVX2, dot_bytes_avx2)
+
+LARIAT_INLINE LARIAT_AVX2 __m256i dot_small_avx2(__m256i sum, __m256i u, __m256i x) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(u, x), _mm256_set1_epi16(1)));
+}
+DEFINE_DOT(small_avx2, LARIAT_AVX2, dot_small_avx2)
+DEFINE_DOT(vnni, VNNI, _mm256_dpbusd_epi32)
+
+// Byte l is 16 where bit l of the four bytes at `bits` is set, else 0.
+LARIAT_INLINE LARIAT_AVX2 __m256i fifth_bits(const uint8_t *bits) {
+    int32_t word;
+    memcpy(&word, bits, sizeof word);
+    const __m256i spread = _mm256_shuffle_epi8(
+        _mm256_set1_epi32(word), _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303));
+    const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201ull);
+    return _mm256_and_si256(
+        _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit), _mm256_set1_epi8(16));
+}
+
+// Sixteen bytes of nibbles: the low ones, then the high ones.
+LARIAT_INLINE LARIAT_AVX2 __m256i nibbles(const uint8_t *bytes) {
+    const __m256i twice = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)bytes));
+    return _mm256_and_si256(
+        _mm256_srlv_epi32(twice, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4)), _mm256_set1_epi8(15));
+}
+
+// The whole numbers u of 32 weights: block `j` (of 32) of the GGUF block at `b`.
+LARIAT_INLINE LARIAT_AVX2 __m256i numbers(uint32_t type, const uint8_t *b, size_t j) {
+    const __m256i nibble = _mm256_set1_epi8(15);
+    switch (type) {
+    case LARIAT_Q4_0: return nibbles(b + 2);
+    case LARIAT_Q4_1: return nibbles(b + 4);
+    case LARIAT_Q5_0: return _mm256_or_si256(nibbles(b + 6), fifth_bits(b + 2));
+    case LARIAT_Q5_1: return _mm256_or_si256(nibbles(b + 8), fifth_bits(b + 4));
+    case LARIAT_Q8_0:
+        return _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(b + 2)), _mm256_set1_epi8((char)0x80));
+    case LARIAT_Q4_K:
+    case LARIAT_Q5_K: {
+        const uint8_t *low = b + (type == LARIAT_Q5_K ? 48 : 16) + j / 2 * 32;
+        __m256i q = _mm256_loadu_si256((const __m256i *)low);
+        if (j % 2) q = _mm256_srli_epi16(q, 4);
+        q = _mm256_and_si256(q, nibble);
+        if (type == LARIAT_Q4_K) return q;
+        const __m256i bit = _mm256_set1_epi8((char)(1 << j));
+        const __m256i high = _mm256_loadu_si256((const __m256i *)(b + 16));
+        const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(high, bit), bit);
+        return _mm256_or_si256(q, _mm256_and_si256(set, _mm256_set1_epi8(16)));
+    }
+    default: { // Q6_K
+        const size_t step = j / 4, run = j % 4;
+        __m256i low = _mm256_loadu_si256((const __m256i *)(b + 64 * step + 32 * (run % 2)));
+        if (run >= 2) low = _mm256_srli_epi16(low, 4);
+        __m256i high = _mm256_loadu_si256((const __m256i *)(b + 128 + 32 * step));
+        high = run < 2 ? _mm256_slli_epi16(high, run == 0 ? 4 : 2) : run == 2 ? high : _mm256_srli_epi16(high, 2);
+        return _mm256_or_si256(
+            _mm256_and_si256(low, nibble), _mm256_and_si256(high, _mm256_set1_epi8(0x30)));
+    }
+    }
+}
+
+// Factors a of the eight blocks of 32 of a K block (of its sixteen halves for Q6_K), and the sum of b times the sums
+// of the activations, for eight or sixteen blocks at once.
+typedef struct {
+    float a[16];
+} k_factors;
+
+LARIAT_INLINE LARIAT_AVX2 __m256 k_head(uint32_t type, const uint8_t *b, rounded_view x, size_t block, __m256 rest,
+                                        k_factors *factors) {
+    if (type == LARIAT_Q6_K) {
+        const __m256 d = _mm256_set1_ps(lariat_half(b + 208));
+        for (int v = 0; v < 2; v++) {
+            const __m128i bytes = _mm_loadl_epi64((const __m128i *)(b + 192 + 8 * v));
+            const __m256 a = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)));
+            _mm256_storeu_ps(factors->a + 8 * v, a);
+            const __m256 sums = _mm256_loadu_ps(x.halves + 2 * block + 8 * (size_t)v);
+            rest = _mm256_fnmadd_ps(_mm256_mul_ps(a, _mm256_set1_ps(32)), sums, rest);
+        }
+        return rest;
+    }
+    // The 12 packed bytes as three words; see lariat_k_scale for where the bits lie.
+    uint32_t p[3];
+    memcpy(p, b + 4, sizeof p);
+    const uint64_t scales = (uint64_t)(p[0] & 0x3f3f3f3f)
+                            | (uint64_t)((p[2] & 0x0f0f0f0f) | ((p[0] >> 2) & 0x30303030)) << 32;
+    const uint64_t minimums = (uint64_t)(p[1] & 0x3f3f3f3f)
+                              | (uint64_t)(((p[2] >> 4) & 0x0f0f0f0f) | ((p[1] >> 2) & 0x30303030)) << 32;
+    const __m256 s = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)scales)));
+    const __m256 m = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)minimums)));
+    _mm256_storeu_ps(factors->a, _mm256_mul_ps(_mm256_set1_ps(lariat_half(b)), s));
+    const __m256 least = _mm256_mul_ps(_mm256_set1_ps(lariat_half(b + 2)), m);
+    return _mm256_fnmadd_ps(least, _mm256_loadu_ps(x.sum + block), rest);
+}
+
+LARIAT_INLINE LARIAT_AVX2 float sum_8(__m256 v) {
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+}
+
+// `n` rows of weights, a constant, of a constant type. A row's result does not depend on n.
+#define DEFINE_ROWS(NAME, TARGET, WIDE, SMALL)                                                                       \
+    LARIAT_INLINE TARGET void NAME##_rows(uint32_t type, const size_t n, const uint8_t *w, size_t w_stride,           \
+                                          size_t columns, rounded_view x, float *y, bool accumulate) {               \
+        const lariat_block block = lariat_block_of(type);                                                           \
+        const bool minimums = type == LARIAT_Q4_1 || type == LARIAT_Q5_1;                                            \
+        __m256 sum[ROWS], rest[ROWS]; /* of a u x', and of b x' */                                                   \
+        _Pragma("clang loop unroll(full)") for (size_t r = 0; r < n; r++) sum[r] = rest[r] = _mm256_setzero_ps();    \
+        if (block.elements == BLOCK) {                                                                              \
+            for (size_t i = 0; i < columns / BLOCK; i++) {                                                          \
+                const __m256i *at = (const __m256i *)(x.parts + 2 * BLOCK * i);                                     \
+                const parts xi = {_mm256_loadu_si256(at), _mm256_loadu_si256(at + 1)};                               \
+                const __m256 scale = _mm256_broadcast_ss(x.scale + i), total = _mm256_broadcast_ss(x.sum + i);       \
+                _Pragma("clang loop unroll(full)") for (size_t r = 0; r < n; r++) {                                 \
+                    const uint8_t *b = w + r * w_stride + i * block.bytes;                                          \
+                    __m256 a, both;                                                                                 \
+                    if (minimums) {                                                                                 \
+                        int32_t pair;                                                                               \
+                        memcpy(&pair, b, sizeof pair);                                                              \
+                        both = _mm256_cvtph_ps(_mm_set1_epi32(pair)); /* a, b, a, b, ... */                         \
+                        a = _mm256_moveldup_ps(both);                                                               \
+                    } else {                                                                                        \
+                        int16_t half;                                                                               \
+                        memcpy(&half, b, sizeof half);                                                              \
+                        a = both = _mm256_cvtph_ps(_mm_set1_epi16(half));                                           \
+                    }                                                                                               \
+                    const __m256i u = numbers(type, b, 0);                                                          \
+                    const __m256 dot = type == LARIAT_Q8_0 ? WIDE(u, xi) : SMALL(u, xi);                             \
+                    sum[r] = _mm256_fmadd_ps(dot, _mm256_mul_ps(a, scale), sum[r]);                                 \
+                    rest[r] = _mm256_fmadd_ps(both, total, rest[r]);                                                \
+                }                                                                                                   \
+            }                                                                                                       \
+            for (size_t r = 0; r < n; r++) {                                                                        \
+                float lanes[8];                                                                                     \
+                _mm256_storeu_ps(lanes, rest[r]);                                                                   \
+                const float b = minimums ? lanes[1] : -offset_of(type) * lanes[0];                                  \
+                const float value = sum_8(sum[r]) + b;                                                              \
+                y[r] = accumulate ? y[r] + value : value;                                                           \
+            }                                                                                                       \
+            return;                                                                                                 \
+        }                                                                                                           \
+        for (size_t i = 0; i < columns / BLOCK; i += 8) {                                                           \
+            k_factors factors[ROWS];                                                                                \
+            _Pragma("clang loop unroll(full)") for (size_t r = 0; r < n; r++) rest[r] =                             \
+                k_head(type, w + r * w_stride + i / 8 * block.bytes, x, i, rest[r], &factors[r]);                   \
+            _Pragma("clang loop unroll(full)") for (size_t j = 0; j < 8; j++) {                                     \
+                const __m256i *at = (const __m256i *)(x.parts + 2 * BLOCK * (i + j));                               \
+                const parts xj = {_mm256_loadu_si256(at), _mm256_loadu_si256(at + 1)};                               \
+                const __m256 scale = _mm256_broadcast_ss(x.scale + i + j);                                          \
+                _Pragma("clang loop unroll(full)") for (size_t r = 0; r < n; r++) {                                 \
+                    const float *f = factors[r].a;                                                                  \
+                    const __m256 a =                                                                                \
+                        type == LARIAT_Q6_K                                                                         \
+                            ? _mm256_set_m128(_mm_broadcast_ss(f + 2 * j + 1), _mm_broadcast_ss(f + 2 * j))         \
+                            : _mm256_broadcast_ss(f + j);                                                           \
+                    const __m256i u = numbers(type, w + r * w_stride + i / 8 * block.bytes, j);                     \
+                    sum[r] = _mm256_fmadd_ps(SMALL(u, xj), _mm256_mul_ps(a, scale), sum[r]);                        \
+                }                                                                                                   \
+            }                                                                                                       \
+        }                                                                                                           \
+        for (size_t r = 0; r < n; r++) {                                                                            \
+            const float value = sum_8(sum[r]) + sum_8(rest[r]);                                                     \
+            y[r] = accumulate ? y[r] + value : value;                                                               \
+        }                                                                                                           \
+    }                                                                                                               \
+    LARIAT_INLINE TARGET void NAME##_type(uint32_t type, const uint8_t *w, size_t w_stride, size_t rows,             \
+                                          size_t columns, rounded_view x, float *y, bool accumulate) {               \
+        size_t r = 0;                                                                                               \
+        for (; r + ROWS <= rows; r += ROWS)                                                                         \
+            NAME##_rows(type, ROWS, w + r * w_stride, w_stride, columns, x, y + r, accumulate);                      \
+        for (; r < rows; r++) NAME##_rows(type, 1, w + r * w_stride, w_stride, columns, x, y + r, accumulate);       \
+    }                                                                                                               \
+    TARGET void lariat_dot_rounded_##NAME(uint32_t type, const uint8_t *w, size_t w_stride, size_t rows,             \
+                                          size_t columns, const void *rounded, float *y, bool accumulate) {          \
+        const rounded_view x = view_of(rounded, columns);                                                           \
+        switch (type) { LARIAT_EACH_QUANTISED_TYPE(CASE_##NAME) }                                                   \
+    }
+
+#define CASE_avx2(TYPE)                                                                                              \
+    case TYPE: avx2_type(TYPE, w, w_stride, rows, columns, x, y, accumulate); break;
+#define CASE_vnni(TYPE)                                                                                              \
+    case TYPE: vnni_type(TYPE, w, w_stride, rows, columns, x, y, accumulate); break;
+
+DEFINE_ROWS(avx2, LARIAT_AVX2, wide_avx2_block, small_avx2_block)
+DEFINE_ROWS(vnni, VNNI, vnni_block, vnni_block)
+#endif
