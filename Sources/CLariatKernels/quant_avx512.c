@@ -269,7 +269,7 @@ LARIAT_INLINE LARIAT_AVX512 void dot_type(uint32_t type, const uint8_t *w, size_
     while (rows_x > 0) {
         const size_t nx = rows_x < MOST_ROWS ? rows_x : MOST_ROWS;
         switch (nx) {
-        case 1: dot_rows(type, 4, 1, w, w_stride, rows_w, columns, x, x_stride, y, y_stride, accumulate); break;
+        case 1: dot_rows(type, 1, 1, w, w_stride, rows_w, columns, x, x_stride, y, y_stride, accumulate); break;
         case 2: dot_rows(type, 4, 2, w, w_stride, rows_w, columns, x, x_stride, y, y_stride, accumulate); break;
         case 3: dot_rows(type, 2, 3, w, w_stride, rows_w, columns, x, x_stride, y, y_stride, accumulate); break;
         default: dot_rows(type, 2, 4, w, w_stride, rows_w, columns, x, x_stride, y, y_stride, accumulate); break;

@@ -114,8 +114,8 @@ private func helperMain(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRa
 @safe
 private final class SharedLoop: @unchecked Sendable {
     private static let shut = Int.min / 2
-    /// About 20 microseconds: the pause between two loops of one forward pass.
-    private static let spins = 600
+    /// About 40 microseconds: more than the pause between two loops of one forward pass.
+    private static let spins = 3000
 
     private let gate = Atomic<Int>(SharedLoop.shut)
     private let generation = Atomic<Int>(0)
