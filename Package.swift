@@ -84,11 +84,21 @@ let package = Package(
             ],
             swiftSettings: swift),
 
-        // Floor 5: what people type.
+        // Floor 5: measurements of the floors below.
+        .target(
+            name: "Benchmark",
+            dependencies: [
+                "GGUF", "LongRoPE", "Sampling", "Cluster", "Kernels", "RingAttention", "Transformer", "RPC",
+                "Worker", log,
+            ],
+            swiftSettings: swift),
+
+        // Floor 6: what people type.
         .executableTarget(
             name: "lariat",
             dependencies: [
-                "Coordinator", "Worker", "Transformer", "Cluster", "RPC", "Kernels", log,
+                "Benchmark", "Coordinator", "Worker", "Transformer", "Cluster", "RPC", "Kernels", "Sampling",
+                log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swift),
@@ -121,7 +131,12 @@ let package = Package(
                 "Kernels", "LongRoPE", "RPC", "RingAttention", "Transformer", "Worker", "TestSupport", log,
             ],
             swiftSettings: swift),
-        .testTarget(name: "lariatTests", dependencies: ["lariat", "RPC"], swiftSettings: swift),
+        .testTarget(
+            name: "BenchmarkTests", dependencies: ["Benchmark", "GGUF", "Kernels", "TestSupport", log],
+            swiftSettings: swift),
+        .testTarget(
+            name: "lariatTests", dependencies: ["Benchmark", "Kernels", "lariat", "RPC"], swiftSettings: swift
+        ),
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [

@@ -2,7 +2,7 @@
 import Foundation
 
 /// Runs `body` on a new thread and waits for its result without blocking a task thread.
-func onComputeThread<Value: Sendable, Failure: Error>(
+package func onComputeThread<Value: Sendable, Failure: Error>(
     _ name: String, _ body: @escaping @Sendable () throws(Failure) -> Value
 ) async throws(Failure) -> Value {
     let result = await withCheckedContinuation {

@@ -29,6 +29,7 @@ struct Lariat: AsyncParsableCommand {
                     ShowCommand.self,
                     LogsCommand.self, WaitCommand.self, AttachCommand.self, CancelCommand.self,
                 ]),
+            CommandGroup(name: "Measurements", subcommands: [BenchCommand.self]),
             CommandGroup(name: "About", subcommands: [VersionCommand.self]),
         ])
 }

@@ -150,7 +150,7 @@ import Testing
         #expect([UInt8](repeating: 0, count: 32).withUnsafeBytes { crc32c($0) } == 0x8a91_36aa)
         #expect([UInt8]().withUnsafeBytes { crc32c($0) } == 0)
         var noise = Noise(6)
-        let bytes = (0..<1001).map { _ in UInt8(truncatingIfNeeded: noise.bits()) }
+        let bytes = (0..<1001).map { _ in UInt8(truncatingIfNeeded: noise.next()) }
         let whole = bytes.withUnsafeBytes { crc32c($0) }
         #expect(bytes.withUnsafeBytes { crc32cReference($0) } == whole)
         let first = bytes[..<333].withUnsafeBytes { crc32c($0) }

@@ -5,5 +5,6 @@
 #include "lariat_attention.h"
 #include "lariat_isa.h"
 #include "lariat_ops.h"
+#include "lariat_peak.h"
 
 #endif

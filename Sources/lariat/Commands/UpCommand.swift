@@ -23,9 +23,40 @@ struct UpCommand: ReportingCommand {
     @OptionGroup var log: LogOptions
 
     func execute() async throws {
-        try await LocalCluster(
-            specification: ClusterSpecification.load(specification), data: data,
-            logLevel: log.level(normally: .info).rawValue, json: output.json
-        ).run()
+        let specification = try ClusterSpecification.load(specification)
+        let width = (specification.workers.map(\.name) + ["coordinator"]).map(\.count).max() ?? 0
+        let cluster = LocalCluster(
+            specification: specification, data: data, logLevel: log.level(normally: .info).rawValue,
+            onLine: { name, line in
+                let label = name + String(repeating: " ", count: width - name.count)
+                Terminal.writeError("\(label) | \(line.printable)\n")
+            },
+            onWorkerEnd: { name, end in
+                Terminal.note(
+                    "worker \(name) ended (\(end.text)). The others go on; start it again with "
+                        + "`lariat worker --spec \(specification.path) --name \(name)`")
+            })
+        let json = output.json
+        _ = try await cluster.run { _ in
+            try await Self.announce(specification, json: json)
+            // Until a signal, or the coordinator's end.
+            while true { try await Task.sleep(for: .seconds(86_400)) }
+        }
+    }
+
+    private static func announce(_ specification: ClusterSpecification, json: Bool) async throws {
+        let count = specification.workers.count
+        if json {
+            try await Terminal.print(
+                json: .object([
+                    ("ready", .bool(true)),
+                    ("coordinator", .string("\(specification.coordinator.advertise)")),
+                    ("workers", .array(specification.workers.map { .string($0.name) })),
+                ]))
+        } else {
+            try await Terminal.print(
+                "ready: coordinator \(specification.coordinator.advertise), \(count) worker\(count == 1 ? "" : "s")"
+            )
+        }
     }
 }

@@ -25,12 +25,8 @@ struct CoreList: ExpressibleByArgument {
     let cores: [Int]
 
     init?(argument: String) {
-        let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
-        let cores = parts.compactMap { Int($0) }
-        guard cores.count == parts.count, cores.count <= 1024, cores.allSatisfy({ (0..<1024).contains($0) }),
-            Set(cores).count == cores.count
-        else { return nil }
-        self.cores = cores
+        guard let list = NumberList(argument, in: 0...1023, atMost: 1024) else { return nil }
+        cores = list.numbers
     }
 }
 

@@ -34,12 +34,7 @@ struct JobFollower: Sendable {
     /// Replays the job from its beginning, then follows it. Returns its last state.
     /// - Throws: `Failure` with 130 when a person interrupts (the job goes on), 69 when the coordinator is lost.
     func follow(_ interrupts: Interrupts) async throws -> JobRecord {
-        let call = try await coordinator.replies(
-            CoordinatorService.attach,
-            AttachRequest.with {
-                $0.id = id
-                $0.fromEvent = 1
-            }, timeout: nil)
+        let call = try await attach(timeout: nil)
         let end: End = try await withThrowingTaskGroup(of: End?.self) { group in
             group.addTask { .finished(try await read(call)) }
             group.addTask { await interrupts.next() == nil ? nil : .interrupted }
@@ -59,6 +54,25 @@ struct JobFollower: Sendable {
                 "detached; job \(id) goes on. See it again with `lariat attach \(id)`, or stop it with "
                     + "`lariat cancel \(id)`", exitCode: ExitStatus.interrupted)
         }
+    }
+
+    /// The same for whoever handles signals elsewhere: waits `limit` at most, and ends when its task is cancelled.
+    func follow(within limit: Duration) async throws -> JobRecord {
+        let call = try await attach(timeout: limit)
+        return try await withTaskCancellationHandler {
+            try await read(call)
+        } onCancel: {
+            call.cancel()
+        }
+    }
+
+    private func attach(timeout: Duration?) async throws -> RPCCall<AttachRequest, JobEvent> {
+        try await coordinator.replies(
+            CoordinatorService.attach,
+            AttachRequest.with {
+                $0.id = id
+                $0.fromEvent = 1
+            }, timeout: timeout)
     }
 
     private func read(_ call: RPCCall<AttachRequest, JobEvent>) async throws -> JobRecord {

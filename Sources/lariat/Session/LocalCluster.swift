@@ -6,53 +6,81 @@ internal import Logging
 internal import RPC
 
 /// Starts the processes of a specification, watches them and stops them.
-struct LocalCluster {
+struct LocalCluster: Sendable {
     let specification: ClusterSpecification
     let data: String?
     let logLevel: String
-    let json: Bool
+    /// Takes each line that a process writes, on that process's thread.
+    let onLine: @Sendable (_ process: String, _ line: String) -> Void
+    /// What a worker's end means once the cluster was ready; an error ends everything.
+    let onWorkerEnd: @Sendable (_ worker: String, _ end: ChildEnd) throws -> Void
 
     static let readyTimeout = Duration.seconds(60)
     private static let stopGrace = Duration.seconds(10)
     private static let coordinatorName = "coordinator"
 
-    private enum Event: Sendable {
+    private enum Event<Value: Sendable>: Sendable {
         case ended(String, ChildEnd)
         case interrupted
         case ready
         case notReady(Failure)
+        case done(Result<Value, any Error>)
     }
 
-    /// Runs until a signal, or until the coordinator is gone.
-    func run() async throws {
+    /// The names of all processes.
+    var processNames: [String] { [Self.coordinatorName] + specification.workers.map(\.name) }
+
+    /// Lets `body` work when the cluster is ready, and stops everything when it returns, on a signal, or when the
+    /// coordinator is gone.
+    /// - Parameter body: is given the process of each worker. Its task is cancelled when something else comes first.
+    /// - Returns: what `body` returned; nil after a signal.
+    func run<Value: Sendable>(
+        _ body: @escaping @Sendable (_ workers: [ChildProcess]) async throws -> Value
+    ) async throws -> Value? {
         let interrupts = Interrupts(secondEnds: false)
-        // Every child ends once, signals keep two, readiness comes once: bounded by what can happen.
-        let (events, continuation) = AsyncStream.makeStream(of: Event.self)
+        // Every child ends once, signals keep two, readiness and the body's end come once: bounded by what can happen.
+        let (events, continuation) = AsyncStream.makeStream(of: Event<Value>.self)
         var children: [ChildProcess] = []
-        let watchers = [
+        var tasks = [
             Task {
                 while await interrupts.next() != nil { continuation.yield(.interrupted) }
             },
             Task {
-                let outcome = await readiness()
-                continuation.yield(outcome)
+                do {
+                    try await readiness()
+                    continuation.yield(.ready)
+                } catch {
+                    continuation.yield(.notReady(error as? Failure ?? Failure("\(error)")))
+                }
             },
         ]
-        defer { for watcher in watchers { watcher.cancel() } }
         var iterator = events.makeAsyncIterator()
+        let outcome: Result<Value?, any Error>
         do {
-            for name in [Self.coordinatorName] + specification.workers.map(\.name) {
-                children.append(try start(name, continuation))
+            for name in processNames { children.append(try start(name, continuation)) }
+            let value = try await watch(&children, &iterator) { workers in
+                tasks.append(
+                    Task {
+                        do { continuation.yield(.done(.success(try await body(workers)))) } catch {
+                            continuation.yield(.done(.failure(error)))
+                        }
+                    })
             }
-            try await watch(&children, &iterator)
+            outcome = .success(value)
         } catch {
-            await stop(&children, &iterator)
-            throw error
+            outcome = .failure(error)
         }
+        for task in tasks.dropFirst() { task.cancel() }
         await stop(&children, &iterator)
+        // Only now may the next cluster listen to signals.
+        tasks[0].cancel()
+        await tasks[0].value
+        return try outcome.get()
     }
 
-    private func start(_ name: String, _ events: AsyncStream<Event>.Continuation) throws -> ChildProcess {
+    private func start<Value>(
+        _ name: String, _ events: AsyncStream<Event<Value>>.Continuation
+    ) throws -> ChildProcess {
         var arguments = [
             name == Self.coordinatorName ? "coordinator" : "worker", "--spec", specification.path,
         ]
@@ -62,11 +90,9 @@ struct LocalCluster {
             arguments += ["--name", name]
         }
         arguments += ["--log-level", logLevel, "--exit-with-parent"]
-        let width = ([Self.coordinatorName] + specification.workers.map(\.name)).map(\.count).max() ?? 0
-        let label = name + String(repeating: " ", count: width - name.count)
         return try ChildProcess(
             name: name, executable: try Self.executable(), arguments: arguments,
-            onLine: { Terminal.writeError("\(label) | \($0.printable)\n") },
+            onLine: { [onLine] in onLine(name, $0) },
             onEnd: { events.yield(.ended(name, $0)) })
     }
 
@@ -78,17 +104,19 @@ struct LocalCluster {
         }
     }
 
-    /// Returns on a signal; throws when the cluster cannot go on.
-    private func watch(_ children: inout [ChildProcess], _ events: inout AsyncStream<Event>.Iterator)
-        async throws
-    {
+    /// Returns on a signal and at the body's end; throws when the cluster cannot go on.
+    private func watch<Value>(
+        _ children: inout [ChildProcess], _ events: inout AsyncStream<Event<Value>>.Iterator,
+        whenReady: (_ workers: [ChildProcess]) -> Void
+    ) async throws -> Value? {
         var isReady = false
         while let event = await events.next() {
             switch event {
-            case .interrupted: return
+            case .interrupted: return nil
+            case .done(let result): return try result.get()
             case .ready:
                 isReady = true
-                try await announce()
+                whenReady(children.filter { $0.name != Self.coordinatorName })
             case .notReady(let failure): throw failure
             case .ended(let name, let end):
                 children.removeAll { $0.name == name }
@@ -102,49 +130,27 @@ struct LocalCluster {
                         "worker \(name) ended (\(end.text)) before the cluster was ready; its last lines above say why"
                     )
                 }
-                Terminal.note(
-                    "worker \(name) ended (\(end.text)). The others go on; start it again with "
-                        + "`lariat worker --spec \(specification.path) --name \(name)`")
+                try onWorkerEnd(name, end)
             }
         }
-    }
-
-    private func announce() async throws {
-        let count = specification.workers.count
-        if json {
-            try await Terminal.print(
-                json: .object([
-                    ("ready", .bool(true)),
-                    ("coordinator", .string("\(specification.coordinator.advertise)")),
-                    ("workers", .array(specification.workers.map { .string($0.name) })),
-                ]))
-        } else {
-            try await Terminal.print(
-                "ready: coordinator \(specification.coordinator.advertise), \(count) worker\(count == 1 ? "" : "s")"
-            )
-        }
+        return nil
     }
 
     /// Asks the coordinator until every worker is there.
-    private func readiness() async -> Event {
+    private func readiness() async throws {
         var logger = Logger(label: "up") { StandardErrorLog(source: $0) }
         logger.logLevel = .critical
         let check = ReadinessCheck(
             address: specification.coordinator.advertise,
             tls: specification.coordinator.tls.map { TLSFiles($0) },
             expected: specification.workers.map(\.name), logger: logger)
-        do {
-            _ = try await check.wait(upTo: Self.readyTimeout)
-            return .ready
-        } catch let failure as Failure {
-            return .notReady(failure)
-        } catch {
-            return .notReady(Failure("\(error)"))
-        }
+        _ = try await check.wait(upTo: Self.readyTimeout)
     }
 
     /// TERM, then KILL after ten seconds; returns when every child is gone.
-    private func stop(_ children: inout [ChildProcess], _ events: inout AsyncStream<Event>.Iterator) async {
+    private func stop<Value>(
+        _ children: inout [ChildProcess], _ events: inout AsyncStream<Event<Value>>.Iterator
+    ) async {
         // Workers first, while the coordinator still hears them leave.
         for child in children.reversed() { child.send(SIGTERM) }
         let rest = children
@@ -157,7 +163,7 @@ struct LocalCluster {
             case .ended(let name, _): children.removeAll { $0.name == name }
             // Somebody will not wait.
             case .interrupted: for child in children { child.send(SIGKILL) }
-            case .ready, .notReady: break
+            case .ready, .notReady, .done: break
             }
         }
         killer.cancel()

@@ -24,10 +24,25 @@ struct Machine {
     /// Cores that this process may use: a container or taskset may leave fewer than there are.
     static func usableCores() -> Int { max(1, ProcessInfo.processInfo.activeProcessorCount) }
 
-    /// A line of /proc/meminfo in bytes; 0 when it is not there.
+    /// The processor as the system names it; empty where it has no name.
+    static var processor: String {
+        let text = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)) ?? ""
+        guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix("model name") }),
+            let colon = line.firstIndex(of: ":")
+        else { return "" }
+        return line[line.index(after: colon)...].trimmingCharacters(in: .whitespaces)
+    }
+
+    /// The most memory that a process had so far, mapped files included, in bytes; 0 when it is gone.
+    static func peakMemory(ofProcess pid: pid_t) -> UInt64 {
+        field("VmHWM", in: (try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)) ?? "")
+    }
+
+    /// A line of /proc/meminfo or of a process's status in bytes; 0 when it is not there.
     private static func field(_ name: String, in text: String) -> UInt64 {
         guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix(name + ":") }),
-            let digits = line.split(separator: " ").dropFirst().first, let kibibytes = UInt64(digits)
+            let digits = line.split(whereSeparator: \.isWhitespace).dropFirst().first,
+            let kibibytes = UInt64(digits)
         else { return 0 }
         let (bytes, overflow) = kibibytes.multipliedReportingOverflow(by: 1024)
         return overflow ? 0 : bytes

@@ -12,6 +12,8 @@ package actor PromptInput {
         case file(String, then: String?)
         /// "-" is standard input.
         case tokens(file: String)
+        /// Token ids that are known already.
+        case ids([UInt32])
     }
 
     /// Largest input.
@@ -51,6 +53,13 @@ package actor PromptInput {
             handle = try Self.open(path)
             isTokens = true
             pending = []
+        case .ids(let ids):
+            name = "the token ids"
+            handle = nil
+            isFileDone = true
+            isTokens = true
+            pending = []
+            tokens = ids
         }
     }
 

@@ -1,0 +1,42 @@
+// A run that only moves blocks between workers, without a model: what the ring's transport is measured with.
+package import Cluster
+package import LongRoPE
+package import RPC
+import RingAttention
+import Sampling
+package import Transformer
+
+extension Run {
+    /// A run whose members pass blocks on and compute nothing.
+    /// - Parameters:
+    ///   - rank: this worker's, in 0..<members.count.
+    ///   - members: every worker, with the address at which it takes blocks.
+    ///   - assignment: who has which positions.
+    ///   - stall: the longest wait for another worker.
+    package init(
+        job: String, members: [Member], assignment: ShardAssignment, profile: RotaryProfile,
+        stall: Duration
+    ) throws(RPCStatus) {
+        do throws(SamplingError) { sampling = try SamplingOptions() } catch {
+            throw RPCStatus(.internal, "\(error)")
+        }
+        self.job = job
+        self.members = members
+        self.assignment = assignment
+        self.profile = profile
+        self.stall = stall
+        attempt = 1
+        epoch = 1
+        kind = .score
+        ignoreEnd = false
+        promptTokens = assignment.plan.tokens
+        maxTokens = 0
+        recent = []
+    }
+}
+
+extension Run.Member {
+    package init(name: String, at ringAddress: HostPort) {
+        self.init(name: name, ringAddress: ringAddress)
+    }
+}
