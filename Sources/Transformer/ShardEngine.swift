@@ -28,8 +28,8 @@ public final class ShardEngine {
     let peer: any RingPeer
     let stall: Duration
     private let exchange: RingExchange
-    /// What the ring has cost so far.
-    public internal(set) var timings = RingTimings()
+    /// What prefill's ring has cost so far.
+    public private(set) var timings = RingTimings()
 
     /// Most rows of the shard that go through a layer's products together.
     private static let chunkRows = 64
@@ -115,7 +115,7 @@ public final class ShardEngine {
         for layer in 0..<shape.layers {
             let unpacked = n > 0 ? try weights.layer(layer, keeping: keeping) : [:]
             try eachChunk { rows, step throws(ModelError) in
-                state.clear(rows)
+                state.forget(rows)
                 step.begin(unpacked, cosine: cosine.rows(rows), sine: sine.rows(rows))
                 let inputs = try model.family.attentionInputs(layer: layer, residual.rows(rows), step)
                 queries.rows(rows).copy(leadingColumnsOf: inputs)
@@ -199,7 +199,9 @@ public final class ShardEngine {
         _ body: (Range<Int>, Matrix) throws(ModelError) -> Void
     ) throws(ModelError) {
         let packed: PackedWeights
-        do throws(KernelError) { packed = try compute.pack(model.head.weights) } catch { throw .kernel(error) }
+        do throws(KernelError) { packed = try compute.pack(model.head.weights) } catch {
+            throw .kernel(error)
+        }
         for rows in Self.chunks(of: assignment.tokens, Self.headRows) {
             try body(rows, try head(residual.rows(rows), [ObjectIdentifier(model.head): packed]))
         }

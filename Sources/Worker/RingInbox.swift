@@ -75,6 +75,8 @@ package final class RingInbox: Sendable {
         var header = RingHeader()
         var tensor = ByteBuffer()
         var expected = 0
+        /// When its first part was here.
+        var began = ContinuousClock.now
     }
 
     /// Checks one wire message; returns a ring message when it is complete.
@@ -142,7 +144,7 @@ package final class RingInbox: Sendable {
                 throw RPCStatus(.invalidArgument, "a piece of \(tokens) tokens in \(header.parts) parts")
             }
             assembly = Assembly(header: header, expected: tokens * kvRowBytes)
-            assembly.tensor.reserveCapacity(assembly.expected)
+            if header.parts > 1 { assembly.tensor.reserveCapacity(assembly.expected) }
         } else {
             let open = assembly.header
             guard header.part == open.part + 1, header.layer == open.layer, header.piece == open.piece,
@@ -153,7 +155,8 @@ package final class RingInbox: Sendable {
         guard assembly.tensor.readableBytes + part.readableBytes <= assembly.expected else {
             throw RPCStatus(.invalidArgument, "a piece is longer than its \(assembly.expected) bytes")
         }
-        assembly.tensor.writeImmutableBuffer(part)
+        // A piece of one part stays in the buffer it arrived in.
+        if header.parts == 1 { assembly.tensor = part } else { assembly.tensor.writeImmutableBuffer(part) }
         guard header.part + 1 == header.parts else { return nil }
         guard assembly.tensor.readableBytes == assembly.expected else {
             throw RPCStatus(.invalidArgument, "a piece is shorter than its \(assembly.expected) bytes")
@@ -163,12 +166,13 @@ package final class RingInbox: Sendable {
         return .keyValues(
             RingPiece(
                 layer: Int(first.layer), origin: Int(first.originRank), piece: Int(first.piece),
-                runs: try first.runs.map { try $0.range() }, payload: ReceivedTensor(bytes: assembly.tensor)))
+                runs: try first.runs.map { try $0.range() }, payload: ReceivedTensor(bytes: assembly.tensor),
+                transfer: .now - assembly.began))
     }
 }
 
 /// A tensor in the buffer it was received in.
-private struct ReceivedTensor: RingPayload {
+struct ReceivedTensor: RingPayload {
     let bytes: ByteBuffer
 
     var count: Int { bytes.readableBytes }
