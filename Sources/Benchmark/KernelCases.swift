@@ -215,10 +215,9 @@ extension KernelCase {
                 group: .exp, name: "SwiGLU, \(gates) rows of \(feedForward)", yardstick: .operations(.f32),
                 work: Double(gates * feedForward) * (exponential + 4), elements: Double(gates * feedForward)
             ) { compute throws(BenchmarkError) in
-                let gate = random(rows: gates, columns: feedForward)
-                let up = random(rows: gates, columns: feedForward)
+                let gateUp = random(rows: gates, columns: 2 * feedForward)
                 let y = Matrix(rows: gates, columns: feedForward)
-                return { () throws(KernelError) in compute.swiGLU(gate: gate, up: up, into: y) }
+                return { () throws(KernelError) in compute.swiGLU(gateUp: gateUp, into: y) }
             },
             KernelCase(
                 group: .exp, name: "log-likelihood, \(scored) rows of \(sizes.vocabulary)",

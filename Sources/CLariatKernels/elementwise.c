@@ -21,10 +21,6 @@ LARIAT_INLINE void rms_norm(const float *x, const float *weight, float epsilon, 
     for (size_t i = 0; i < n; i++) y[i] = x[i] * scale * weight[i];
 }
 
-LARIAT_INLINE void add(float *x, const float *y, size_t n) {
-    for (size_t i = 0; i < n; i++) x[i] += y[i];
-}
-
 LARIAT_INLINE void swiglu(const float *gate, const float *up, float *y, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = gate[i] / (1.0f + exponential(-gate[i])) * up[i];
 }
@@ -76,7 +72,6 @@ LARIAT_AVX512BF16 static void to_bf16_native(const float *in, uint16_t *out, siz
     ATTRIBUTES static void rms_norm_##NAME(const float *x, const float *w, float e, float *y, size_t n) {          \
         rms_norm(x, w, e, y, n);                                                                                   \
     }                                                                                                              \
-    ATTRIBUTES static void add_##NAME(float *x, const float *y, size_t n) { add(x, y, n); }                        \
     ATTRIBUTES static void swiglu_##NAME(const float *g, const float *u, float *y, size_t n) {                     \
         swiglu(g, u, y, n);                                                                                        \
     }                                                                                                              \
@@ -89,10 +84,10 @@ LARIAT_AVX512BF16 static void to_bf16_native(const float *in, uint16_t *out, siz
 #define DEFINE_BF16(NAME, ATTRIBUTES)                                                                              \
     ATTRIBUTES static void to_bf16_##NAME(const float *in, uint16_t *out, size_t n) { to_bf16(in, out, n); }
 
-#define TABLE(NAME, ROUNDED, BF16, PACK)                                                                                    \
+#define TABLE(NAME, ROUNDED, BF16, PACK)                                                                            \
     {                                                                                                              \
         lariat_dequantise_##NAME, lariat_dot_##NAME, lariat_dot_rounded_##ROUNDED, to_bf16_##BF16, rms_norm_##NAME, \
-            add_##NAME, swiglu_##NAME, nll_##NAME, rotate_##NAME, PACK                                                                        \
+            swiglu_##NAME, nll_##NAME, rotate_##NAME, PACK                                                          \
     }
 
 DEFINE(scalar, )

@@ -89,13 +89,13 @@ lariat_pack_fn lariat_pack_words_avx512;
 #endif
 
 /* Applies a macro to every type of weights: one kernel each, chosen once a call. */
-#define LARIAT_EACH_WEIGHT_TYPE(APPLY)                                                                              \
+#define LARIAT_EACH_WEIGHT_TYPE(APPLY)                                                                             \
     APPLY(LARIAT_F32)                                                                                              \
     APPLY(LARIAT_F16)                                                                                              \
     APPLY(LARIAT_BF16)                                                                                             \
     LARIAT_EACH_QUANTISED_TYPE(APPLY)
 
-#define LARIAT_EACH_QUANTISED_TYPE(APPLY)                                                                           \
+#define LARIAT_EACH_QUANTISED_TYPE(APPLY)                                                                          \
     APPLY(LARIAT_Q4_0)                                                                                             \
     APPLY(LARIAT_Q4_1)                                                                                             \
     APPLY(LARIAT_Q5_0)                                                                                             \

@@ -97,10 +97,10 @@ typedef struct {
 } parts;
 
 // 32 products with both parts: 128 * (u, high) + (u, low), eight sums of four.
-#define DEFINE_DOT(NAME, TARGET, BYTES)                                                                              \
-    LARIAT_INLINE TARGET __m256 NAME##_block(__m256i u, parts x) {                                                   \
-        const __m256i high = BYTES(_mm256_setzero_si256(), u, x.high);                                               \
-        return _mm256_cvtepi32_ps(BYTES(_mm256_slli_epi32(high, 7), u, x.low));                                      \
+#define DEFINE_DOT(NAME, TARGET, BYTES)                                                                            \
+    LARIAT_INLINE TARGET __m256 NAME##_block(__m256i u, parts x) {                                                 \
+        const __m256i high = BYTES(_mm256_setzero_si256(), u, x.high);                                             \
+        return _mm256_cvtepi32_ps(BYTES(_mm256_slli_epi32(high, 7), u, x.low));                                    \
     }
 
 LARIAT_INLINE LARIAT_AVX2 __m256i dot_bytes_avx2(__m256i sum, __m256i u, __m256i x) {
@@ -213,71 +213,71 @@ LARIAT_INLINE LARIAT_AVX2 float sum_8(__m256 v) {
 
 // One row of weights of a constant type, block after block: in that order the processor reads memory ahead by itself;
 // several rows side by side took three times as long. Even and odd blocks have sums of their own.
-#define DEFINE_ROW(NAME, TARGET, WIDE, SMALL)                                                                        \
-    LARIAT_INLINE TARGET float NAME##_row(uint32_t type, const uint8_t *w, size_t columns, rounded_view x) {         \
-        const lariat_block block = lariat_block_of(type);                                                           \
-        const bool minimums = type == LARIAT_Q4_1 || type == LARIAT_Q5_1;                                            \
-        __m256 sum[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()}; /* of a u x' */                                  \
-        __m256 rest = _mm256_setzero_ps();                          /* of b x' */                                    \
-        if (block.elements == BLOCK) {                                                                              \
-            for (size_t i = 0; i < columns / BLOCK; i++, w += block.bytes) {                                        \
-                const __m256i *at = (const __m256i *)(x.parts + 2 * BLOCK * i);                                     \
-                const parts xi = {_mm256_loadu_si256(at), _mm256_loadu_si256(at + 1)};                               \
-                __m256 a, both;                                                                                     \
-                if (minimums) {                                                                                     \
-                    int32_t pair;                                                                                   \
-                    memcpy(&pair, w, sizeof pair);                                                                  \
-                    both = _mm256_cvtph_ps(_mm_set1_epi32(pair)); /* a, b, a, b, ... */                             \
-                    a = _mm256_moveldup_ps(both);                                                                   \
-                } else {                                                                                            \
-                    int16_t half;                                                                                   \
-                    memcpy(&half, w, sizeof half);                                                                  \
-                    a = both = _mm256_cvtph_ps(_mm_set1_epi16(half));                                               \
-                }                                                                                                   \
-                const __m256i u = numbers(type, w, 0);                                                              \
-                const __m256 dot = type == LARIAT_Q8_0 ? WIDE(u, xi) : SMALL(u, xi);                                 \
-                const __m256 scale = _mm256_mul_ps(a, _mm256_broadcast_ss(x.scale + i));                            \
-                const __m256 next = _mm256_fmadd_ps(dot, scale, sum[0]);                                            \
-                sum[0] = sum[1];                                                                                    \
-                sum[1] = next;                                                                                      \
-                rest = _mm256_fmadd_ps(both, _mm256_broadcast_ss(x.sum + i), rest);                                 \
-            }                                                                                                       \
-            float lanes[8];                                                                                         \
-            _mm256_storeu_ps(lanes, rest);                                                                          \
-            return sum_8(_mm256_add_ps(sum[0], sum[1])) + (minimums ? lanes[1] : -offset_of(type) * lanes[0]);      \
-        }                                                                                                           \
-        for (size_t i = 0; i < columns / BLOCK; i += 8, w += block.bytes) {                                         \
-            k_factors factors;                                                                                      \
-            rest = k_head(type, w, x, i, rest, &factors);                                                           \
-            _Pragma("clang loop unroll(full)") for (size_t j = 0; j < 8; j++) {                                     \
-                const __m256i *at = (const __m256i *)(x.parts + 2 * BLOCK * (i + j));                               \
-                const parts xj = {_mm256_loadu_si256(at), _mm256_loadu_si256(at + 1)};                               \
-                const float *f = factors.a;                                                                         \
-                const __m256 a = type == LARIAT_Q6_K ? _mm256_set_m128(_mm_broadcast_ss(f + 2 * j + 1),              \
-                                                                       _mm_broadcast_ss(f + 2 * j))                  \
-                                                     : _mm256_broadcast_ss(f + j);                                  \
-                const __m256 scale = _mm256_mul_ps(a, _mm256_broadcast_ss(x.scale + i + j));                        \
-                sum[j % 2] = _mm256_fmadd_ps(SMALL(numbers(type, w, j), xj), scale, sum[j % 2]);                     \
-            }                                                                                                       \
-        }                                                                                                           \
-        return sum_8(_mm256_add_ps(sum[0], sum[1])) + sum_8(rest);                                                  \
-    }                                                                                                               \
-    LARIAT_INLINE TARGET void NAME##_type(uint32_t type, const uint8_t *w, size_t w_stride, size_t rows,             \
-                                          size_t columns, rounded_view x, float *y, bool accumulate) {               \
-        for (size_t r = 0; r < rows; r++) {                                                                         \
-            const float value = NAME##_row(type, w + r * w_stride, columns, x);                                     \
-            y[r] = accumulate ? y[r] + value : value;                                                               \
-        }                                                                                                           \
-    }                                                                                                               \
-    TARGET void lariat_dot_rounded_##NAME(uint32_t type, const uint8_t *w, size_t w_stride, size_t rows,             \
-                                          size_t columns, const void *rounded, float *y, bool accumulate) {          \
-        const rounded_view x = view_of(rounded, columns);                                                           \
-        switch (type) { LARIAT_EACH_QUANTISED_TYPE(CASE_##NAME) }                                                   \
+#define DEFINE_ROW(NAME, TARGET, WIDE, SMALL)                                                                      \
+    LARIAT_INLINE TARGET float NAME##_row(uint32_t type, const uint8_t *w, size_t columns, rounded_view x) {       \
+        const lariat_block block = lariat_block_of(type);                                                          \
+        const bool minimums = type == LARIAT_Q4_1 || type == LARIAT_Q5_1;                                          \
+        __m256 sum[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()}; /* of a u x' */                                \
+        __m256 rest = _mm256_setzero_ps();                          /* of b x' */                                  \
+        if (block.elements == BLOCK) {                                                                             \
+            for (size_t i = 0; i < columns / BLOCK; i++, w += block.bytes) {                                       \
+                const __m256i *at = (const __m256i *)(x.parts + 2 * BLOCK * i);                                    \
+                const parts xi = {_mm256_loadu_si256(at), _mm256_loadu_si256(at + 1)};                             \
+                __m256 a, both;                                                                                    \
+                if (minimums) {                                                                                    \
+                    int32_t pair;                                                                                  \
+                    memcpy(&pair, w, sizeof pair);                                                                 \
+                    both = _mm256_cvtph_ps(_mm_set1_epi32(pair)); /* a, b, a, b, ... */                            \
+                    a = _mm256_moveldup_ps(both);                                                                  \
+                } else {                                                                                           \
+                    int16_t half;                                                                                  \
+                    memcpy(&half, w, sizeof half);                                                                 \
+                    a = both = _mm256_cvtph_ps(_mm_set1_epi16(half));                                              \
+                }                                                                                                  \
+                const __m256i u = numbers(type, w, 0);                                                             \
+                const __m256 dot = type == LARIAT_Q8_0 ? WIDE(u, xi) : SMALL(u, xi);                               \
+                const __m256 scale = _mm256_mul_ps(a, _mm256_broadcast_ss(x.scale + i));                           \
+                const __m256 next = _mm256_fmadd_ps(dot, scale, sum[0]);                                           \
+                sum[0] = sum[1];                                                                                   \
+                sum[1] = next;                                                                                     \
+                rest = _mm256_fmadd_ps(both, _mm256_broadcast_ss(x.sum + i), rest);                                \
+            }                                                                                                      \
+            float lanes[8];                                                                                        \
+            _mm256_storeu_ps(lanes, rest);                                                                         \
+            return sum_8(_mm256_add_ps(sum[0], sum[1])) + (minimums ? lanes[1] : -offset_of(type) * lanes[0]);     \
+        }                                                                                                          \
+        for (size_t i = 0; i < columns / BLOCK; i += 8, w += block.bytes) {                                        \
+            k_factors factors;                                                                                     \
+            rest = k_head(type, w, x, i, rest, &factors);                                                          \
+            _Pragma("clang loop unroll(full)") for (size_t j = 0; j < 8; j++) {                                    \
+                const __m256i *at = (const __m256i *)(x.parts + 2 * BLOCK * (i + j));                              \
+                const parts xj = {_mm256_loadu_si256(at), _mm256_loadu_si256(at + 1)};                             \
+                const float *f = factors.a;                                                                        \
+                const __m256 a = type == LARIAT_Q6_K ? _mm256_set_m128(_mm_broadcast_ss(f + 2 * j + 1),            \
+                                                                       _mm_broadcast_ss(f + 2 * j))                \
+                                                     : _mm256_broadcast_ss(f + j);                                 \
+                const __m256 scale = _mm256_mul_ps(a, _mm256_broadcast_ss(x.scale + i + j));                       \
+                sum[j % 2] = _mm256_fmadd_ps(SMALL(numbers(type, w, j), xj), scale, sum[j % 2]);                   \
+            }                                                                                                      \
+        }                                                                                                          \
+        return sum_8(_mm256_add_ps(sum[0], sum[1])) + sum_8(rest);                                                 \
+    }                                                                                                              \
+    LARIAT_INLINE TARGET void NAME##_type(uint32_t type, const uint8_t *w, size_t w_stride, size_t rows,           \
+                                          size_t columns, rounded_view x, float *y, bool accumulate) {             \
+        for (size_t r = 0; r < rows; r++) {                                                                        \
+            const float value = NAME##_row(type, w + r * w_stride, columns, x);                                    \
+            y[r] = accumulate ? y[r] + value : value;                                                              \
+        }                                                                                                          \
+    }                                                                                                              \
+    TARGET void lariat_dot_rounded_##NAME(uint32_t type, const uint8_t *w, size_t w_stride, size_t rows,           \
+                                          size_t columns, const void *rounded, float *y, bool accumulate) {        \
+        const rounded_view x = view_of(rounded, columns);                                                          \
+        switch (type) { LARIAT_EACH_QUANTISED_TYPE(CASE_##NAME) }                                                  \
     }
 
-#define CASE_avx2(TYPE)                                                                                              \
+#define CASE_avx2(TYPE)                                                                                            \
     case TYPE: avx2_type(TYPE, w, w_stride, rows, columns, x, y, accumulate); break;
-#define CASE_vnni(TYPE)                                                                                              \
+#define CASE_vnni(TYPE)                                                                                            \
     case TYPE: vnni_type(TYPE, w, w_stride, rows, columns, x, y, accumulate); break;
 
 DEFINE_ROW(avx2, LARIAT_AVX2, wide_avx2_block, small_avx2_block)

@@ -1,4 +1,4 @@
-// Steps that treat every row by itself: norm, activation, sums, log-likelihood.
+// Steps that treat every row by itself: norm, activation, log-likelihood.
 internal import CLariatKernels
 
 extension Compute {
@@ -28,40 +28,8 @@ extension Compute {
         }
     }
 
-    /// x += y, both `[rows, n]`.
-    public func add(_ x: Matrix, _ y: Matrix) {
-        precondition(x.rows == y.rows && x.columns == y.columns, "sum of \(x.rows) and \(y.rows) rows")
-        let ops = ops
-        forEachRow(x.rows, columns: x.columns) { row in
-            unsafe ops.add(x.pointer(row: row), y.pointer(row: row), x.columns)
-        }
-    }
-
-    /// Adds `bias`, `[n]`, to every row of `x`, `[rows, n]`.
-    public func addBias(_ x: Matrix, _ bias: [Float]) {
-        precondition(bias.count == x.columns, "bias of \(bias.count) for \(x.columns) columns")
-        let ops = ops
-        unsafe bias.withUnsafeBufferPointer { bias in
-            guard let bias = bias.baseAddress else { return }
-            forEachRow(x.rows, columns: x.columns) { row in
-                unsafe ops.add(x.pointer(row: row), bias, x.columns)
-            }
-        }
-    }
-
-    /// y = gate / (1 + e^-gate) * up, all `[rows, n]`; `y` may be `gate` or `up`.
-    public func swiGLU(gate: Matrix, up: Matrix, into y: Matrix) {
-        precondition(
-            gate.rows == up.rows && gate.columns == up.columns && y.columns == gate.columns
-                && y.rows >= gate.rows,
-            "SwiGLU of \(gate.rows) x \(gate.columns) into \(y.rows) x \(y.columns)")
-        let ops = ops
-        forEachRow(gate.rows, columns: gate.columns) { row in
-            unsafe ops.swiglu(gate.pointer(row: row), up.pointer(row: row), y.pointer(row: row), gate.columns)
-        }
-    }
-
-    /// The same from one matrix `[rows, 2n]` whose columns are gate, then up (phi3), into `y`, `[rows, n]`.
+    /// y = gate / (1 + e^-gate) * up, `[rows, n]`, where gate is the left and up the right half of the columns of
+    /// `gateUp`, `[rows, 2n]`.
     public func swiGLU(gateUp: Matrix, into y: Matrix) {
         precondition(
             gateUp.columns == 2 * y.columns && y.rows >= gateUp.rows,

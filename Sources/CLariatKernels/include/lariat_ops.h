@@ -54,9 +54,6 @@ typedef struct lariat_ops {
     // y[n] = x[n] / sqrt(mean(x^2) + epsilon) * weight[n]. y may be x.
     void (*rms_norm)(const float *x, const float *weight, float epsilon, float *y, size_t n);
 
-    // x[n] += y[n].
-    void (*add)(float *x, const float *y, size_t n);
-
     // y[n] = gate / (1 + e^-gate) * up. y may be gate or up.
     void (*swiglu)(const float *gate, const float *up, float *y, size_t n);
 
