@@ -3614,7 +3614,7 @@ const ProtobufCMessageDescriptor lariat__v1__calibrate_request__descriptor =
   (ProtobufCMessageInit) lariat__v1__calibrate_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__worker_rates__field_descriptors[4] =
+static const ProtobufCFieldDescriptor lariat__v1__worker_rates__field_descriptors[6] =
 {
   {
     "dense_operations_per_second",
@@ -3664,17 +3664,43 @@ static const ProtobufCFieldDescriptor lariat__v1__worker_rates__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "host_cores",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__WorkerRates, host_cores),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "piece_keys",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__WorkerRates, piece_keys),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__worker_rates__field_indices_by_name[] = {
   1,   /* field[1] = attention_operations_per_second */
   0,   /* field[0] = dense_operations_per_second */
+  4,   /* field[4] = host_cores */
   3,   /* field[3] = link_bytes_per_second */
+  5,   /* field[5] = piece_keys */
   2,   /* field[2] = unpack_seconds */
 };
 static const ProtobufCIntRange lariat__v1__worker_rates__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor lariat__v1__worker_rates__descriptor =
 {
@@ -3684,7 +3710,7 @@ const ProtobufCMessageDescriptor lariat__v1__worker_rates__descriptor =
   "Lariat__V1__WorkerRates",
   "lariat.v1",
   sizeof(Lariat__V1__WorkerRates),
-  4,
+  6,
   lariat__v1__worker_rates__field_descriptors,
   lariat__v1__worker_rates__field_indices_by_name,
   1,  lariat__v1__worker_rates__number_ranges,

@@ -62,7 +62,8 @@ struct Calibration: Sendable {
         let operations: ClosedRange<Double> = 1e3...1e18
         return operations.contains(rates.denseOperationsPerSecond)
             && operations.contains(rates.attentionOperationsPerSecond)
-            && (0...3600).contains(rates.unpackSeconds)
+            && (0...1e5).contains(rates.pieceKeys) && (0...3600).contains(rates.unpackSeconds)
+            && (1...65_536).contains(rates.hostCores)
             && (sends ? 1...1e15 : 0...0).contains(rates.linkBytesPerSecond)
     }
 }

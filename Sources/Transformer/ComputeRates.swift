@@ -8,8 +8,11 @@ public struct ComputeRates: Sendable, Equatable {
     /// Operations per second of the dense parts, as `ModelWork` counts them; all that lies between the products is
     /// in their time.
     public let dense: Double
-    /// Operations per second of attention over keys that are all visible.
+    /// Operations per second of attention over many keys that are all visible.
     public let attention: Double
+    /// Attention over a piece of n keys takes as long as over n + `pieceKeys` keys of a longer piece: results of
+    /// earlier pieces are read, merged and written for each.
+    public let pieceKeys: Double
     /// Seconds to unpack a layer's weights.
     public let unpackSeconds: Double
 
@@ -19,7 +22,7 @@ public struct ComputeRates: Sendable, Equatable {
     /// One turn, so that a measurement has several.
     private static let turn = 0.05
     private static let mostRows = 2048
-    private static let warmUpKeys = 256
+    private static let shortPiece = 256
 
     /// Measures for about a second; longer where 64 rows a thread alone take longer. Never uses more than one layer.
     ///
@@ -53,23 +56,39 @@ public struct ComputeRates: Sendable, Equatable {
         sample = try Sample(rows: rows, model, compute, weights)
         try sample.dense(unpacked)
         let attentionTurn = try seconds { () throws(ModelError) in
-            sample.attention(keys: min(rows, warmUpKeys))
+            sample.attention(keys: min(rows, shortPiece))
         }
-        let keys = min(rows, fitting(min(rows, warmUpKeys), in: attentionTurn, most: mostRows))
+        let keys = min(rows, fitting(min(rows, shortPiece), in: attentionTurn, most: mostRows))
 
         var time = (dense: 0.0, attention: 0.0)
+        var shortest = (long: Double.infinity, short: Double.infinity)
         var turns = 0.0
         let start = ContinuousClock.now
         repeat {
             time.dense += try seconds { () throws(ModelError) in try sample.dense(unpacked) }
-            time.attention += try seconds { () throws(ModelError) in sample.attention(keys: keys) }
+            let long = try seconds { () throws(ModelError) in sample.attention(keys: keys) }
+            let short = try seconds { () throws(ModelError) in
+                sample.attention(keys: min(keys, shortPiece))
+            }
+            time.attention += long
+            shortest = (min(shortest.long, long), min(shortest.short, short))
             turns += 1
         } while ContinuousClock.now - start < duration
+        let pieceKeys = pieceKeys(long: shortest.long, keys: keys, short: shortest.short)
         let work = model.shape.work
         return ComputeRates(
             dense: turns * Double(rows) * work.denseOperations / time.dense,
-            attention: turns * Double(rows) * Double(keys) * work.attentionOperations / time.attention,
-            unpackSeconds: unpackSeconds)
+            attention: turns * Double(rows) * (Double(keys) + pieceKeys) * work.attentionOperations
+                / time.attention,
+            pieceKeys: pieceKeys, unpackSeconds: unpackSeconds)
+    }
+
+    /// From the times of two pieces: so much for each key and so much for the piece. It is a property of the kernels,
+    /// so undisturbed turns count. 0 where pieces of different length could not be had in time.
+    private static func pieceKeys(long: Double, keys: Int, short: Double) -> Double {
+        guard keys >= 2 * shortPiece, long > short else { return 0 }
+        let key = (long - short) / Double(keys - shortPiece)
+        return min(max(short / key - Double(shortPiece), 0), Double(shortPiece))
     }
 
     /// A multiple of `step` that takes about one turn when `step` takes `seconds`.

@@ -1,5 +1,6 @@
 // Measures what this worker can do, for the coordinator's forecasts: `lariat.v1.Worker/Calibrate`.
 import Cluster
+import Foundation
 import RPC
 import Transformer
 
@@ -14,6 +15,7 @@ extension RunService {
         } catch { throw RPCStatus(.invalidArgument, "\(error)") }
         return try await whileIdle {
             var rates = WorkerRates()
+            rates.hostCores = UInt32(ProcessInfo.processInfo.activeProcessorCount)
             do throws(ModelError) {
                 let measured = try await onComputeThread("lariat measure") {
                     () throws(ModelError) -> ComputeRates in
@@ -24,6 +26,7 @@ extension RunService {
                 }
                 rates.denseOperationsPerSecond = measured.dense
                 rates.attentionOperationsPerSecond = measured.attention
+                rates.pieceKeys = measured.pieceKeys
                 rates.unpackSeconds = measured.unpackSeconds
             } catch { throw RPCStatus(context.isCancelled ? .cancelled : .internal, "\(error)") }
             if let next {

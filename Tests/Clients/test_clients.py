@@ -189,7 +189,7 @@ def test_a_plan_predicts_time(cluster):
     assert [cost["worker"] for cost in before["costs"]] == ["alpha", "beta"]
     for cost in before["costs"]:
         assert cost["compute_seconds"] > 0 and cost["wire_seconds"] > 0
-        assert all(rate > 0 for rate in cost["rates"].values()), cost
+        assert all(rate > 0 for name, rate in cost["rates"].items() if name != "piece_keys"), cost
     # While a job runs, what is known already is used.
     job = cluster.submit(PROMPT, max_tokens=3000, ignore_end=True)
     cluster.when(job, lambda now: now.generated_tokens > 5, "decode")

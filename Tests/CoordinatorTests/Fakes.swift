@@ -272,6 +272,7 @@ func sampleRates(sends: Bool) -> WorkerRates {
         $0.denseOperationsPerSecond = 1e9
         $0.attentionOperationsPerSecond = 1e9
         $0.linkBytesPerSecond = sends ? 1e6 : 0
+        $0.hostCores = 4
     }
 }
 

@@ -94,7 +94,8 @@ import Testing
             { $0.denseOperationsPerSecond = .nan }, { $0.denseOperationsPerSecond = 0 },
             { $0.attentionOperationsPerSecond = .infinity }, { $0.attentionOperationsPerSecond = -1e9 },
             { $0.unpackSeconds = -1 }, { $0.unpackSeconds = .nan }, { $0.linkBytesPerSecond = 0 },
-            { $0.linkBytesPerSecond = 1e300 },
+            { $0.linkBytesPerSecond = 1e300 }, { $0.hostCores = 0 },
+            { $0.pieceKeys = -1 }, { $0.pieceKeys = .nan },
         ] as [@Sendable (inout WorkerRates) -> Void])
     func impossibleRatesAreRefused(change: @Sendable (inout WorkerRates) -> Void) async throws {
         let bench = try await bench()

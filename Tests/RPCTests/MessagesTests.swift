@@ -123,6 +123,8 @@ let sampleJob = JobRecord.with {
                         $0.attentionOperationsPerSecond = 2e11
                         $0.unpackSeconds = 0.001
                         $0.linkBytesPerSecond = 1.25e8
+                        $0.hostCores = 64
+                        $0.pieceKeys = 20
                     }
                 }
             }

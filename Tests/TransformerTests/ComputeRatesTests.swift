@@ -20,6 +20,7 @@ import Transformer
         for rate in [rates.dense, rates.attention, rates.unpackSeconds] {
             #expect(rate.isFinite && rate > 0)
         }
+        #expect(rates.pieceKeys.isFinite && rates.pieceKeys >= 0)
     }
 
     @Test func aMeasurementCanBeStopped() async {

@@ -664,10 +664,18 @@ struct  Lariat__V1__WorkerRates
    * keys and values to the next worker; 0: it is alone
    */
   double link_bytes_per_second;
+  /*
+   * Attention over a piece of n keys takes as long as over n + piece_keys keys of a longer one.
+   */
+  double piece_keys;
+  /*
+   * processor cores that it may use, shared or not
+   */
+  uint32_t host_cores;
 };
 #define LARIAT__V1__WORKER_RATES__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__worker_rates__descriptor) \
-    , 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0 }
 
 
 struct  Lariat__V1__TokenRun

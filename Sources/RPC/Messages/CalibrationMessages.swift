@@ -26,6 +26,10 @@ public struct WorkerRates: BridgedMessage {
     public var unpackSeconds: Double = 0
     /// Keys and values to the next worker; 0: it is alone.
     public var linkBytesPerSecond: Double = 0
+    /// Processor cores that it may use, shared or not.
+    public var hostCores: UInt32 = 0
+    /// Attention over a piece of n keys takes as long as over n + `pieceKeys` keys of a longer one.
+    public var pieceKeys: Double = 0
 
     public init() {}
 
@@ -34,6 +38,7 @@ public struct WorkerRates: BridgedMessage {
     package static let fields: [WireField<WorkerRates>] = [
         .double(1, \.denseOperationsPerSecond), .double(2, \.attentionOperationsPerSecond),
         .double(3, \.unpackSeconds), .double(4, \.linkBytesPerSecond),
+        .uint32(5, \.hostCores), .double(6, \.pieceKeys),
     ]
 }
 

@@ -166,6 +166,8 @@ extension WorkerRates: JSONRepresentable {
             ("attention_operations_per_second", .number(attentionOperationsPerSecond)),
             ("unpack_seconds", .number(unpackSeconds)),
             ("link_bytes_per_second", .number(linkBytesPerSecond)),
+            ("piece_keys", .number(pieceKeys)),
+            ("host_cores", .unsigned(UInt64(hostCores))),
         ])
     }
 }
