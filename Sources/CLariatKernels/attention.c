@@ -64,30 +64,14 @@ size_t lariat_attention_items(const struct lariat_attention_shape *shape, size_t
     return (count * (shape->heads / shape->kv_heads) + ROWS - 1) / ROWS;
 }
 
-// Merges the partial (o * factor, l) of one row into (output, *log_sum_exp).
-static void merge_row(
-    float *restrict output, float *log_sum_exp, const float *restrict o, float factor, float l, size_t dim) {
-    if (l == -INFINITY) return; // nothing was visible
-    float keep = 0, add = 1, sum = 1, top = l;
-    if (*log_sum_exp != -INFINITY) {
-        top = *log_sum_exp > l ? *log_sum_exp : l;
-        keep = expf(*log_sum_exp - top);
-        add = expf(l - top);
-        sum = keep + add;
-    }
-    keep /= sum;
-    add = add / sum * factor;
-    if (keep == 0) {
-        for (size_t i = 0; i < dim; i++) output[i] = o[i] * add;
-    } else {
-        for (size_t i = 0; i < dim; i++) output[i] = output[i] * keep + o[i] * add;
-    }
-    *log_sum_exp = sum == 1 ? top : top + logf(sum);
-}
-
 void lariat_attention_merge(
     float *output, float *log_sum_exp, const float *o, const float *l, size_t count, size_t dim) {
-    for (size_t i = 0; i < count; i++) merge_row(output + i * dim, log_sum_exp + i, o + i * dim, 1, l[i], dim);
+    for (size_t i = 0; i < count; i++) {
+        float keep, add, sum;
+        attention_join(log_sum_exp + i, l + i, 1, &keep, &add, &sum);
+        attention_merge_row(output + i * dim, o + i * dim, dim, keep, add);
+        log_sum_exp[i] = sum;
+    }
 }
 
 void lariat_attention_attend(
@@ -107,12 +91,16 @@ void lariat_attention_attend(
     if (count > ROWS) count = ROWS;
     size_t rows = (count + ROW_STEP - 1) / ROW_STEP * ROW_STEP;
     const float *query_rows[ROWS];
-    size_t place[ROWS]; // query * heads + head
+    struct attention_rows result;
     int64_t at[ROWS], earliest = INT64_MAX, latest = INT64_MIN;
     for (size_t r = 0; r < count; r++) {
         size_t query = (first + r) / group, head = kv_head * group + (first + r) % group;
-        place[r] = query * shape->heads + head;
-        query_rows[r] = queries->query + place[r] * d;
+        size_t place = query * shape->heads + head;
+        query_rows[r] = queries->query + place * d;
+        result.output[r] = queries->output + place * d;
+        result.log_sum_exp[r] = queries->log_sum_exp + place;
+        // Fetched while the tiles are computed.
+        for (size_t i = 0; i < d; i += 16) __builtin_prefetch(result.output[r] + i, 1, 2);
         at[r] = queries->positions[query];
         if (at[r] < earliest) earliest = at[r];
         if (at[r] > latest) latest = at[r];
@@ -145,13 +133,5 @@ void lariat_attention_attend(
         kernel->softmax(tile, rows, visible);
         kernel->accumulate(tile, rows, keys + packed_keys_bytes(kernel, d), visible, dp, output);
     }
-    if (!started) return;
-
-    for (size_t r = 0; r < count; r++) {
-        for (size_t half = LANES / 2; half > 0; half /= 2)
-            for (size_t i = 0; i < half; i++) tile->sum[r][i] += tile->sum[r][half + i];
-        float sum = tile->sum[r][0];
-        float l = sum > 0 ? (tile->max[r] + log2f(sum)) * LN_2 : -INFINITY;
-        merge_row(queries->output + place[r] * d, queries->log_sum_exp + place[r], output + r * dp, 1 / sum, l, d);
-    }
+    if (started) kernel->finish(tile, count, output, d, dp, &result);
 }

@@ -2,7 +2,9 @@
 #ifndef ATTENTION_KERNEL_H
 #define ATTENTION_KERNEL_H
 
+#include "exponential.h"
 #include "lariat_attention.h"
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -22,6 +24,12 @@ struct attention_tile {
     float sum[ROWS][LANES];                // running sum of probabilities, lane by lane
     float max[ROWS];                       // running maximum
     float alpha[ROWS];                     // what the tile multiplies earlier sums with
+};
+
+// Where the running attention of an item's rows is kept.
+struct attention_rows {
+    float *output[ROWS];
+    float *log_sum_exp[ROWS];
 };
 
 // `d` is the head size, `dp` the same rounded up to whole vectors of 16.
@@ -45,6 +53,10 @@ struct attention_kernel {
     // out [rows][dp] = out * alpha + probabilities * values.
     void (*accumulate)(
         const struct attention_tile *tile, size_t rows, const void *values, size_t keys, size_t dp, float *out);
+    // Merges what an item has accumulated, [count][dp], into the running attention.
+    void (*finish)(
+        const struct attention_tile *tile, size_t count, const float *out, size_t d, size_t dp,
+        const struct attention_rows *rows);
 };
 
 // Decode: one step over n <= DECODE_STEP rows, all visible, for up to DECODE_HEADS heads that share a KV head.  The
@@ -84,6 +96,57 @@ static inline float bf16_widen(uint16_t bits) {
     float value;
     memcpy(&value, &wide, sizeof value);
     return value;
+}
+
+// How partials (o, l) join running results (O, L), row by row: O becomes O * keep + o * add, L becomes sum.
+// m = max(L, l); keep = e^(L-m) / (e^(L-m) + e^(l-m)), add = e^(l-m) / (the same), sum = m + ln(the same).
+// Where one of the two saw nothing, the other stays as it is.
+LARIAT_INLINE void attention_join(
+    const float *restrict before, const float *restrict l, size_t count, float *restrict keep, float *restrict add,
+    float *restrict sum) {
+    for (size_t r = 0; r < count; r++) {
+        const float most = before[r] > l[r] ? before[r] : l[r];
+        const float top = most == -INFINITY ? 0 : most; // -inf - -inf is never formed
+        const float old = before[r] == -INFINITY ? 0 : exponential(before[r] - top);
+        const float new = l[r] == -INFINITY ? 0 : exponential(l[r] - top);
+        const float both = old + new, some = both > 0 ? both : 1;
+        keep[r] = old / some;
+        add[r] = new / some;
+        sum[r] = both > 0 ? top + logarithm2(some) * LN_2 : -INFINITY;
+    }
+}
+
+// output = output * keep + o * add.  Where keep is 0, what stood in output does not count, even if it is no number.
+LARIAT_INLINE void attention_merge_row(
+    float *restrict output, const float *restrict o, size_t dim, float keep, float add) {
+    if (add == 0) return;
+    if (keep == 0) {
+        for (size_t i = 0; i < dim; i++) output[i] = o[i] * add;
+    } else {
+        for (size_t i = 0; i < dim; i++) output[i] = output[i] * keep + o[i] * add;
+    }
+}
+
+LARIAT_INLINE void attention_finish(
+    const struct attention_tile *tile, size_t count, const float *out, size_t d, size_t dp,
+    const struct attention_rows *rows) {
+    float total[ROWS], inverse[ROWS], l[ROWS], before[ROWS], keep[ROWS], add[ROWS], sum[ROWS];
+    for (size_t r = 0; r < ROWS; r++) {
+        float half[LANES / 2];
+        for (size_t i = 0; i < LANES / 2; i++) half[i] = tile->sum[r][i] + tile->sum[r][LANES / 2 + i];
+        total[r] = ((half[0] + half[4]) + (half[2] + half[6])) + ((half[1] + half[5]) + (half[3] + half[7]));
+        before[r] = r < count ? *rows->log_sum_exp[r] : 0;
+    }
+    for (size_t r = 0; r < ROWS; r++) {
+        const float some = total[r] > 0 ? total[r] : 1;
+        l[r] = total[r] > 0 ? (tile->max[r] + logarithm2(some)) * LN_2 : -INFINITY;
+        inverse[r] = 1 / some;
+    }
+    attention_join(before, l, ROWS, keep, add, sum);
+    for (size_t r = 0; r < count; r++) {
+        attention_merge_row(rows->output[r], out + r * dp, d, keep[r], add[r] * inverse[r]);
+        *rows->log_sum_exp[r] = sum[r];
+    }
 }
 
 // Element `index` of a row that may lie at any address.

@@ -2,6 +2,7 @@
 // vectors, and compiled for each instruction set; the table of functions is at the end.
 #include <math.h>
 
+#include "exponential.h"
 #include "ops_internal.h"
 #include "rotate_loop.h"
 
@@ -11,29 +12,6 @@
 
 // Sums below may be taken in any order: that is what lets them be vectors. The order is fixed once compiled.
 #define ANY_ORDER _Pragma("clang fp reassociate(on)")
-
-// e^x to about one unit in the last place, 0 below -87.3 and infinity above 88.7; branch-free.
-// x = n ln 2 + r with ln 2 in two parts, |r| <= ln 2 / 2; a polynomial for e^r; then 2^n by the exponent, in two
-// halves so that n = 128 works.
-LARIAT_INLINE float exponential(float x) {
-    const float shift = 0x1.8p23f;
-    const float clamped = x < -104.0f ? -104.0f : x > 89.0f ? 89.0f : x;
-    const float n = (clamped * 0x1.715476p0f + shift) - shift;
-    float r = clamped - n * 0x1.62e4p-1f;
-    r = r - n * 0x1.7f7d1cp-20f;
-    float p = 0x1.a0c2a8p-13f;
-    p = p * r + 0x1.6e1cc6p-10f;
-    p = p * r + 0x1.1110bcp-7f;
-    p = p * r + 0x1.55554ep-5f;
-    p = p * r + 0x1.555556p-3f;
-    p = p * r + 0.5f;
-    p = p * (r * r) + r;
-    p = p + 1.0f;
-    const int32_t whole = (int32_t)n, half = whole >> 1;
-    const float low = lariat_bits_to_float((uint32_t)(half + 127) << 23);
-    const float high = lariat_bits_to_float((uint32_t)(whole - half + 127) << 23);
-    return p * low * high;
-}
 
 LARIAT_INLINE void rms_norm(const float *x, const float *weight, float epsilon, float *y, size_t n) {
     ANY_ORDER

@@ -9,6 +9,7 @@ static const ProtobufCMessageDescriptor *const descriptors[] = {
     &lariat__v1__job_options__descriptor,
     &lariat__v1__submit_part__descriptor,
     &lariat__v1__profile__descriptor,
+    &lariat__v1__ring_step__descriptor,
     &lariat__v1__worker_share__descriptor,
     &lariat__v1__job__descriptor,
     &lariat__v1__job_request__descriptor,

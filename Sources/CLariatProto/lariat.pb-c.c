@@ -187,6 +187,51 @@ void   lariat__v1__profile__free_unpacked
   assert(message->base.descriptor == &lariat__v1__profile__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   lariat__v1__ring_step__init
+                     (Lariat__V1__RingStep         *message)
+{
+  static const Lariat__V1__RingStep init_value = LARIAT__V1__RING_STEP__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__ring_step__get_packed_size
+                     (const Lariat__V1__RingStep *message)
+{
+  assert(message->base.descriptor == &lariat__v1__ring_step__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__ring_step__pack
+                     (const Lariat__V1__RingStep *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__ring_step__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__ring_step__pack_to_buffer
+                     (const Lariat__V1__RingStep *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__ring_step__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__RingStep *
+       lariat__v1__ring_step__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__RingStep *)
+     protobuf_c_message_unpack (&lariat__v1__ring_step__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__ring_step__free_unpacked
+                     (Lariat__V1__RingStep *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__ring_step__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   lariat__v1__worker_share__init
                      (Lariat__V1__WorkerShare         *message)
 {
@@ -1821,7 +1866,97 @@ const ProtobufCMessageDescriptor lariat__v1__profile__descriptor =
   (ProtobufCMessageInit) lariat__v1__profile__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__worker_share__field_descriptors[8] =
+static const ProtobufCFieldDescriptor lariat__v1__ring_step__field_descriptors[5] =
+{
+  {
+    "step",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RingStep, step),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "compute_seconds",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RingStep, compute_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "wait_seconds",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RingStep, wait_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "wire_seconds",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RingStep, wire_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RingStep, bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__ring_step__field_indices_by_name[] = {
+  4,   /* field[4] = bytes */
+  1,   /* field[1] = compute_seconds */
+  0,   /* field[0] = step */
+  2,   /* field[2] = wait_seconds */
+  3,   /* field[3] = wire_seconds */
+};
+static const ProtobufCIntRange lariat__v1__ring_step__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor lariat__v1__ring_step__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.RingStep",
+  "RingStep",
+  "Lariat__V1__RingStep",
+  "lariat.v1",
+  sizeof(Lariat__V1__RingStep),
+  5,
+  lariat__v1__ring_step__field_descriptors,
+  lariat__v1__ring_step__field_indices_by_name,
+  1,  lariat__v1__ring_step__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__ring_step__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__worker_share__field_descriptors[9] =
 {
   {
     "rank",
@@ -1919,6 +2054,18 @@ static const ProtobufCFieldDescriptor lariat__v1__worker_share__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "steps",
+    9,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__WorkerShare, n_steps),
+    offsetof(Lariat__V1__WorkerShare, steps),
+    &lariat__v1__ring_step__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__worker_share__field_indices_by_name[] = {
   6,   /* field[6] = compute_seconds */
@@ -1926,6 +2073,7 @@ static const unsigned lariat__v1__worker_share__field_indices_by_name[] = {
   0,   /* field[0] = rank */
   5,   /* field[5] = ring_bytes_received */
   4,   /* field[4] = ring_bytes_sent */
+  8,   /* field[8] = steps */
   2,   /* field[2] = tokens */
   7,   /* field[7] = wait_seconds */
   1,   /* field[1] = worker */
@@ -1933,7 +2081,7 @@ static const unsigned lariat__v1__worker_share__field_indices_by_name[] = {
 static const ProtobufCIntRange lariat__v1__worker_share__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor lariat__v1__worker_share__descriptor =
 {
@@ -1943,7 +2091,7 @@ const ProtobufCMessageDescriptor lariat__v1__worker_share__descriptor =
   "Lariat__V1__WorkerShare",
   "lariat.v1",
   sizeof(Lariat__V1__WorkerShare),
-  8,
+  9,
   lariat__v1__worker_share__field_descriptors,
   lariat__v1__worker_share__field_indices_by_name,
   1,  lariat__v1__worker_share__number_ranges,

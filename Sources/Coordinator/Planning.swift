@@ -28,9 +28,13 @@ package struct JobPlan: Sendable {
         self.members = members
         self.reserved = reserved
         kvBytesPerToken = admission.model.kvBytesPerToken
-        // About eight pieces a shard keep sending, receiving and computing busy at once.
         let largest = members.indices.map { [shards] in shards.count(of: $0) }.max() ?? 0
-        pieceTokens = min(pieceLimit, max(128, (largest / 8 + 63) / 64 * 64))
+        // About eight pieces a shard keep sending, receiving and computing busy at once; each piece costs every query
+        // a merge, so small ones do not pay. Nothing travels from a single worker: its pieces only bound how long it
+        // computes on after a job is cancelled.
+        pieceTokens =
+            members.count == 1
+            ? 4 * pieceLimit : min(pieceLimit, max(512, (largest / 8 + 63) / 64 * 64))
     }
 
     /// The rank that computes the answer's tokens.

@@ -68,7 +68,7 @@ public enum KVElement: String, Sendable, CaseIterable {
 /// Confined by use to one engine thread and the pool that thread drives, like `Matrix`: nothing here locks.
 public final class AttentionState: @unchecked Sendable {
     public let shape: AttentionShape
-    /// Normalised output, `[queries, heads * headDimension]`; 0 where nothing was visible yet.
+    /// Normalised output, `[queries, heads * headDimension]`; without meaning where nothing was visible yet.
     public private(set) var output: Matrix
     /// Natural logarithm of the sum of exponentials, `[queries, heads]`; -inf where nothing was visible yet.
     public private(set) var logSumExp: Matrix
@@ -79,7 +79,7 @@ public final class AttentionState: @unchecked Sendable {
         self.shape = shape
         output = Matrix(rows: queries, columns: shape.queryRowElements)
         logSumExp = Matrix(rows: queries, columns: shape.heads)
-        clear(0..<queries)
+        forget(0..<queries)
     }
 
     /// Forgets everything and makes room for `queries` queries. Memory is kept when it suffices; when it does not,
@@ -92,12 +92,11 @@ public final class AttentionState: @unchecked Sendable {
             output = Matrix(rows: queries, columns: shape.queryRowElements)
             logSumExp = Matrix(rows: queries, columns: shape.heads)
         }
-        clear(0..<queries)
+        forget(0..<queries)
     }
 
-    /// Forgets what some queries have seen. Different queries may be cleared by different threads.
-    public func clear(_ queries: Range<Int>) {
-        unsafe output.rows(queries).withUnsafeMutableBuffer { unsafe $0.update(repeating: 0) }
+    /// Forgets what some queries have seen. Different queries may be forgotten by different threads.
+    public func forget(_ queries: Range<Int>) {
         unsafe logSumExp.rows(queries).withUnsafeMutableBuffer { unsafe $0.update(repeating: -.infinity) }
     }
 }
@@ -114,8 +113,8 @@ public final class AttentionState: @unchecked Sendable {
     var queryRuns: [Range<Int>] = []
 
     deinit {
-        unsafe packed.deallocate()
-        unsafe tiles.deallocate()
+        unsafe TensorMemory.release(packed.baseAddress)
+        unsafe TensorMemory.release(tiles.baseAddress)
     }
 
     /// Packed memory of at least `bytes` bytes, contents undefined.
@@ -128,8 +127,8 @@ public final class AttentionState: @unchecked Sendable {
         _ memory: inout UnsafeMutableRawBufferPointer, to bytes: Int
     ) -> UnsafeMutableRawPointer {
         if let start = memory.baseAddress, memory.count >= bytes { return unsafe start }
-        unsafe memory.deallocate()
-        let start = UnsafeMutableRawPointer.allocate(byteCount: max(bytes, 64), alignment: 64)
+        unsafe TensorMemory.release(memory.baseAddress)
+        let start = unsafe TensorMemory.required(bytes: max(bytes, 64))
         unsafe start.initializeMemory(as: UInt8.self, repeating: 0, count: max(bytes, 64))
         unsafe memory = unsafe UnsafeMutableRawBufferPointer(start: start, count: max(bytes, 64))
         return unsafe start

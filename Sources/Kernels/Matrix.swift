@@ -24,7 +24,7 @@ public final class Matrix: @unchecked Sendable {
         capacity = rows
         owner = nil
         let bytes = max(elements, 16) * MemoryLayout<Float>.stride
-        let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+        let memory = unsafe TensorMemory.required(bytes: bytes)
         unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
         unsafe base = unsafe memory.assumingMemoryBound(to: Float.self)
     }
@@ -45,7 +45,7 @@ public final class Matrix: @unchecked Sendable {
     }
 
     deinit {
-        if owner == nil { unsafe UnsafeMutableRawPointer(base).deallocate() }
+        if owner == nil { unsafe TensorMemory.release(base) }
     }
 
     /// Uses only the first `rows` rows from now on; at most `capacity`. The values stay.

@@ -28,10 +28,10 @@ public final class PackedWeights: @unchecked Sendable {
         self.columns = columns
         self.layout = layout
         self.bytes = bytes
-        unsafe base = .allocate(byteCount: max(bytes, 64), alignment: 64)
+        unsafe base = unsafe TensorMemory.required(bytes: bytes)
     }
 
-    deinit { unsafe base.deallocate() }
+    deinit { unsafe TensorMemory.release(base) }
 
     fileprivate func become(rows: Int, columns: Int, layout: Layout) {
         self.rows = rows

@@ -1,25 +1,5 @@
 // Prefill's ring on real threads: one sends, one receives, the caller attends.
 
-/// What one layer's ring took on one rank.
-public struct RingTimings: Sendable, Equatable {
-    /// Time in the caller's attention.
-    public var attend: Duration = .zero
-    /// Time the caller waited for pieces, and at the end for its own to be sent.
-    public var wait: Duration = .zero
-    /// Bytes of payload.
-    public var bytesSent = 0
-    public var bytesReceived = 0
-
-    public init() {}
-
-    public static func += (sum: inout RingTimings, more: RingTimings) {
-        sum.attend += more.attend
-        sum.wait += more.wait
-        sum.bytesSent += more.bytesSent
-        sum.bytesReceived += more.bytesReceived
-    }
-}
-
 /// Runs a `RingSchedule` layer after layer. A sender thread and a receiver thread live from init to `close()` (or
 /// deinit); the caller's thread attends.
 ///
@@ -77,11 +57,14 @@ public final class RingExchange: Sendable {
                 "layer \(layer) needs this rank's \(schedule.pieceCounts[schedule.rank]) pieces in order")
         }
         try core.begin(layer: layer, own: own)
-        var timings = RingTimings()
+        var timings = RingTimings(ranks: schedule.ranks)
         for slot in schedule.attends {
+            let step = schedule.hops(slot)
             var mark = ContinuousClock.now
             let piece = slot.origin == schedule.rank ? own[slot.piece] : try core.nextReceived()
-            timings.wait += .now - mark
+            timings.steps[step].wait += .now - mark
+            timings.steps[step].wire += piece.transfer
+            timings.steps[step].bytes += piece.payload.count
             // Checked here too: own pieces would otherwise keep a cancelled ring busy.
             try core.check()
             mark = .now
@@ -90,11 +73,11 @@ public final class RingExchange: Sendable {
             } catch {
                 throw core.fail(error as? RingError ?? .attention("\(error)"))
             }
-            timings.attend += .now - mark
+            timings.steps[step].compute += .now - mark
         }
         let mark = ContinuousClock.now
-        (timings.bytesSent, timings.bytesReceived) = try core.finish()
-        timings.wait += .now - mark
+        timings.bytesSent = try core.finish()
+        timings.sending = .now - mark
         return timings
     }
 
@@ -124,7 +107,6 @@ private final class Core: Sendable {
         var forward: [RingPiece] = []
         var sent = 0
         var bytesSent = 0
-        var bytesReceived = 0
         var failure: RingError?
         var closed = false
 
@@ -164,7 +146,6 @@ private final class Core: Sendable {
             state.own = own
             state.sent = 0
             state.bytesSent = 0
-            state.bytesReceived = 0
             return nil
         }
         if let error { throw error }
@@ -181,14 +162,14 @@ private final class Core: Sendable {
         return got
     }
 
-    /// Waits for the sender to finish; bytes sent and received.
-    func finish() throws(RingError) -> (Int, Int) {
+    /// Waits for the sender to finish; bytes sent.
+    func finish() throws(RingError) -> Int {
         let total = schedule.sends.count
-        let bytes = wait { state -> (Int, Int)? in
+        let bytes = wait { state -> Int? in
             guard state.sent == total else { return nil }
             state.busy = false
             state.own = []
-            return (state.bytesSent, state.bytesReceived)
+            return state.bytesSent
         }
         guard let bytes else { throw failure }
         return bytes
@@ -289,7 +270,6 @@ private final class Core: Sendable {
                     state.update {
                         $0.inbox.append(piece)
                         if forwards { $0.forward.append(piece) }
-                        $0.bytesReceived += piece.payload.count
                     }
                 } catch {
                     fail(error)

@@ -26,13 +26,19 @@ public struct RingPiece: Sendable {
     public let piece: Int
     public let runs: [Range<Int>]
     public let payload: any RingPayload
+    /// Between the arrival of its first and of its last bytes; zero for a rank's own.
+    public let transfer: Duration
 
-    public init(layer: Int, origin: Int, piece: Int, runs: [Range<Int>], payload: any RingPayload) {
+    public init(
+        layer: Int, origin: Int, piece: Int, runs: [Range<Int>], payload: any RingPayload,
+        transfer: Duration = .zero
+    ) {
         self.layer = layer
         self.origin = origin
         self.piece = piece
         self.runs = runs
         self.payload = payload
+        self.transfer = transfer
     }
 }
 

@@ -75,6 +75,9 @@ public struct RingSchedule: Sendable, Equatable {
     /// The rank that this one receives from.
     public var previous: Int { (rank + ranks - 1) % ranks }
 
+    /// How far a piece has come when it is here: 0 for this rank's own.
+    public func hops(_ slot: Slot) -> Int { (rank + ranks - slot.origin) % ranks }
+
     /// Whether a received piece must go on to the next rank: not once it has made P-1 hops.
     public func forwards(_ slot: Slot) -> Bool { slot.origin != rank && slot.origin != next }
 }

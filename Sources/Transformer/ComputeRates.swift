@@ -66,6 +66,8 @@ public struct ComputeRates: Sendable, Equatable {
         let start = ContinuousClock.now
         repeat {
             time.dense += try seconds { () throws(ModelError) in try sample.dense(unpacked) }
+            // The first piece has nothing to merge with; those that are timed do.
+            sample.attention(keys: 1)
             let long = try seconds { () throws(ModelError) in sample.attention(keys: keys) }
             let short = try seconds { () throws(ModelError) in
                 sample.attention(keys: min(keys, shortPiece))

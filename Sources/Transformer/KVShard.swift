@@ -1,5 +1,4 @@
 // The keys and values that one worker holds of one sequence.
-import Foundation
 public import Kernels
 import RingAttention
 
@@ -22,19 +21,18 @@ final class KVShard: @unchecked Sendable {
         let (bytes, overflow) = rowBytes.multipliedReportingOverflow(by: max(capacity, 1))
         var layers: [UnsafeMutableRawBufferPointer] = []
         for _ in 0..<shape.layers {
-            var memory: UnsafeMutableRawPointer?
-            guard !overflow, posix_memalign(&memory, 64, bytes) == 0, let memory else {
-                layers.forEach { free($0.baseAddress) }
+            guard !overflow, let memory = TensorMemory.allocate(bytes: bytes) else {
+                layers.forEach { TensorMemory.release($0.baseAddress) }
                 throw .memory(
                     "no memory for the keys and values of \(capacity) tokens (\(rowBytes) bytes a token, in each of \(shape.layers) layers); give the job to more workers or shorten it"
                 )
             }
-            layers.append(UnsafeMutableRawBufferPointer(start: memory, count: bytes))
+            layers.append(memory)
         }
         self.layers = layers
     }
 
-    deinit { layers.forEach { free($0.baseAddress) } }
+    deinit { layers.forEach { TensorMemory.release($0.baseAddress) } }
 
     /// All rows of a layer, written or not.
     func rows(layer: Int) -> UnsafeMutableRawBufferPointer { layers[layer] }

@@ -91,7 +91,6 @@ extension ShardEngine {
     private func attendOwn(query: [Float], layer: Int) -> AttentionPartial {
         let nothing = AttentionPartial(heads: model.shape.heads, headSize: model.shape.headDimension)
         guard kvRows > 0 else { return nothing }
-        let start = ContinuousClock.now
         var output = nothing.output
         var logSumExp = nothing.logSumExp
         do {
@@ -101,7 +100,6 @@ extension ShardEngine {
                 query: query.span, over: UnsafeRawBufferPointer(kv.rows(layer: layer)), count: kvRows,
                 element: kv.element, shape: attention, output: &outputSpan, logSumExp: &logSumExpSpan)
         }
-        timings.attend += .now - start
         var partial = nothing
         partial.output = output
         partial.logSumExp = logSumExp

@@ -28,8 +28,8 @@ public final class ShardEngine {
     let peer: any RingPeer
     let stall: Duration
     private let exchange: RingExchange
-    /// What the ring has cost so far.
-    public internal(set) var timings = RingTimings()
+    /// What prefill's ring has cost so far.
+    public private(set) var timings = RingTimings()
 
     /// Most rows of the shard that go through a layer's products together.
     static let chunkRows = 64
@@ -142,7 +142,7 @@ public final class ShardEngine {
         layer: Int, _ unpacked: UnpackedWeights.Layer, _ buffers: PrefillBuffers
     ) throws(ModelError) {
         try eachChunk { rows, step throws(ModelError) in
-            buffers.state.clear(rows)
+            buffers.state.forget(rows)
             step.begin(unpacked, cosine: buffers.cosine.rows(rows), sine: buffers.sine.rows(rows))
             let inputs = try model.family.attentionInputs(layer: layer, residual.rows(rows), step)
             buffers.queries.rows(rows).copy(leadingColumnsOf: inputs)

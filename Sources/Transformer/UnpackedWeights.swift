@@ -52,7 +52,11 @@ public final class UnpackedWeights: Sendable {
                 } catch { throw .kernel(error) }
                 layer[ObjectIdentifier(linear)] = packed
                 if keeping { continue }
-                if place < state.shared.count { state.shared[place] = packed } else { state.shared.append(packed) }
+                if place < state.shared.count {
+                    state.shared[place] = packed
+                } else {
+                    state.shared.append(packed)
+                }
             }
             if keeping { state.kept[index] = layer }
             return layer

@@ -62,9 +62,9 @@ enum LinkProbe {
     }
 
     /// Takes a probe's messages and keeps nothing.
-    static func discard(_ next: () async throws -> ByteBuffer?) async throws {
+    static func discard(_ next: () async throws -> ReceivedMessage?) async throws {
         var received = 0
-        while let frame = try await next() {
+        while let frame = try await next()?.bytes {
             let intact = try frame.withUnsafeReadableBytes { bytes in
                 let (header, tensor) = try RingHeader.split(bytes)
                 return crc32c(UnsafeRawBufferPointer(rebasing: bytes[tensor])) == header.checksum

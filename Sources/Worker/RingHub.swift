@@ -1,6 +1,6 @@
 // Finds the run that a block from another worker belongs to.
-package import NIOCore
-import RPC
+import NIOCore
+package import RPC
 import Synchronization
 
 /// The runs of this worker that take blocks now, by job.
@@ -20,9 +20,9 @@ package final class RingHub: Sendable {
     }
 
     /// Takes one stream of `Ring.Exchange`: its first message says whose it is.
-    package func exchange(_ next: () async throws -> ByteBuffer?) async throws {
+    package func exchange(_ next: () async throws -> ReceivedMessage?) async throws {
         guard let first = try await next() else { return }
-        let (header, _) = try first.withUnsafeReadableBytes { try RingHeader.split($0) }
+        let (header, _) = try first.bytes.withUnsafeReadableBytes { try RingHeader.split($0) }
         guard let inbox = inboxes.withLock({ $0[header.job] }) else {
             throw RPCStatus(.failedPrecondition, "job \(header.job) does not run on this worker")
         }

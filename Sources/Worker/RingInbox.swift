@@ -44,21 +44,23 @@ package final class RingInbox: Sendable {
 
     /// Takes all messages of one rank's stream, in order.
     /// - Parameter next: the next message of the stream as received, nil at its end.
-    func receive(from rank: Int, first: ByteBuffer, next: () async throws -> ByteBuffer?) async throws {
+    func receive(
+        from rank: Int, first: ReceivedMessage, next: () async throws -> ReceivedMessage?
+    ) async throws {
         guard links.indices.contains(rank), rank != run.rank else {
             throw RPCStatus(.invalidArgument, "rank \(rank) is not another rank of job \(run.job)")
         }
         // A stream that is not this run's must not be able to end it: it gets no link.
-        try check(first.withUnsafeReadableBytes { try RingHeader.split($0) }.header, from: rank)
+        try check(first.bytes.withUnsafeReadableBytes { try RingHeader.split($0) }.header, from: rank)
         guard claimed.withLock({ $0.insert(rank).inserted }) else {
             throw RPCStatus(.alreadyExists, "\(run.name(of: rank)) sends blocks of job \(run.job) already")
         }
         let link = links[rank]
         do {
-            var frame: ByteBuffer? = first
+            var frame: ReceivedMessage? = first
             var assembly = Assembly()
-            while let bytes = frame {
-                if let message = try accept(bytes, from: rank, into: &assembly) {
+            while let received = frame {
+                if let message = try accept(received, from: rank, into: &assembly) {
                     guard await link.put(message) else { return }
                 }
                 frame = try await next()
@@ -75,12 +77,15 @@ package final class RingInbox: Sendable {
         var header = RingHeader()
         var tensor = ByteBuffer()
         var expected = 0
+        /// What its parts took to arrive.
+        var transfer = Duration.zero
     }
 
     /// Checks one wire message; returns a ring message when it is complete.
     private func accept(
-        _ frame: ByteBuffer, from rank: Int, into assembly: inout Assembly
+        _ message: ReceivedMessage, from rank: Int, into assembly: inout Assembly
     ) throws -> RingMessage? {
+        let frame = message.bytes
         let (header, range) = try frame.withUnsafeReadableBytes { try RingHeader.split($0) }
         try check(header, from: rank)
         guard let part = frame.getSlice(at: frame.readerIndex + range.lowerBound, length: range.count) else {
@@ -104,7 +109,7 @@ package final class RingInbox: Sendable {
             }
             return .query(layer: layer, position: Int(position), payload: payload)
         case .keyValues:
-            return try assemble(header, part, &assembly)
+            return try assemble(header, part, transfer: message.transfer, &assembly)
         case .unspecified:
             throw RPCStatus(.invalidArgument, "a ring message of unknown kind")
         }
@@ -130,7 +135,7 @@ package final class RingInbox: Sendable {
 
     /// Joins the parts of a piece. Memory is taken once, after its size has been checked against the positions.
     private func assemble(
-        _ header: RingHeader, _ part: ByteBuffer, _ assembly: inout Assembly
+        _ header: RingHeader, _ part: ByteBuffer, transfer: Duration, _ assembly: inout Assembly
     ) throws -> RingMessage? {
         guard header.element == element else {
             throw RPCStatus(.invalidArgument, "keys and values in another precision than this worker's")
@@ -142,7 +147,7 @@ package final class RingInbox: Sendable {
                 throw RPCStatus(.invalidArgument, "a piece of \(tokens) tokens in \(header.parts) parts")
             }
             assembly = Assembly(header: header, expected: tokens * kvRowBytes)
-            assembly.tensor.reserveCapacity(assembly.expected)
+            if header.parts > 1 { assembly.tensor.reserveCapacity(assembly.expected) }
         } else {
             let open = assembly.header
             guard header.part == open.part + 1, header.layer == open.layer, header.piece == open.piece,
@@ -153,22 +158,25 @@ package final class RingInbox: Sendable {
         guard assembly.tensor.readableBytes + part.readableBytes <= assembly.expected else {
             throw RPCStatus(.invalidArgument, "a piece is longer than its \(assembly.expected) bytes")
         }
-        assembly.tensor.writeImmutableBuffer(part)
+        assembly.transfer += transfer
+        // A piece of one part stays in the buffer it arrived in.
+        if header.parts == 1 { assembly.tensor = part } else { assembly.tensor.writeImmutableBuffer(part) }
         guard header.part + 1 == header.parts else { return nil }
         guard assembly.tensor.readableBytes == assembly.expected else {
             throw RPCStatus(.invalidArgument, "a piece is shorter than its \(assembly.expected) bytes")
         }
-        let first = assembly.header
+        let (first, transfer) = (assembly.header, assembly.transfer)
         defer { assembly = Assembly() }
         return .keyValues(
             RingPiece(
                 layer: Int(first.layer), origin: Int(first.originRank), piece: Int(first.piece),
-                runs: try first.runs.map { try $0.range() }, payload: ReceivedTensor(bytes: assembly.tensor)))
+                runs: try first.runs.map { try $0.range() }, payload: ReceivedTensor(bytes: assembly.tensor),
+                transfer: transfer))
     }
 }
 
 /// A tensor in the buffer it was received in.
-private struct ReceivedTensor: RingPayload {
+struct ReceivedTensor: RingPayload {
     let bytes: ByteBuffer
 
     var count: Int { bytes.readableBytes }

@@ -130,7 +130,7 @@ package final class RingLinks: RingPeer {
         header.parts = UInt32(max(1, (payload.count + limit - 1) / limit))
         for part in 0..<header.parts {
             let range = Int(part) * limit..<min((Int(part) + 1) * limit, payload.count)
-            let tensor = payload.withUnsafeBytes { ByteBuffer(bytes: $0[range]) }
+            let tensor = Self.part(range, of: payload)
             header.part = part
             header.checksum = tensor.withUnsafeReadableBytes { crc32c($0) }
             do {
@@ -145,6 +145,17 @@ package final class RingLinks: RingPeer {
             }
             sent.add(tensor.readableBytes, ordering: .relaxed)
         }
+    }
+
+    /// Some bytes of a payload, to be sent: of a forwarded piece the buffer that it arrived in, not a copy.
+    private static func part(_ range: Range<Int>, of payload: any RingPayload) -> ByteBuffer {
+        if let received = payload as? ReceivedTensor,
+            let slice = received.bytes.getSlice(
+                at: received.bytes.readerIndex + range.lowerBound, length: range.count)
+        {
+            return slice
+        }
+        return payload.withUnsafeBytes { ByteBuffer(bytes: $0[range]) }
     }
 
     package func receive(

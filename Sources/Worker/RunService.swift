@@ -268,6 +268,15 @@ final class RunService: Sendable {
             $0.ringBytesReceived = UInt64(links.bytesReceived)
             $0.waitSeconds = waited
             $0.computeSeconds = max(0, seconds - waited)
+            $0.steps = engine.timings.steps.enumerated().map { number, step in
+                .with {
+                    $0.step = UInt32(number)
+                    $0.computeSeconds = step.compute.seconds
+                    $0.waitSeconds = step.wait.seconds
+                    $0.wireSeconds = step.wire.seconds
+                    $0.bytes = number == 0 ? 0 : UInt64(step.bytes)
+                }
+            }
         }
         return finished
     }

@@ -5,6 +5,7 @@ import Testing
 /// Every message type, for tests that hold for all.
 let everyMessage: [any BridgedMessage.Type] = [
     SamplingMessage.self, JobOptions.self, SubmitPart.self, ProfileMessage.self, WorkerShare.self,
+    RingStepRecord.self,
     JobRecord.self, JobRequest.self, AttachRequest.self, JobEvent.self, ListJobsRequest.self,
     ListJobsReply.self, LogLine.self, Forecast.self, CalibrateRequest.self, WorkerRates.self,
     WorkerCost.self, ClusterRequest.self, ClusterState.self,

@@ -111,7 +111,7 @@ struct TransportFixture {
             },
             .raw(TestService.sink, byteLimit: 2 << 20) { requests, _, replies in
                 var total = 0
-                while let message = try await requests.next() { total += message.readableBytes }
+                while let message = try await requests.next() { total += message.bytes.readableBytes }
                 try await replies.write([ByteBuffer(string: "\(total)")])
             },
             // Reads nothing before it is told to.
@@ -120,7 +120,7 @@ struct TransportFixture {
                 _ = await signals.wait(for: "open")
                 var total = 0
                 do {
-                    while let message = try await requests.next() { total += message.readableBytes }
+                    while let message = try await requests.next() { total += message.bytes.readableBytes }
                 } catch {
                     await signals.add("gate failed")
                     throw error

@@ -53,7 +53,13 @@ import Testing
                 // Every key comes by once, so every causal pair (query, key) is attended exactly once.
                 guard met.allSatisfy({ $0 == 1 }) else { throw RingError.attention("keys met \(met)") }
                 let others = (shape.tokens - queries.count) * 8 * shape.kvHeads * shape.headSize
-                guard timings.bytesReceived == others else { throw RingError.attention("\(timings)") }
+                guard timings.bytesReceived == others, timings.steps.count == weights.count,
+                    timings.steps.allSatisfy({ $0.compute >= .zero && $0.wait >= .zero }),
+                    timings.steps.enumerated().allSatisfy({ hops, step in
+                        let origin = (rank + weights.count - hops) % weights.count
+                        return step.bytes == plan.count(of: origin) * 8 * shape.kvHeads * shape.headSize
+                    })
+                else { throw RingError.attention("\(timings)") }
             }
             return output
         }

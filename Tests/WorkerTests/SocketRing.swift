@@ -73,7 +73,8 @@ struct SocketRing {
                 let compute = try Compute(threads: 1, isa: isa, precision: precision)
                 let engine = try ShardEngine(
                     model: model, compute: compute,
-                    weights: UnpackedWeights(model: model, compute: compute), profile: run.profile, assignment: run.assignment, peer: links, stall: run.stall)
+                    weights: UnpackedWeights(model: model, compute: compute), profile: run.profile,
+                    assignment: run.assignment, peer: links, stall: run.stall)
                 try engine.prefill(tokens: run.assignment.runs.flatMap { tokens[$0] }) { _ in }
                 return try body(engine, run.assignment)
             }

@@ -40,16 +40,18 @@ import lariat
         job.state = .prefill
         job.options = JobOptions()
         job.profile = ProfileMessage()
-        job.shares = [WorkerShare()]
+        job.shares = [.with { $0.steps = [RingStepRecord()] }]
         job.text = [0x68, 0xff]
         let object = try #require(try parsed(JSONText.of(job)) as? [String: Any])
         #expect(object["state"] as? String == "PREFILL")
         #expect(object["text"] as? String == "h\u{fffd}")
+        let share = try #require((object["shares"] as? [[String: Any]])?.first)
         for (message, keys) in [
             ("Job", Set(object.keys)),
             ("JobOptions", Set((object["options"] as? [String: Any] ?? [:]).keys)),
             ("Profile", Set((object["profile"] as? [String: Any] ?? [:]).keys)),
-            ("WorkerShare", Set((object["shares"] as? [[String: Any]] ?? [[:]])[0].keys)),
+            ("WorkerShare", Set(share.keys)),
+            ("RingStep", Set((share["steps"] as? [[String: Any]] ?? [[:]])[0].keys)),
         ] {
             #expect(try keys == protoFields(of: message), "\(message)")
         }

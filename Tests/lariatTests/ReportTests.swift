@@ -84,6 +84,33 @@ import lariat
             table.lines() == ["name         n", "a            1", "longer?  1,000", "-------  -----", "é"])
     }
 
+    /// The ring's steps are listed for jobs of several workers, ranks in order.
+    @Test func ringSteps() {
+        var job = job
+        #expect(JobReport.steps(job.shares).isEmpty)
+        for index in job.shares.indices {
+            job.shares[index].steps = [
+                .with { $0.computeSeconds = 2 },
+                .with {
+                    $0.step = 1
+                    $0.computeSeconds = 3
+                    $0.waitSeconds = 0.5
+                    $0.wireSeconds = 2
+                    $0.bytes = 4 << 20
+                },
+            ]
+        }
+        #expect(
+            JobReport.steps(job.shares) == [
+                "ring step      worker  compute    wait    wire  received   bandwidth",
+                "own block      alpha    2.00 s       -       -         -           -",
+                "from 1 before  alpha    3.00 s  500 ms  2.00 s  4.00 MiB  2.00 MiB/s",
+                "own block      beta     2.00 s       -       -         -           -",
+                "from 1 before  beta     3.00 s  500 ms  2.00 s  4.00 MiB  2.00 MiB/s",
+            ])
+        #expect(JobReport(job).lines().contains { $0.hasPrefix("from 1 before") })
+    }
+
     @Test func rates() {
         #expect(JobReport(job).prefillRate == 500)
         // The first token comes from prefill: ten steps in half a second.

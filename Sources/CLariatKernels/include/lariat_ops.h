@@ -101,6 +101,10 @@ uint32_t lariat_crc32c(const void *_Nullable bytes, size_t count, uint32_t seed)
 // The same by table, one byte at a time.
 uint32_t lariat_crc32c_reference(const void *_Nullable bytes, size_t count, uint32_t seed);
 
+// Memory on a 64-byte border, contents undefined; pieces of several MiB ask for huge pages. NULL when there is none.
+void *_Nullable lariat_allocate(size_t bytes);
+void lariat_release(void *_Nullable memory);
+
 // Lets a thread (a pthread_t) run on one core only. Returns 0, or an error number when the core is not allowed.
 int lariat_place_thread(uintptr_t thread, int core);
 

@@ -19,6 +19,7 @@ typedef struct Lariat__V1__Sampling Lariat__V1__Sampling;
 typedef struct Lariat__V1__JobOptions Lariat__V1__JobOptions;
 typedef struct Lariat__V1__SubmitPart Lariat__V1__SubmitPart;
 typedef struct Lariat__V1__Profile Lariat__V1__Profile;
+typedef struct Lariat__V1__RingStep Lariat__V1__RingStep;
 typedef struct Lariat__V1__WorkerShare Lariat__V1__WorkerShare;
 typedef struct Lariat__V1__Job Lariat__V1__Job;
 typedef struct Lariat__V1__JobRequest Lariat__V1__JobRequest;
@@ -277,6 +278,36 @@ struct  Lariat__V1__Profile
 
 
 /*
+ * What one step of prefill's ring took on one worker, all layers together. Step 0 is the worker's own block, step d the
+ * block that came from d workers before it.
+ */
+struct  Lariat__V1__RingStep
+{
+  ProtobufCMessage base;
+  uint32_t step;
+  /*
+   * in attention over the step's blocks
+   */
+  double compute_seconds;
+  /*
+   * until they were there
+   */
+  double wait_seconds;
+  /*
+   * between their first and their last bytes' arrival
+   */
+  double wire_seconds;
+  /*
+   * received
+   */
+  uint64_t bytes;
+};
+#define LARIAT__V1__RING_STEP__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__ring_step__descriptor) \
+    , 0, 0, 0, 0, 0 }
+
+
+/*
  * One worker's part of a job.
  */
 struct  Lariat__V1__WorkerShare
@@ -302,10 +333,12 @@ struct  Lariat__V1__WorkerShare
    * of prefill: for blocks
    */
   double wait_seconds;
+  size_t n_steps;
+  Lariat__V1__RingStep **steps;
 };
 #define LARIAT__V1__WORKER_SHARE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__worker_share__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0 }
+    , 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0,NULL }
 
 
 struct  Lariat__V1__Job
@@ -931,6 +964,25 @@ Lariat__V1__Profile *
 void   lariat__v1__profile__free_unpacked
                      (Lariat__V1__Profile *message,
                       ProtobufCAllocator *allocator);
+/* Lariat__V1__RingStep methods */
+void   lariat__v1__ring_step__init
+                     (Lariat__V1__RingStep         *message);
+size_t lariat__v1__ring_step__get_packed_size
+                     (const Lariat__V1__RingStep   *message);
+size_t lariat__v1__ring_step__pack
+                     (const Lariat__V1__RingStep   *message,
+                      uint8_t             *out);
+size_t lariat__v1__ring_step__pack_to_buffer
+                     (const Lariat__V1__RingStep   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__RingStep *
+       lariat__v1__ring_step__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__ring_step__free_unpacked
+                     (Lariat__V1__RingStep *message,
+                      ProtobufCAllocator *allocator);
 /* Lariat__V1__WorkerShare methods */
 void   lariat__v1__worker_share__init
                      (Lariat__V1__WorkerShare         *message);
@@ -1439,6 +1491,9 @@ typedef void (*Lariat__V1__SubmitPart_Closure)
 typedef void (*Lariat__V1__Profile_Closure)
                  (const Lariat__V1__Profile *message,
                   void *closure_data);
+typedef void (*Lariat__V1__RingStep_Closure)
+                 (const Lariat__V1__RingStep *message,
+                  void *closure_data);
 typedef void (*Lariat__V1__WorkerShare_Closure)
                  (const Lariat__V1__WorkerShare *message,
                   void *closure_data);
@@ -1529,6 +1584,7 @@ extern const ProtobufCMessageDescriptor lariat__v1__sampling__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__job_options__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__submit_part__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__profile__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__ring_step__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__worker_share__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__job__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__job_request__descriptor;

@@ -123,6 +123,24 @@ public struct ProfileMessage: BridgedMessage {
     ]
 }
 
+/// What one step of prefill's ring took on one worker, all layers together.
+public struct RingStepRecord: BridgedMessage {
+    /// 0: the worker's own block; d: the block that came from d workers before it.
+    public var step: UInt32 = 0
+    public var computeSeconds: Double = 0
+    public var waitSeconds: Double = 0
+    public var wireSeconds: Double = 0
+    public var bytes: UInt64 = 0
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.RingStep")
+    package static let fields: [WireField<RingStepRecord>] = [
+        .uint32(1, \.step), .double(2, \.computeSeconds), .double(3, \.waitSeconds),
+        .double(4, \.wireSeconds), .uint64(5, \.bytes),
+    ]
+}
+
 /// One worker's part of a job.
 public struct WorkerShare: BridgedMessage {
     public var rank: UInt32 = 0
@@ -135,6 +153,7 @@ public struct WorkerShare: BridgedMessage {
     public var ringBytesReceived: UInt64 = 0
     public var computeSeconds: Double = 0
     public var waitSeconds: Double = 0
+    public var steps: [RingStepRecord] = []
 
     public init() {}
 
@@ -142,7 +161,7 @@ public struct WorkerShare: BridgedMessage {
     package static let fields: [WireField<WorkerShare>] = [
         .uint32(1, \.rank), .string(2, \.worker), .uint64(3, \.tokens), .uint64(4, \.kvBytes),
         .uint64(5, \.ringBytesSent), .uint64(6, \.ringBytesReceived), .double(7, \.computeSeconds),
-        .double(8, \.waitSeconds),
+        .double(8, \.waitSeconds), .messages(9, \.steps),
     ]
 }
 

@@ -15,6 +15,8 @@ final class StreamEntry {
     /// nil: the stream was refused; what still arrives for it is dropped.
     var rpc: RPCStream?
     var deframer: MessageDeframer
+    /// When the first bytes of the message came that is not complete.
+    var messageBegan = NIODeadline.now()
     var outbound = CircularBuffer<ByteBuffer>()
     var timer: Scheduled<Void>?
     var task: Task<Void, Never>?
@@ -344,6 +346,7 @@ final class RPCConnection: ChannelInboundHandler {
             return
         }
         var messages: [ByteBuffer] = []
+        if entry.deframer.partial == 0 { entry.messageBegan = .now() }
         do throws(RPCStatus) {
             try entry.deframer.append(&slice, to: &messages)
         } catch {
@@ -351,7 +354,11 @@ final class RPCConnection: ChannelInboundHandler {
             fail(entry, error)
             return
         }
-        consume(stream, rpc.deliver(messages, partial: entry.deframer.partial, bytes: count))
+        let transfer = Duration(.now() - entry.messageBegan)
+        if !messages.isEmpty { entry.messageBegan = .now() }
+        consume(
+            stream,
+            rpc.deliver(messages, transfer: transfer, partial: entry.deframer.partial, bytes: count))
     }
 
     func consume(_ stream: Int32, _ count: Int) {

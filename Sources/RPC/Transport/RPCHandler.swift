@@ -52,12 +52,22 @@ public struct RPCWriter<Message: WireMessage>: Sendable {
     }
 }
 
+/// A raw message as it arrived.
+public struct ReceivedMessage: Sendable {
+    public let bytes: ByteBuffer
+    /// Between the arrival of its first and of its last bytes.
+    public let transfer: Duration
+}
+
 /// Raw messages of a request.
 public struct RawReader: Sendable {
     let stream: RPCStream
 
     /// The next message in one buffer; nil at the end.
-    public func next() async throws(RPCStatus) -> ByteBuffer? { try await stream.next() }
+    public func next() async throws(RPCStatus) -> ReceivedMessage? {
+        guard let bytes = try await stream.next() else { return nil }
+        return ReceivedMessage(bytes: bytes, transfer: stream.lastTransfer)
+    }
 }
 
 /// Takes raw messages of a reply.

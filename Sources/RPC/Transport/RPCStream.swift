@@ -46,7 +46,9 @@ final class RPCStream: Sendable {
         // Inbound.
         /// The HTTP/2 stream; 0 before it is open.
         var id: Int32 = 0
-        var messages = CircularBuffer<ByteBuffer>()
+        var messages = CircularBuffer<ReceivedMessage>()
+        /// Of the message taken last.
+        var transfer = Duration.zero
         var messageBytes = 0
         /// Bytes of a message that is not complete.
         var partial = 0
@@ -81,8 +83,9 @@ final class RPCStream: Sendable {
 
         mutating func take() -> ByteBuffer? {
             guard let message = messages.popFirst() else { return nil }
-            messageBytes -= message.readableBytes + MessageFraming.prefixLength
-            return message
+            messageBytes -= message.bytes.readableBytes + MessageFraming.prefixLength
+            transfer = message.transfer
+            return message.bytes
         }
     }
 
@@ -159,14 +162,19 @@ final class RPCStream: Sendable {
         }
     }
 
+    /// How long the message that was read last took from its first to its last bytes.
+    var lastTransfer: Duration { state.withLock { $0.transfer } }
+
     /// Loop: messages have arrived, `bytes` in all with what is still incomplete. Returns what goes back at once.
-    func deliver(_ messages: [ByteBuffer], partial: Int, bytes: Int) -> Int {
+    /// - Parameter transfer: of the first of them; the others came whole.
+    func deliver(_ messages: [ByteBuffer], transfer: Duration, partial: Int, bytes: Int) -> Int {
         let (reader, first, credit) = state.withLock {
             state -> (CheckedContinuation<Received, Never>?, ByteBuffer?, Int) in
             state.held += bytes
             state.partial = partial
-            for message in messages {
-                state.messages.append(message)
+            for (index, message) in messages.enumerated() {
+                state.messages.append(
+                    ReceivedMessage(bytes: message, transfer: index == 0 ? transfer : .zero))
                 state.messageBytes += message.readableBytes + MessageFraming.prefixLength
             }
             var first: ByteBuffer?

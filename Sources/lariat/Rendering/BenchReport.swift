@@ -146,7 +146,8 @@ package struct BenchReport {
                 ])
             }
             lines += ["", "ring, turn \(turn + 1)"] + table.lines()
-            // Here follows the table of the ring's steps, once a share lists them.
+            let steps = JobReport.steps(shares)
+            if !steps.isEmpty { lines += [""] + steps }
         }
         return lines
     }

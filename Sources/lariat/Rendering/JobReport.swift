@@ -75,7 +75,32 @@ package struct JobReport {
         }
         var lines = facts.lines() + [""] + phases()
         if !job.shares.isEmpty { lines += [""] + shares() }
+        let steps = Self.steps(job.shares)
+        if !steps.isEmpty { lines += [""] + steps }
         return lines
+    }
+
+    /// The steps of prefill's ring, worker by worker; nothing for a single worker.
+    package static func steps(_ shares: [WorkerShare]) -> [String] {
+        let shares = shares.filter { $0.steps.count > 1 }.sorted { $0.rank < $1.rank }
+        guard !shares.isEmpty else { return [] }
+        var table = Table([
+            ("ring step", .left), ("worker", .left), ("compute", .right), ("wait", .right),
+            ("wire", .right), ("received", .right), ("bandwidth", .right),
+        ])
+        for share in shares {
+            for step in share.steps {
+                table.add([
+                    step.step == 0 ? "own block" : "from \(step.step) before", share.worker,
+                    time(step.computeSeconds), time(step.waitSeconds), time(step.wireSeconds),
+                    step.step == 0 ? "-" : Quantity.bytes(step.bytes),
+                    step.wireSeconds > 0
+                        ? Quantity.bytes(UInt64(min(Double(step.bytes) / step.wireSeconds, 1e18))) + "/s"
+                        : "-",
+                ])
+            }
+        }
+        return table.lines()
     }
 
     private var model: String {

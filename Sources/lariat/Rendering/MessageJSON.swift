@@ -69,6 +69,16 @@ extension ProfileMessage: JSONRepresentable {
     }
 }
 
+extension RingStepRecord: JSONRepresentable {
+    var json: JSONValue {
+        .object([
+            ("step", .unsigned(UInt64(step))), ("compute_seconds", .number(computeSeconds)),
+            ("wait_seconds", .number(waitSeconds)), ("wire_seconds", .number(wireSeconds)),
+            ("bytes", .unsigned(bytes)),
+        ])
+    }
+}
+
 extension WorkerShare: JSONRepresentable {
     var json: JSONValue {
         .object([
@@ -76,6 +86,7 @@ extension WorkerShare: JSONRepresentable {
             ("kv_bytes", .unsigned(kvBytes)), ("ring_bytes_sent", .unsigned(ringBytesSent)),
             ("ring_bytes_received", .unsigned(ringBytesReceived)),
             ("compute_seconds", .number(computeSeconds)), ("wait_seconds", .number(waitSeconds)),
+            ("steps", .array(steps.map(\.json))),
         ])
     }
 }
