@@ -23,9 +23,11 @@ package struct ModelCost: Sendable, Equatable {
         layers: Int, hidden: Int, heads: Int, kvHeads: Int, headDimension: Int, feedForward: Int,
         vocabulary: Int, weightBytes: Int, fileBytes: Int
     ) {
-        let attention = 2 * hidden * (heads + kvHeads) * headDimension
-        layerWeights = layers * (attention + 3 * hidden * feedForward)
-        queryElements = layers * heads * headDimension
+        let work = ModelWork(
+            layers: layers, hidden: hidden, heads: heads, kvHeads: kvHeads, headDimension: headDimension,
+            feedForward: feedForward)
+        layerWeights = layers * work.weightsPerLayer
+        queryElements = layers * work.queryElements
         self.weightBytes = weightBytes
         self.fileBytes = fileBytes
         self.vocabulary = vocabulary

@@ -637,6 +637,51 @@ void   lariat__v1__forecast__free_unpacked
   assert(message->base.descriptor == &lariat__v1__forecast__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   lariat__v1__worker_cost__init
+                     (Lariat__V1__WorkerCost         *message)
+{
+  static const Lariat__V1__WorkerCost init_value = LARIAT__V1__WORKER_COST__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__worker_cost__get_packed_size
+                     (const Lariat__V1__WorkerCost *message)
+{
+  assert(message->base.descriptor == &lariat__v1__worker_cost__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__worker_cost__pack
+                     (const Lariat__V1__WorkerCost *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__worker_cost__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__worker_cost__pack_to_buffer
+                     (const Lariat__V1__WorkerCost *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__worker_cost__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__WorkerCost *
+       lariat__v1__worker_cost__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__WorkerCost *)
+     protobuf_c_message_unpack (&lariat__v1__worker_cost__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__worker_cost__free_unpacked
+                     (Lariat__V1__WorkerCost *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__worker_cost__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   lariat__v1__cluster_request__init
                      (Lariat__V1__ClusterRequest         *message)
 {
@@ -950,6 +995,96 @@ void   lariat__v1__heartbeat_reply__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &lariat__v1__heartbeat_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__calibrate_request__init
+                     (Lariat__V1__CalibrateRequest         *message)
+{
+  static const Lariat__V1__CalibrateRequest init_value = LARIAT__V1__CALIBRATE_REQUEST__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__calibrate_request__get_packed_size
+                     (const Lariat__V1__CalibrateRequest *message)
+{
+  assert(message->base.descriptor == &lariat__v1__calibrate_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__calibrate_request__pack
+                     (const Lariat__V1__CalibrateRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__calibrate_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__calibrate_request__pack_to_buffer
+                     (const Lariat__V1__CalibrateRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__calibrate_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__CalibrateRequest *
+       lariat__v1__calibrate_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__CalibrateRequest *)
+     protobuf_c_message_unpack (&lariat__v1__calibrate_request__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__calibrate_request__free_unpacked
+                     (Lariat__V1__CalibrateRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__calibrate_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__worker_rates__init
+                     (Lariat__V1__WorkerRates         *message)
+{
+  static const Lariat__V1__WorkerRates init_value = LARIAT__V1__WORKER_RATES__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__worker_rates__get_packed_size
+                     (const Lariat__V1__WorkerRates *message)
+{
+  assert(message->base.descriptor == &lariat__v1__worker_rates__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__worker_rates__pack
+                     (const Lariat__V1__WorkerRates *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__worker_rates__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__worker_rates__pack_to_buffer
+                     (const Lariat__V1__WorkerRates *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__worker_rates__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__WorkerRates *
+       lariat__v1__worker_rates__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__WorkerRates *)
+     protobuf_c_message_unpack (&lariat__v1__worker_rates__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__worker_rates__free_unpacked
+                     (Lariat__V1__WorkerRates *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__worker_rates__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   lariat__v1__token_run__init
@@ -2746,7 +2881,7 @@ const ProtobufCMessageDescriptor lariat__v1__log_line__descriptor =
   (ProtobufCMessageInit) lariat__v1__log_line__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__forecast__field_descriptors[10] =
+static const ProtobufCFieldDescriptor lariat__v1__forecast__field_descriptors[12] =
 {
   {
     "admissible",
@@ -2868,9 +3003,34 @@ static const ProtobufCFieldDescriptor lariat__v1__forecast__field_descriptors[10
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "costs",
+    11,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__Forecast, n_costs),
+    offsetof(Lariat__V1__Forecast, costs),
+    &lariat__v1__worker_cost__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "unmeasured_reason",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Forecast, unmeasured_reason),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__forecast__field_indices_by_name[] = {
   0,   /* field[0] = admissible */
+  10,   /* field[10] = costs */
   5,   /* field[5] = kv_bytes */
   7,   /* field[7] = prefill_seconds */
   4,   /* field[4] = profile */
@@ -2880,11 +3040,12 @@ static const unsigned lariat__v1__forecast__field_indices_by_name[] = {
   6,   /* field[6] = ring_bytes */
   8,   /* field[8] = shares */
   9,   /* field[9] = slabs */
+  11,   /* field[11] = unmeasured_reason */
 };
 static const ProtobufCIntRange lariat__v1__forecast__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor lariat__v1__forecast__descriptor =
 {
@@ -2894,11 +3055,88 @@ const ProtobufCMessageDescriptor lariat__v1__forecast__descriptor =
   "Lariat__V1__Forecast",
   "lariat.v1",
   sizeof(Lariat__V1__Forecast),
-  10,
+  12,
   lariat__v1__forecast__field_descriptors,
   lariat__v1__forecast__field_indices_by_name,
   1,  lariat__v1__forecast__number_ranges,
   (ProtobufCMessageInit) lariat__v1__forecast__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__worker_cost__field_descriptors[4] =
+{
+  {
+    "worker",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__WorkerCost, worker),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "compute_seconds",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__WorkerCost, compute_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "wire_seconds",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__WorkerCost, wire_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "rates",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__WorkerCost, rates),
+    &lariat__v1__worker_rates__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__worker_cost__field_indices_by_name[] = {
+  1,   /* field[1] = compute_seconds */
+  3,   /* field[3] = rates */
+  2,   /* field[2] = wire_seconds */
+  0,   /* field[0] = worker */
+};
+static const ProtobufCIntRange lariat__v1__worker_cost__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor lariat__v1__worker_cost__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.WorkerCost",
+  "WorkerCost",
+  "Lariat__V1__WorkerCost",
+  "lariat.v1",
+  sizeof(Lariat__V1__WorkerCost),
+  4,
+  lariat__v1__worker_cost__field_descriptors,
+  lariat__v1__worker_cost__field_indices_by_name,
+  1,  lariat__v1__worker_cost__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__worker_cost__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 #define lariat__v1__cluster_request__field_descriptors NULL
@@ -3048,7 +3286,7 @@ const ProtobufCMessageDescriptor lariat__v1__cluster_state__descriptor =
   (ProtobufCMessageInit) lariat__v1__cluster_state__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__member__field_descriptors[14] =
+static const ProtobufCFieldDescriptor lariat__v1__member__field_descriptors[13] =
 {
   {
     "name",
@@ -3195,18 +3433,6 @@ static const ProtobufCFieldDescriptor lariat__v1__member__field_descriptors[14] 
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "speed",
-    13,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_DOUBLE,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__Member, speed),
-    NULL,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
     "reason",
     14,
     PROTOBUF_C_LABEL_NONE,
@@ -3228,17 +3454,17 @@ static const unsigned lariat__v1__member__field_indices_by_name[] = {
   10,   /* field[10] = model */
   0,   /* field[0] = name */
   6,   /* field[6] = precision */
-  13,   /* field[13] = reason */
+  12,   /* field[12] = reason */
   2,   /* field[2] = ring_address */
-  12,   /* field[12] = speed */
   8,   /* field[8] = state */
   3,   /* field[3] = threads */
   11,   /* field[11] = version */
 };
-static const ProtobufCIntRange lariat__v1__member__number_ranges[1 + 1] =
+static const ProtobufCIntRange lariat__v1__member__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 14 }
+  { 14, 12 },
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor lariat__v1__member__descriptor =
 {
@@ -3248,10 +3474,10 @@ const ProtobufCMessageDescriptor lariat__v1__member__descriptor =
   "Lariat__V1__Member",
   "lariat.v1",
   sizeof(Lariat__V1__Member),
-  14,
+  13,
   lariat__v1__member__field_descriptors,
   lariat__v1__member__field_indices_by_name,
-  1,  lariat__v1__member__number_ranges,
+  2,  lariat__v1__member__number_ranges,
   (ProtobufCMessageInit) lariat__v1__member__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -3483,6 +3709,160 @@ const ProtobufCMessageDescriptor lariat__v1__heartbeat_reply__descriptor =
   lariat__v1__heartbeat_reply__field_indices_by_name,
   1,  lariat__v1__heartbeat_reply__number_ranges,
   (ProtobufCMessageInit) lariat__v1__heartbeat_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__calibrate_request__field_descriptors[2] =
+{
+  {
+    "epoch",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__CalibrateRequest, epoch),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "next_ring_address",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__CalibrateRequest, next_ring_address),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__calibrate_request__field_indices_by_name[] = {
+  0,   /* field[0] = epoch */
+  1,   /* field[1] = next_ring_address */
+};
+static const ProtobufCIntRange lariat__v1__calibrate_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor lariat__v1__calibrate_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.CalibrateRequest",
+  "CalibrateRequest",
+  "Lariat__V1__CalibrateRequest",
+  "lariat.v1",
+  sizeof(Lariat__V1__CalibrateRequest),
+  2,
+  lariat__v1__calibrate_request__field_descriptors,
+  lariat__v1__calibrate_request__field_indices_by_name,
+  1,  lariat__v1__calibrate_request__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__calibrate_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__worker_rates__field_descriptors[6] =
+{
+  {
+    "dense_operations_per_second",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__WorkerRates, dense_operations_per_second),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "attention_operations_per_second",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__WorkerRates, attention_operations_per_second),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "unpack_seconds",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__WorkerRates, unpack_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "link_bytes_per_second",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__WorkerRates, link_bytes_per_second),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "host_cores",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__WorkerRates, host_cores),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "piece_keys",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__WorkerRates, piece_keys),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__worker_rates__field_indices_by_name[] = {
+  1,   /* field[1] = attention_operations_per_second */
+  0,   /* field[0] = dense_operations_per_second */
+  4,   /* field[4] = host_cores */
+  3,   /* field[3] = link_bytes_per_second */
+  5,   /* field[5] = piece_keys */
+  2,   /* field[2] = unpack_seconds */
+};
+static const ProtobufCIntRange lariat__v1__worker_rates__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor lariat__v1__worker_rates__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.WorkerRates",
+  "WorkerRates",
+  "Lariat__V1__WorkerRates",
+  "lariat.v1",
+  sizeof(Lariat__V1__WorkerRates),
+  6,
+  lariat__v1__worker_rates__field_descriptors,
+  lariat__v1__worker_rates__field_indices_by_name,
+  1,  lariat__v1__worker_rates__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__worker_rates__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor lariat__v1__token_run__field_descriptors[2] =

@@ -26,6 +26,8 @@ public struct CoordinatorConfiguration: Sendable {
     public var acceptSeconds = 30.0
     /// Longest silence of all workers of a job: a layer of a long prompt takes its time.
     public var silenceSeconds = 900.0
+    /// Longest wait for a worker that measures itself, for a forecast.
+    public var calibrateSeconds = 20.0
     /// Jobs that may wait.
     public var queueLimit = 1000
     /// Finished jobs that are kept.

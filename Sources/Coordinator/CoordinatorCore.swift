@@ -28,6 +28,9 @@ package actor CoordinatorCore {
     private var queue: JobQueue
     private var active: [String: Active] = [:]
     private var running: Running?
+    /// What the workers were measured at last, and whose rates that are.
+    private var measured: (identities: [String], rates: [WorkerRates])?
+    private var calibrating: (identities: [String], task: Task<Result<[WorkerRates], Unmeasured>, Never>)?
     /// Ended jobs whose end the journal did not take yet.
     private var unsaved: [String: JobRecord] = [:]
     private var lastJoin: ContinuousClock.Instant?
@@ -82,6 +85,7 @@ package actor CoordinatorCore {
     package func stop() async {
         stopping = true
         running?.inbox.post(.stop)
+        calibrating?.task.cancel()
         for _ in 0..<100 where running != nil { try? await Task.sleep(for: .milliseconds(50)) }
     }
 
@@ -156,7 +160,7 @@ package actor CoordinatorCore {
     }
 
     /// What a job like this would cost now.
-    package func forecast(_ options: JobOptions, prompt: [UInt32]) -> Forecast {
+    package func forecast(_ options: JobOptions, prompt: [UInt32]) async -> Forecast {
         var forecast = Forecast()
         forecast.promptTokens = UInt64(prompt.count)
         do throws(CoordinatorError) {
@@ -172,10 +176,40 @@ package actor CoordinatorCore {
             forecast.ringBytes = UInt64(plan.ringBytes)
             forecast.shares = plan.shares
             forecast.admissible = true
+            do throws(Unmeasured) {
+                let rates = try await rates(of: plan.members)
+                CostModel(model, plan.members, measured: rates).predict(plan, into: &forecast)
+            } catch { forecast.unmeasuredReason = error.reason }
         } catch {
             forecast.reason = error.message
         }
         return forecast
+    }
+
+    /// What these workers can do: as measured before, or measured now if none of them works.
+    private func rates(of workers: [MemberRecord]) async throws(Unmeasured) -> [WorkerRates] {
+        let identities = workers.compactMap { members.identity($0.name) }
+        if let measured, measured.identities == identities { return measured.rates }
+        guard running == nil else { throw .jobRuns }
+        if let calibrating {
+            guard calibrating.identities == identities else { throw .membersChange }
+            return try await calibrating.task.value.get()
+        }
+        let calibration = Calibration(dialler: dialler, timeout: .seconds(configuration.calibrateSeconds))
+        let epoch = members.epoch
+        let task = Task { await calibration.measure(workers, epoch: epoch) }
+        calibrating = (identities, task)
+        let result = await task.value
+        calibrating = nil
+        defer { schedule(at: .now) }
+        switch result {
+        case .success(let rates):
+            measured = (identities, rates)
+            return rates
+        case .failure(let why):
+            logger.warning("no forecast of time", metadata: ["reason": "\(why.reason)"])
+            throw why
+        }
     }
 
     package func job(_ id: String) async throws(CoordinatorError) -> JobRecord {
@@ -271,7 +305,9 @@ package actor CoordinatorCore {
 
     /// Starts the first job that can run, if none does. Waits a moment after a worker has joined: others may come.
     private func schedule(at now: ContinuousClock.Instant) {
-        guard running == nil, !stopping, queue.count > 0, !members.ready.isEmpty else { return }
+        guard running == nil, calibrating == nil, !stopping, queue.count > 0, !members.ready.isEmpty else {
+            return
+        }
         if let lastJoin, now - lastJoin < .seconds(configuration.settleSeconds) { return }
         guard let id = queue.ids.first(where: { active[$0].map { obstacle($0.record) == nil } ?? false }),
             let job = active[id], queue.remove(id)

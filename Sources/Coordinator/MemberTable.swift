@@ -154,6 +154,14 @@ package struct MemberTable: Sendable {
             + "one with `lariat worker`"
     }
 
+    /// Tells one start of a ready worker, with these settings, from every other.
+    package func identity(_ name: String) -> String? {
+        guard let entry = entries[name], entry.state == .ready else { return nil }
+        let member = entry.record
+        return [name, entry.instance, "\(member.threads)", member.address, member.ringAddress]
+            .joined(separator: " ")
+    }
+
     /// Why this worker is not ready.
     package func reason(_ name: String) -> String { entries[name]?.reason ?? "" }
 
@@ -200,7 +208,6 @@ package struct MemberTable: Sendable {
         try require(
             member.memoryBytes > 0 && member.memoryBytes <= 1 << 60,
             "its memory for keys and values is \(member.memoryBytes) bytes")
-        try require(member.speed.isFinite && member.speed >= 0, "its speed is \(member.speed)")
     }
 
     private func mismatch(_ member: MemberRecord) -> String? {

@@ -27,6 +27,8 @@ public struct ModelAdapter: ModelDescription {
     public var layers: Int { model.shape.layers }
     public var window: Int { max(model.shape.window, model.scaling.maximumContext) }
     public var kvBytesPerToken: Int { model.shape.kvBytesPerToken(element) }
+    public var denseOperations: Double { model.shape.work.denseOperations }
+    public var attentionOperations: Double { model.shape.work.attentionOperations }
 
     public func encode(_ text: String, literal: Bool) throws -> [UInt32] {
         model.tokenizer.encode(text, parsingSpecialTokens: !literal).map { UInt32(bitPattern: $0) }

@@ -12,6 +12,9 @@ public protocol ModelDescription: Sendable {
     var window: Int { get }
     /// Keys and values of one token in all layers, in the cluster's precision.
     var kvBytesPerToken: Int { get }
+    /// Operations of one layer's products for one token, and of its attention for one query and key.
+    var denseOperations: Double { get }
+    var attentionOperations: Double { get }
 
     /// - Parameter literal: do not parse special tokens in the text.
     func encode(_ text: String, literal: Bool) throws -> [UInt32]

@@ -18,13 +18,12 @@ package struct JobPlan: Sendable {
         if let text = admission.memoryText(tokens: prompt + reserved, members: members) {
             throw CoordinatorError(.notPossible, text)
         }
-        // A measured speed counts only if all were measured: units would not match otherwise.
-        let measured = members.allSatisfy { $0.speed > 0 }
-        let weights = members.map { Double($0.threads) * (measured ? $0.speed : 1) }
+        // By threads, not by measured rates: those differ from one measurement to the next, and the same job on the
+        // same workers should be cut, and so summed up, in the same way.
         do throws(RingError) {
             shards = try ShardPlan(
-                tokens: prompt, weights: weights, capacities: members.map(admission.capacity),
-                reserved: reserved)
+                tokens: prompt, weights: members.map { Double($0.threads) },
+                capacities: members.map(admission.capacity), reserved: reserved)
         } catch { throw CoordinatorError(.notPossible, "this job cannot be planned: \(error)") }
         self.members = members
         self.reserved = reserved

@@ -23,6 +23,15 @@ final class RPCWorkerDialler: WorkerDialler {
 
     func reach(_ member: MemberRecord) async throws(WorkerFailure) { _ = try await client(member.address) }
 
+    func calibrate(
+        _ member: MemberRecord, _ request: CalibrateRequest, timeout: Duration
+    ) async throws(WorkerFailure) -> WorkerRates {
+        let client = try await client(member.address)
+        do throws(RPCStatus) {
+            return try await client.unary(WorkerService.calibrate, request, timeout: timeout)
+        } catch { throw WorkerFailure(error, client) }
+    }
+
     /// Closes all connections.
     func close() async {
         let all = clients.withLock { clients in
@@ -62,20 +71,22 @@ private final class RPCWorkerConnection: WorkerConnection {
     }
 
     func send(_ command: RunCommand) async throws(WorkerFailure) {
-        do throws(RPCStatus) { try await call.send(command) } catch { throw failure(error) }
+        do throws(RPCStatus) { try await call.send(command) } catch { throw WorkerFailure(error, client) }
     }
 
     func next() async throws(WorkerFailure) -> RunEvent? {
-        do throws(RPCStatus) { return try await call.next() } catch { throw failure(error) }
+        do throws(RPCStatus) { return try await call.next() } catch { throw WorkerFailure(error, client) }
     }
 
     func finishSending() async { call.finishSending() }
 
     func cancel() { call.cancel() }
+}
 
+extension WorkerFailure {
     /// A worker that speaks of an error is alive; one whose connection broke is not, or cannot be reached.
-    private func failure(_ status: RPCStatus) -> WorkerFailure {
-        WorkerFailure(
+    fileprivate init(_ status: RPCStatus, _ client: RPCClient) {
+        self.init(
             connectionLost: !client.isConnected,
             message: status.message.isEmpty ? status.code.name : status.message)
     }

@@ -29,4 +29,8 @@ package protocol WorkerDialler: Sendable {
     func open(_ member: MemberRecord) async throws(WorkerFailure) -> any WorkerConnection
     /// Makes sure that there is a connection to a worker.
     func reach(_ member: MemberRecord) async throws(WorkerFailure)
+    /// Lets a worker measure itself; returns or throws within `timeout` and the time that connecting may take.
+    func calibrate(
+        _ member: MemberRecord, _ request: CalibrateRequest, timeout: Duration
+    ) async throws(WorkerFailure) -> WorkerRates
 }

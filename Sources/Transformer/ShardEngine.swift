@@ -19,7 +19,7 @@ public final class ShardEngine {
     let step: ForwardStep
     /// One for each compute thread.
     private let steps: [ForwardStep]
-    private let weights: UnpackedWeights
+    let weights: UnpackedWeights
     let kv: KVShard
     /// Rows of `kv` that are written in every layer.
     var kvRows = 0
@@ -32,7 +32,7 @@ public final class ShardEngine {
     public private(set) var timings = RingTimings()
 
     /// Most rows of the shard that go through a layer's products together.
-    private static let chunkRows = 64
+    static let chunkRows = 64
     /// What prefill may use beside the quantised model, the keys and the values, where it has the choice.
     private static let workingBytes = 384 << 20
     /// Rows that go through the output head together: a row of logits is as long as the vocabulary.
@@ -100,37 +100,65 @@ public final class ShardEngine {
         guard tokens.count == n else {
             throw .ring(.invalidPlan("\(tokens.count) tokens came for a shard of \(n)"))
         }
-        try embed(tokens, into: residual)
-        let pairs = angles.pairs
-        let cosine = Matrix(rows: n, columns: pairs)
-        let sine = Matrix(rows: n, columns: pairs)
-        compute.fillAngles(angles, at: assignment.runs, cosine: cosine, sine: sine)
-        let queries = Matrix(rows: n, columns: shape.heads * shape.headDimension)
-        let state = AttentionState(queries: n, shape: attention)
-
-        let activations = 4 * n * (residual.columns + 2 * queries.columns + shape.heads + 2 * pairs)
+        let buffers = try begin(tokens)
+        let activations =
+            4 * n * (residual.columns + 2 * buffers.queries.columns + shape.heads + 2 * angles.pairs)
         let keeping = activations + weights.bytes <= Self.workingBytes
         if !keeping { weights.release(all: true) }
 
         for layer in 0..<shape.layers {
             let unpacked = n > 0 ? try weights.layer(layer, keeping: keeping) : [:]
-            try eachChunk { rows, step throws(ModelError) in
-                state.forget(rows)
-                step.begin(unpacked, cosine: cosine.rows(rows), sine: sine.rows(rows))
-                let inputs = try model.family.attentionInputs(layer: layer, residual.rows(rows), step)
-                queries.rows(rows).copy(leadingColumnsOf: inputs)
-                try store(inputs, layer: layer, firstRow: rows.lowerBound)
-            }
-            try ring(layer: layer, queries: queries, into: state)
-            try eachChunk { rows, step throws(ModelError) in
-                step.begin(unpacked)
-                try model.family.attentionOutputs(
-                    layer: layer, attended: state.output.rows(rows), addingTo: residual.rows(rows), step)
-            }
+            try beforeAttention(layer: layer, unpacked, buffers)
+            try ring(layer: layer, queries: buffers.queries, into: buffers.state)
+            try afterAttention(layer: layer, unpacked, buffers)
             onLayer(layer + 1)
         }
         kvRows = n
         weights.release(all: false)
+    }
+
+    /// What a prefill needs beside the residual stream, for the whole shard.
+    struct PrefillBuffers {
+        let cosine: Matrix
+        let sine: Matrix
+        let queries: Matrix
+        let state: AttentionState
+    }
+
+    /// Puts the tokens' embeddings into the residual stream.
+    func begin(_ tokens: [Int32]) throws(ModelError) -> PrefillBuffers {
+        try embed(tokens, into: residual)
+        let n = tokens.count
+        let buffers = PrefillBuffers(
+            cosine: Matrix(rows: n, columns: angles.pairs), sine: Matrix(rows: n, columns: angles.pairs),
+            queries: Matrix(rows: n, columns: attention.queryRowElements),
+            state: AttentionState(queries: n, shape: attention))
+        compute.fillAngles(angles, at: assignment.runs, cosine: buffers.cosine, sine: buffers.sine)
+        return buffers
+    }
+
+    /// A layer's dense part up to its attention: queries into the buffers, keys and values into `kv`.
+    func beforeAttention(
+        layer: Int, _ unpacked: UnpackedWeights.Layer, _ buffers: PrefillBuffers
+    ) throws(ModelError) {
+        try eachChunk { rows, step throws(ModelError) in
+            buffers.state.forget(rows)
+            step.begin(unpacked, cosine: buffers.cosine.rows(rows), sine: buffers.sine.rows(rows))
+            let inputs = try model.family.attentionInputs(layer: layer, residual.rows(rows), step)
+            buffers.queries.rows(rows).copy(leadingColumnsOf: inputs)
+            try store(inputs, layer: layer, firstRow: rows.lowerBound)
+        }
+    }
+
+    /// The rest of a layer, from what its attention gave.
+    func afterAttention(
+        layer: Int, _ unpacked: UnpackedWeights.Layer, _ buffers: PrefillBuffers
+    ) throws(ModelError) {
+        try eachChunk { rows, step throws(ModelError) in
+            step.begin(unpacked)
+            try model.family.attentionOutputs(
+                layer: layer, attended: buffers.state.output.rows(rows), addingTo: residual.rows(rows), step)
+        }
     }
 
     /// Cuts the shard's rows in chunks and runs `body` for each, on any thread, with that thread's step. The first

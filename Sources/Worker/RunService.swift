@@ -10,12 +10,13 @@ import Transformer
 
 /// The worker's side of a job. One job runs at a time; a second one is refused until the first has let go.
 final class RunService: Sendable {
-    private let model: Model
-    private let compute: Compute
-    private let weights: UnpackedWeights
-    private let configuration: WorkerConfiguration
+    let model: Model
+    let compute: Compute
+    let weights: UnpackedWeights
+    let configuration: WorkerConfiguration
     private let hub: RingHub
-    private let logger: Logger
+    let logger: Logger
+    /// What computes now; the job is empty during a measurement.
     private let current = Mutex<(job: String, kvBytes: Int)?>(nil)
     /// The newest epoch that the coordinator has told.
     private let epoch = Atomic<UInt64>(0)
@@ -50,12 +51,7 @@ final class RunService: Sendable {
         guard let first = try await commands.next(), let plan = first.plan else {
             throw RPCStatus(.invalidArgument, "the first command must carry the plan")
         }
-        let known = epoch.load(ordering: .relaxed)
-        guard plan.epoch >= known else {
-            throw RPCStatus(
-                .failedPrecondition,
-                "the plan is of epoch \(plan.epoch); the cluster is in epoch \(known) already")
-        }
+        try check(epoch: plan.epoch, of: "the plan")
         let kvTokenBytes = model.shape.kvBytesPerToken(compute.kvElement)
         let run = try Run(
             plan, model: model, kvTokenBytes: kvTokenBytes, memoryBytes: configuration.memoryBytes)
@@ -88,6 +84,36 @@ final class RunService: Sendable {
         }
     }
 
+    /// Refuses what the coordinator wants when the cluster has changed since.
+    func check(epoch told: UInt64, of what: String) throws(RPCStatus) {
+        let known = epoch.load(ordering: .relaxed)
+        guard told >= known else {
+            throw RPCStatus(
+                .failedPrecondition, "\(what) is of epoch \(told); the cluster is in epoch \(known) already")
+        }
+    }
+
+    /// Runs `body` with no job beside it; refuses when one is there. A job that comes meanwhile waits for its end.
+    func whileIdle<Value>(_ body: () async throws -> Value) async throws -> Value {
+        let other = current.withLock { current -> String? in
+            if let current { return current.job }
+            current = ("", 0)
+            return nil
+        }
+        if let other {
+            throw RPCStatus(
+                .failedPrecondition,
+                other.isEmpty ? "it is being measured already" : "it runs job \(other)")
+        }
+        defer { current.withLock { $0 = nil } }
+        return try await body()
+    }
+
+    /// Puts the calling thread where this worker computes.
+    func pinCaller() throws(ModelError) {
+        do throws(KernelError) { try compute.pinCaller() } catch { throw .kernel(error) }
+    }
+
     /// Waits its turn, for a bounded time.
     private func occupy(_ run: Run, kvBytes: Int) async throws {
         let deadline = ContinuousClock.now + Self.handover
@@ -99,7 +125,10 @@ final class RunService: Sendable {
             }
             guard let other else { return }
             guard ContinuousClock.now < deadline else {
-                throw RPCStatus(.resourceExhausted, "job \(other) still runs on worker \(configuration.name)")
+                throw RPCStatus(
+                    .resourceExhausted,
+                    "\(other.isEmpty ? "a measurement" : "job \(other)") still runs on worker \(configuration.name)"
+                )
             }
             try await Task.sleep(for: .milliseconds(20))
         }
@@ -194,7 +223,7 @@ final class RunService: Sendable {
                 throw .ring(.cancelled)
             }
         }
-        do throws(KernelError) { try compute.pinCaller() } catch { throw .kernel(error) }
+        try pinCaller()
         var finished = RunEvent()
         finished.kind = .finished
         finished.finish = "end"

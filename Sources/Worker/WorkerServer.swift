@@ -43,7 +43,10 @@ public final class WorkerServer: Sendable {
             services: [
                 .bidirectional(WorkerService.run) { commands, _, events in
                     try await runs.handle(commands, events)
-                }
+                },
+                .unary(WorkerService.calibrate) { request, context in
+                    try await runs.calibrate(request, context)
+                },
             ] + health.handlers + Reflection(services: services).handlers,
             logger: logger)
         ring = RPCServer(
@@ -51,7 +54,10 @@ public final class WorkerServer: Sendable {
             services: [
                 .raw(RingService.exchange, byteLimit: RingHeader.frameLimit) { blocks, _, _ in
                     try await hub.exchange { try await blocks.next() }
-                }
+                },
+                .raw(RingService.probe, byteLimit: RingHeader.frameLimit) { blocks, _, _ in
+                    try await LinkProbe.discard { try await blocks.next() }
+                },
             ], logger: logger)
         membership = Membership(
             configuration: configuration, model: model, compute: compute, runs: runs, logger: logger)

@@ -183,6 +183,32 @@ def test_estimate_is_what_happens(cluster):
     assert [(s.worker, s.tokens) for s in forecast.shares] == [(s.worker, s.tokens) for s in job.shares]
 
 
+def test_a_plan_predicts_time(cluster):
+    before = json.loads(cluster.command("plan", PROMPT, "--max-tokens", 4, "--json").stdout)
+    assert before["prefill_seconds"] > 0 and not before["unmeasured_reason"]
+    assert [cost["worker"] for cost in before["costs"]] == ["alpha", "beta"]
+    for cost in before["costs"]:
+        assert cost["compute_seconds"] > 0 and cost["wire_seconds"] > 0
+        assert all(rate > 0 for name, rate in cost["rates"].items() if name != "piece_keys"), cost
+    # While a job runs, what is known already is used.
+    job = cluster.submit(PROMPT, max_tokens=3000, ignore_end=True)
+    cluster.when(job, lambda now: now.generated_tokens > 5, "decode")
+    assert cluster.stub().Estimate(parts(tokens=[5, 6]), timeout=10).prefill_seconds > 0
+    cluster.stub().Cancel(pb.JobRequest(id=job.id), timeout=20)
+    shown = cluster.command("plan", PROMPT, "--max-tokens", 4).stdout
+    assert "GFLOP/s" in shown and "about" in shown
+
+
+def test_no_time_is_predicted_during_a_first_job(make_cluster):
+    with make_cluster().start().wait_ready() as cluster:
+        job = cluster.submit(PROMPT, max_tokens=3000, ignore_end=True)
+        cluster.when(job, lambda now: now.generated_tokens > 5, "decode")
+        forecast = cluster.stub().Estimate(parts(tokens=[5, 6]), timeout=10)
+        assert forecast.admissible and forecast.prefill_seconds == 0
+        assert "a job is running" in forecast.unmeasured_reason
+        cluster.stub().Cancel(pb.JobRequest(id=job.id), timeout=20)
+
+
 def test_pages_of_jobs(cluster):
     submitted = [cluster.submit(tokens=[1, 2, 3], max_tokens=1).id for _ in range(3)]
     for job in submitted:

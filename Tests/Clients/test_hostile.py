@@ -221,6 +221,36 @@ def test_a_lost_plan_frees_the_worker(cluster):
     cluster.run(max_tokens=2)
 
 
+def test_wrong_measurements(cluster):
+    epoch = cluster.state().epoch
+    stub = rpc.WorkerStub(cluster.channel(cluster.workers["alpha"].listen))
+    code, details = status_of(lambda: stub.Calibrate(pb.CalibrateRequest(epoch=epoch - 1), timeout=20))
+    assert code == grpc.StatusCode.FAILED_PRECONDITION and f"epoch {epoch - 1}" in details
+    for address in ("nowhere", "a" * 5000, "host:70000"):
+        code, details = status_of(
+            lambda: stub.Calibrate(pb.CalibrateRequest(epoch=epoch, next_ring_address=address), timeout=20))
+        assert code == grpc.StatusCode.INVALID_ARGUMENT, details
+    # Nobody takes blocks there.
+    code, details = status_of(lambda: stub.Calibrate(
+        pb.CalibrateRequest(epoch=epoch, next_ring_address="127.0.0.1:1"), timeout=20))
+    assert code == grpc.StatusCode.UNAVAILABLE and "127.0.0.1:1" in details
+    job = cluster.submit(PROMPT, max_tokens=3000, ignore_end=True)
+    cluster.when(job, lambda now: now.generated_tokens > 5, "decode")
+    code, details = status_of(lambda: stub.Calibrate(pb.CalibrateRequest(epoch=epoch), timeout=20))
+    assert code == grpc.StatusCode.FAILED_PRECONDITION and job.id in details
+    cluster.stub().Cancel(pb.JobRequest(id=job.id), timeout=20)
+
+
+def test_wrong_probes(cluster):
+    stub = rpc.RingStub(cluster.channel(cluster.workers["beta"].ring))
+    damaged = pb.RingMessage(checksum=1, tensor=b"some bytes")
+    code, details = status_of(lambda: stub.Probe(iter([damaged]), timeout=20))
+    assert code == grpc.StatusCode.DATA_LOSS and "checksum" in details
+    code, details = status_of(lambda: stub.Probe(iter([pb.RingMessage(tensor=bytes(5 << 20))]), timeout=20))
+    assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    cluster.run(max_tokens=2)
+
+
 def ring(cluster, name, *messages):
     stub = rpc.RingStub(cluster.channel(cluster.workers[name].ring))
     return status_of(lambda: stub.Exchange(iter(messages), timeout=20))
@@ -255,7 +285,7 @@ def test_blocks_of_a_wrong_epoch(cluster):
 
 
 @pytest.mark.parametrize("changes", [
-    {"name": ""}, {"name": "a b"}, {"address": "nowhere"}, {"threads": 0}, {"memory_bytes": 0}, {"speed": float("nan")},
+    {"name": ""}, {"name": "a b"}, {"address": "nowhere"}, {"threads": 0}, {"memory_bytes": 0},
     {"fingerprint": "0" * 64}, {"name": "alpha"},
 ], ids=lambda changes: next(iter(changes)))
 def test_strangers_do_not_join(cluster, changes):

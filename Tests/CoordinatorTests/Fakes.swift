@@ -13,6 +13,8 @@ struct ByteModel: ModelDescription {
     var layers = 4
     var window = 1000
     var kvBytesPerToken = 1000
+    var denseOperations = 1e6
+    var attentionOperations = 1e3
 
     func encode(_ text: String, literal: Bool) throws -> [UInt32] { text.utf8.map { UInt32($0) } }
     func encodeChat(system: String, user: String) throws -> [UInt32] {
@@ -63,6 +65,9 @@ final class ScriptedWorkers: WorkerDialler {
         var scripts: [String: Script] = [:]
         var cancelled: [String: Int] = [:]
         var prompts: [String: [UInt32]] = [:]
+        var rates: [String: WorkerRates] = [:]
+        var links: [String: [String]] = [:]
+        var holdsMeasurements = false
     }
     private let state = Mutex(State())
 
@@ -75,6 +80,28 @@ final class ScriptedWorkers: WorkerDialler {
     func cancelled(_ name: String) -> Int { state.withLock { $0.cancelled[name] ?? 0 } }
     /// The tokens that this worker got last.
     func prompt(_ name: String) -> [UInt32] { state.withLock { $0.prompts[name] ?? [] } }
+
+    /// Measurements do not end while this is set.
+    var holdsMeasurements: Bool {
+        get { state.withLock { $0.holdsMeasurements } }
+        set { state.withLock { $0.holdsMeasurements = newValue } }
+    }
+    /// What this worker says when it is measured.
+    func set(_ name: String, rates: WorkerRates) { state.withLock { $0.rates[name] = rates } }
+    /// Where this worker was told to send blocks, each time it was measured.
+    func links(_ name: String) -> [String] { state.withLock { $0.links[name] ?? [] } }
+
+    func calibrate(
+        _ member: MemberRecord, _ request: CalibrateRequest, timeout: Duration
+    ) async throws(WorkerFailure) -> WorkerRates {
+        state.withLock { $0.links[member.name, default: []].append(request.nextRingAddress) }
+        while holdsMeasurements { try? await Task.sleep(for: .milliseconds(2)) }
+        if case .refuse(let why) = self[member.name] {
+            throw WorkerFailure(connectionLost: false, message: why)
+        }
+        return state.withLock { $0.rates[member.name] }
+            ?? sampleRates(sends: !request.nextRingAddress.isEmpty)
+    }
 
     func open(_ member: MemberRecord) async throws(WorkerFailure) -> any WorkerConnection {
         if case .vanish = self[member.name] {
@@ -236,6 +263,16 @@ final class ScriptedWorkers: WorkerDialler {
                         $0.prefillSeconds = 1
                     }))
         }
+    }
+}
+
+/// Rates that give round figures.
+func sampleRates(sends: Bool) -> WorkerRates {
+    .with {
+        $0.denseOperationsPerSecond = 1e9
+        $0.attentionOperationsPerSecond = 1e9
+        $0.linkBytesPerSecond = sends ? 1e6 : 0
+        $0.hostCores = 4
     }
 }
 

@@ -7,7 +7,8 @@ let everyMessage: [any BridgedMessage.Type] = [
     SamplingMessage.self, JobOptions.self, SubmitPart.self, ProfileMessage.self, WorkerShare.self,
     RingStepRecord.self,
     JobRecord.self, JobRequest.self, AttachRequest.self, JobEvent.self, ListJobsRequest.self,
-    ListJobsReply.self, LogLine.self, Forecast.self, ClusterRequest.self, ClusterState.self,
+    ListJobsReply.self, LogLine.self, Forecast.self, CalibrateRequest.self, WorkerRates.self,
+    WorkerCost.self, ClusterRequest.self, ClusterState.self,
     MemberRecord.self, RegisterRequest.self, RegisterReply.self, HeartbeatRequest.self, HeartbeatReply.self,
     TokenRunMessage.self, RunMember.self, RunPlan.self, RunCommand.self, RunEvent.self, RingHeader.self,
     RingReply.self, HealthCheckRequest.self, HealthCheckResponse.self, ReflectionRequest.self,
@@ -107,6 +108,37 @@ let sampleJob = JobRecord.with {
         }
         #expect(try event.encoded() == bytes(Fixture.event))
         #expect(try RunEvent(decoding: bytes(Fixture.event)) == event)
+    }
+
+    @Test func aForecastSurvives() throws {
+        let forecast = Forecast.with {
+            $0.admissible = true
+            $0.prefillSeconds = 1.5
+            $0.costs = ["alpha", "beta"].map { name in
+                .with {
+                    $0.worker = name
+                    $0.computeSeconds = 1.25
+                    $0.wireSeconds = 0.5
+                    $0.rates = .with {
+                        $0.denseOperationsPerSecond = 1e12
+                        $0.attentionOperationsPerSecond = 2e11
+                        $0.unpackSeconds = 0.001
+                        $0.linkBytesPerSecond = 1.25e8
+                        $0.hostCores = 64
+                        $0.pieceKeys = 20
+                    }
+                }
+            }
+            $0.unmeasuredReason = "r"
+        }
+        #expect(try Forecast(decoding: forecast.encoded()) == forecast)
+        let request = CalibrateRequest.with {
+            $0.epoch = 7
+            $0.nextRingAddress = "beta:7412"
+        }
+        #expect(try CalibrateRequest(decoding: request.encoded()) == request)
+        // A worker from another time: refused, not misunderstood.
+        #expect(throws: MessageError.self) { try WorkerRates(decoding: [0xf8, 0x07, 1]) }
     }
 
     @Test func membersOfAOneofExcludeEachOther() throws {

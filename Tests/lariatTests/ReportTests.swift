@@ -33,6 +33,47 @@ import lariat
         return job
     }
 
+    @Test func aForecastSaysWhatItRestsOn() {
+        var forecast = Forecast()
+        forecast.admissible = true
+        forecast.prefillSeconds = 65
+        forecast.shares = job.shares
+        forecast.costs = ["alpha", "beta"].map { name in
+            .with {
+                $0.worker = name
+                $0.computeSeconds = 64
+                $0.wireSeconds = 1.5
+                $0.rates = .with {
+                    $0.denseOperationsPerSecond = 1.5e12
+                    $0.attentionOperationsPerSecond = 2e11
+                    $0.unpackSeconds = 0.002
+                    $0.linkBytesPerSecond = 1.25e8
+                }
+            }
+        }
+        let lines = ClusterReport.forecast(forecast)
+        #expect(lines.contains { $0.hasPrefix("prefill") && $0.hasSuffix("about 1 min 05 s") })
+        #expect(
+            lines.suffix(7) == [
+                "worker  tokens  share        KV     compute    wire",
+                "alpha    2,000  66.7%  1.95 MiB  1 min 04 s  1.50 s",
+                "beta     1,000  33.3%  1000 KiB  1 min 04 s  1.50 s", "",
+                "measured  dense GFLOP/s  attention GFLOP/s  unpacking a layer  link MB/s",
+                "alpha             1,500                200               2 ms        125",
+                "beta              1,500                200               2 ms        125",
+            ])
+    }
+
+    @Test func aForecastWithoutTimeSaysWhy() {
+        var forecast = Forecast()
+        forecast.admissible = true
+        forecast.unmeasuredReason = "not measured yet: a job is running"
+        forecast.shares = job.shares
+        let lines = ClusterReport.forecast(forecast)
+        #expect(lines.contains { $0.hasPrefix("prefill") && $0.hasSuffix(forecast.unmeasuredReason) })
+        #expect(!lines.contains { $0.contains("GFLOP") || $0.contains("compute") })
+    }
+
     @Test func tableAligns() {
         var table = Table([("name", .left), ("n", .right)])
         table.add(["a", "1"])

@@ -29,6 +29,7 @@ typedef struct Lariat__V1__ListJobsRequest Lariat__V1__ListJobsRequest;
 typedef struct Lariat__V1__ListJobsReply Lariat__V1__ListJobsReply;
 typedef struct Lariat__V1__LogLine Lariat__V1__LogLine;
 typedef struct Lariat__V1__Forecast Lariat__V1__Forecast;
+typedef struct Lariat__V1__WorkerCost Lariat__V1__WorkerCost;
 typedef struct Lariat__V1__ClusterRequest Lariat__V1__ClusterRequest;
 typedef struct Lariat__V1__ClusterState Lariat__V1__ClusterState;
 typedef struct Lariat__V1__Member Lariat__V1__Member;
@@ -36,6 +37,8 @@ typedef struct Lariat__V1__RegisterRequest Lariat__V1__RegisterRequest;
 typedef struct Lariat__V1__RegisterReply Lariat__V1__RegisterReply;
 typedef struct Lariat__V1__HeartbeatRequest Lariat__V1__HeartbeatRequest;
 typedef struct Lariat__V1__HeartbeatReply Lariat__V1__HeartbeatReply;
+typedef struct Lariat__V1__CalibrateRequest Lariat__V1__CalibrateRequest;
+typedef struct Lariat__V1__WorkerRates Lariat__V1__WorkerRates;
 typedef struct Lariat__V1__TokenRun Lariat__V1__TokenRun;
 typedef struct Lariat__V1__RunMember Lariat__V1__RunMember;
 typedef struct Lariat__V1__RunPlan Lariat__V1__RunPlan;
@@ -499,16 +502,41 @@ struct  Lariat__V1__Forecast
   uint64_t kv_bytes;
   uint64_t ring_bytes;
   /*
-   * 0: no measurement yet
+   * 0: not known, for unmeasured_reason
    */
   double prefill_seconds;
   size_t n_shares;
   Lariat__V1__WorkerShare **shares;
   uint32_t slabs;
+  /*
+   * by rank; empty when prefill_seconds is 0
+   */
+  size_t n_costs;
+  Lariat__V1__WorkerCost **costs;
+  char *unmeasured_reason;
 };
 #define LARIAT__V1__FORECAST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__forecast__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, 0, 0, NULL, 0, 0, 0, 0,NULL, 0 }
+    , 0, (char *)protobuf_c_empty_string, 0, 0, NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, (char *)protobuf_c_empty_string }
+
+
+/*
+ * One worker's part of a predicted prefill, and the measured rates that the prediction rests on.
+ */
+struct  Lariat__V1__WorkerCost
+{
+  ProtobufCMessage base;
+  char *worker;
+  double compute_seconds;
+  /*
+   * its blocks on their way to the next worker; hidden behind attention where that is longer
+   */
+  double wire_seconds;
+  Lariat__V1__WorkerRates *rates;
+};
+#define LARIAT__V1__WORKER_COST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__worker_cost__descriptor) \
+    , (char *)protobuf_c_empty_string, 0, 0, NULL }
 
 
 struct  Lariat__V1__ClusterRequest
@@ -572,17 +600,13 @@ struct  Lariat__V1__Member
   char *model;
   char *version;
   /*
-   * measured prefill tokens/s per thread-second; 0: not measured
-   */
-  double speed;
-  /*
    * why refused or lost
    */
   char *reason;
 };
 #define LARIAT__V1__MEMBER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__member__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 struct  Lariat__V1__RegisterRequest
@@ -635,6 +659,56 @@ struct  Lariat__V1__HeartbeatReply
 #define LARIAT__V1__HEARTBEAT_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__heartbeat_reply__descriptor) \
     , 0 }
+
+
+struct  Lariat__V1__CalibrateRequest
+{
+  ProtobufCMessage base;
+  uint64_t epoch;
+  /*
+   * where it would send blocks; empty: nowhere, it is alone
+   */
+  char *next_ring_address;
+};
+#define LARIAT__V1__CALIBRATE_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__calibrate_request__descriptor) \
+    , 0, (char *)protobuf_c_empty_string }
+
+
+/*
+ * What a worker can do, all of its threads together, with whatever else its host was doing meanwhile.
+ */
+struct  Lariat__V1__WorkerRates
+{
+  ProtobufCMessage base;
+  /*
+   * the layers' products and what lies between them
+   */
+  double dense_operations_per_second;
+  /*
+   * prefill attention over keys that are all visible
+   */
+  double attention_operations_per_second;
+  /*
+   * one layer's weights
+   */
+  double unpack_seconds;
+  /*
+   * keys and values to the next worker; 0: it is alone
+   */
+  double link_bytes_per_second;
+  /*
+   * Attention over a piece of n keys takes as long as over n + piece_keys keys of a longer one.
+   */
+  double piece_keys;
+  /*
+   * processor cores that it may use, shared or not
+   */
+  uint32_t host_cores;
+};
+#define LARIAT__V1__WORKER_RATES__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__worker_rates__descriptor) \
+    , 0, 0, 0, 0, 0, 0 }
 
 
 struct  Lariat__V1__TokenRun
@@ -1080,6 +1154,25 @@ Lariat__V1__Forecast *
 void   lariat__v1__forecast__free_unpacked
                      (Lariat__V1__Forecast *message,
                       ProtobufCAllocator *allocator);
+/* Lariat__V1__WorkerCost methods */
+void   lariat__v1__worker_cost__init
+                     (Lariat__V1__WorkerCost         *message);
+size_t lariat__v1__worker_cost__get_packed_size
+                     (const Lariat__V1__WorkerCost   *message);
+size_t lariat__v1__worker_cost__pack
+                     (const Lariat__V1__WorkerCost   *message,
+                      uint8_t             *out);
+size_t lariat__v1__worker_cost__pack_to_buffer
+                     (const Lariat__V1__WorkerCost   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__WorkerCost *
+       lariat__v1__worker_cost__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__worker_cost__free_unpacked
+                     (Lariat__V1__WorkerCost *message,
+                      ProtobufCAllocator *allocator);
 /* Lariat__V1__ClusterRequest methods */
 void   lariat__v1__cluster_request__init
                      (Lariat__V1__ClusterRequest         *message);
@@ -1212,6 +1305,44 @@ Lariat__V1__HeartbeatReply *
                       const uint8_t       *data);
 void   lariat__v1__heartbeat_reply__free_unpacked
                      (Lariat__V1__HeartbeatReply *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__CalibrateRequest methods */
+void   lariat__v1__calibrate_request__init
+                     (Lariat__V1__CalibrateRequest         *message);
+size_t lariat__v1__calibrate_request__get_packed_size
+                     (const Lariat__V1__CalibrateRequest   *message);
+size_t lariat__v1__calibrate_request__pack
+                     (const Lariat__V1__CalibrateRequest   *message,
+                      uint8_t             *out);
+size_t lariat__v1__calibrate_request__pack_to_buffer
+                     (const Lariat__V1__CalibrateRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__CalibrateRequest *
+       lariat__v1__calibrate_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__calibrate_request__free_unpacked
+                     (Lariat__V1__CalibrateRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__WorkerRates methods */
+void   lariat__v1__worker_rates__init
+                     (Lariat__V1__WorkerRates         *message);
+size_t lariat__v1__worker_rates__get_packed_size
+                     (const Lariat__V1__WorkerRates   *message);
+size_t lariat__v1__worker_rates__pack
+                     (const Lariat__V1__WorkerRates   *message,
+                      uint8_t             *out);
+size_t lariat__v1__worker_rates__pack_to_buffer
+                     (const Lariat__V1__WorkerRates   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__WorkerRates *
+       lariat__v1__worker_rates__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__worker_rates__free_unpacked
+                     (Lariat__V1__WorkerRates *message,
                       ProtobufCAllocator *allocator);
 /* Lariat__V1__TokenRun methods */
 void   lariat__v1__token_run__init
@@ -1390,6 +1521,9 @@ typedef void (*Lariat__V1__LogLine_Closure)
 typedef void (*Lariat__V1__Forecast_Closure)
                  (const Lariat__V1__Forecast *message,
                   void *closure_data);
+typedef void (*Lariat__V1__WorkerCost_Closure)
+                 (const Lariat__V1__WorkerCost *message,
+                  void *closure_data);
 typedef void (*Lariat__V1__ClusterRequest_Closure)
                  (const Lariat__V1__ClusterRequest *message,
                   void *closure_data);
@@ -1410,6 +1544,12 @@ typedef void (*Lariat__V1__HeartbeatRequest_Closure)
                   void *closure_data);
 typedef void (*Lariat__V1__HeartbeatReply_Closure)
                  (const Lariat__V1__HeartbeatReply *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__CalibrateRequest_Closure)
+                 (const Lariat__V1__CalibrateRequest *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__WorkerRates_Closure)
+                 (const Lariat__V1__WorkerRates *message,
                   void *closure_data);
 typedef void (*Lariat__V1__TokenRun_Closure)
                  (const Lariat__V1__TokenRun *message,
@@ -1455,6 +1595,7 @@ extern const ProtobufCMessageDescriptor lariat__v1__list_jobs_request__descripto
 extern const ProtobufCMessageDescriptor lariat__v1__list_jobs_reply__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__log_line__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__forecast__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__worker_cost__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__cluster_request__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__cluster_state__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__member__descriptor;
@@ -1462,6 +1603,8 @@ extern const ProtobufCMessageDescriptor lariat__v1__register_request__descriptor
 extern const ProtobufCMessageDescriptor lariat__v1__register_reply__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__heartbeat_request__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__heartbeat_reply__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__calibrate_request__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__worker_rates__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__token_run__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_member__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor;

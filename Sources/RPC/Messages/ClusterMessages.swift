@@ -21,8 +21,6 @@ public struct MemberRecord: BridgedMessage {
     /// File name.
     public var model: String = ""
     public var version: String = ""
-    /// Measured prefill tokens/s per thread-second; 0: not measured.
-    public var speed: Double = 0
     /// Why refused or lost.
     public var reason: String = ""
 
@@ -33,7 +31,7 @@ public struct MemberRecord: BridgedMessage {
         .string(1, \.name), .string(2, \.address), .string(3, \.ringAddress), .uint32(4, \.threads),
         .uint64(5, \.memoryBytes), .string(6, \.isa), .string(7, \.precision), .string(8, \.fingerprint),
         .string(9, \.state), .double(10, \.lastHeartbeatSeconds), .string(11, \.model),
-        .string(12, \.version), .double(13, \.speed), .string(14, \.reason),
+        .string(12, \.version), .string(14, \.reason),
     ]
 }
 

@@ -330,10 +330,13 @@ public struct Forecast: BridgedMessage {
     public var profile: ProfileMessage?
     public var kvBytes: UInt64 = 0
     public var ringBytes: UInt64 = 0
-    /// 0: no measurement yet.
+    /// 0: not known, for `unmeasuredReason`.
     public var prefillSeconds: Double = 0
     public var shares: [WorkerShare] = []
     public var slabs: UInt32 = 0
+    /// By rank; empty when `prefillSeconds` is 0.
+    public var costs: [WorkerCost] = []
+    public var unmeasuredReason: String = ""
 
     public init() {}
 
@@ -342,5 +345,6 @@ public struct Forecast: BridgedMessage {
         .bool(1, \.admissible), .string(2, \.reason), .uint64(3, \.promptTokens),
         .uint64(4, \.reservedTokens), .message(5, \.profile), .uint64(6, \.kvBytes), .uint64(7, \.ringBytes),
         .double(8, \.prefillSeconds), .messages(9, \.shares), .uint32(10, \.slabs),
+        .messages(11, \.costs), .string(12, \.unmeasuredReason),
     ]
 }

@@ -46,6 +46,7 @@ public enum WorkerService {
     public static let name = "lariat.v1.Worker"
     public static let run = RPCMethod<RunCommand, RunEvent>(
         "/lariat.v1.Worker/Run", requestStreaming: true, replyStreaming: true)
+    public static let calibrate = RPCMethod<CalibrateRequest, WorkerRates>("/lariat.v1.Worker/Calibrate")
 }
 
 /// lariat.v1.Ring: blocks and partials from one worker to another. Messages carry a tensor behind the header:
@@ -54,6 +55,8 @@ public enum RingService {
     public static let name = "lariat.v1.Ring"
     public static let exchange = RPCMethod<RingHeader, RingReply>(
         "/lariat.v1.Ring/Exchange", requestStreaming: true)
+    public static let probe = RPCMethod<RingHeader, RingReply>(
+        "/lariat.v1.Ring/Probe", requestStreaming: true)
 }
 
 /// grpc.health.v1.Health.

@@ -6,7 +6,11 @@ internal import RPC
 struct PlanCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "plan", abstract: "Say what a job would cost, without running it.",
-        discussion: "Takes the options of submit. Exits with 1 when the job would be refused.")
+        discussion: """
+            Takes the options of submit. Exits with 1 when the job would be refused. The time rests on rates that the \
+            workers measure when the first plan after a change of members is asked for, which takes a second or two. \
+            They include what else those hosts are doing at that moment.
+            """)
 
     @OptionGroup var input: InputOptions
     @OptionGroup var prompt: PromptOptions

@@ -68,17 +68,41 @@ package enum ClusterReport {
             "prefill",
             forecast.prefillSeconds > 0
                 ? "about \(Quantity.duration(forecast.prefillSeconds))"
-                : "not known before a first job has run")
+                : forecast.unmeasuredReason.isEmpty ? "-" : forecast.unmeasuredReason)
         guard !forecast.shares.isEmpty else { return facts.lines() }
-        var table = Table([("worker", .left), ("tokens", .right), ("share", .right), ("KV", .right)])
+        let measured = !forecast.costs.isEmpty
+        var table = Table(
+            [("worker", .left), ("tokens", .right), ("share", .right), ("KV", .right)]
+                + (measured ? [("compute", .right), ("wire", .right)] : []))
         let shares = forecast.shares.sorted { $0.rank < $1.rank }
         let tokens = JobReport.sum(shares.map(\.tokens))
         for share in shares {
+            let cost = forecast.costs.first { $0.worker == share.worker }
+            table.add(
+                [
+                    share.worker, Quantity.count(share.tokens), Quantity.share(share.tokens, of: tokens),
+                    Quantity.bytes(share.kvBytes),
+                ] + (measured ? [seconds(cost?.computeSeconds), seconds(cost?.wireSeconds)] : []))
+        }
+        return facts.lines() + [""] + table.lines() + (measured ? [""] + rates(forecast.costs) : [])
+    }
+
+    private static func seconds(_ value: Double?) -> String { value.map(Quantity.duration) ?? "-" }
+
+    /// What a predicted time rests on.
+    private static func rates(_ costs: [WorkerCost]) -> [String] {
+        var table = Table([
+            ("measured", .left), ("dense GFLOP/s", .right), ("attention GFLOP/s", .right),
+            ("unpacking a layer", .right), ("link MB/s", .right),
+        ])
+        for cost in costs {
+            let rates = cost.rates ?? WorkerRates()
             table.add([
-                share.worker, Quantity.count(share.tokens), Quantity.share(share.tokens, of: tokens),
-                Quantity.bytes(share.kvBytes),
+                cost.worker, Quantity.rate(rates.denseOperationsPerSecond / 1e9),
+                Quantity.rate(rates.attentionOperationsPerSecond / 1e9),
+                Quantity.duration(rates.unpackSeconds), Quantity.rate(rates.linkBytesPerSecond / 1e6),
             ])
         }
-        return facts.lines() + [""] + table.lines()
+        return table.lines()
     }
 }

@@ -155,7 +155,30 @@ extension Forecast: JSONRepresentable {
             ("prompt_tokens", .unsigned(promptTokens)), ("reserved_tokens", .unsigned(reservedTokens)),
             ("profile", profile?.json ?? .null), ("kv_bytes", .unsigned(kvBytes)),
             ("ring_bytes", .unsigned(ringBytes)), ("prefill_seconds", .number(prefillSeconds)),
-            ("shares", .array(shares.map(\.json))), ("slabs", .unsigned(UInt64(slabs))),
+            ("unmeasured_reason", .string(unmeasuredReason)), ("shares", .array(shares.map(\.json))),
+            ("costs", .array(costs.map(\.json))), ("slabs", .unsigned(UInt64(slabs))),
+        ])
+    }
+}
+
+extension WorkerCost: JSONRepresentable {
+    var json: JSONValue {
+        .object([
+            ("worker", .string(worker)), ("compute_seconds", .number(computeSeconds)),
+            ("wire_seconds", .number(wireSeconds)), ("rates", rates?.json ?? .null),
+        ])
+    }
+}
+
+extension WorkerRates: JSONRepresentable {
+    var json: JSONValue {
+        .object([
+            ("dense_operations_per_second", .number(denseOperationsPerSecond)),
+            ("attention_operations_per_second", .number(attentionOperationsPerSecond)),
+            ("unpack_seconds", .number(unpackSeconds)),
+            ("link_bytes_per_second", .number(linkBytesPerSecond)),
+            ("piece_keys", .number(pieceKeys)),
+            ("host_cores", .unsigned(UInt64(hostCores))),
         ])
     }
 }
@@ -167,7 +190,7 @@ extension MemberRecord: JSONRepresentable {
             ("threads", .unsigned(UInt64(threads))), ("memory_bytes", .unsigned(memoryBytes)),
             ("isa", .string(isa)), ("precision", .string(precision)), ("fingerprint", .string(fingerprint)),
             ("state", .string(state)), ("last_heartbeat_seconds", .number(lastHeartbeatSeconds)),
-            ("model", .string(model)), ("version", .string(version)), ("speed", .number(speed)),
+            ("model", .string(model)), ("version", .string(version)),
             ("reason", .string(reason)),
         ])
     }

@@ -1,0 +1,142 @@
+// How long a prefill takes: from the work of its plan and the measured rates of the workers. Pure arithmetic.
+package import RPC
+package import RingAttention
+
+/// Predicts the time of a prefill.
+///
+/// A layer is: unpack its weights, dense part, ring, dense part. The ring's transfers run beside attention and beside
+/// nothing else: it ends when attention is done and everything has arrived. Every block crosses every link but one, so
+/// all wait for the slowest link. Hence for each worker
+///
+///     layers * (unpack + dense + max(attention, slowest link))
+///
+/// and the job takes as long as the worker that takes longest. Rates are of all workers measured at the same time, so
+/// workers that share cores have been slowed by each other already; see `sharingCores` for them.
+package struct CostModel: Sendable {
+    /// One worker's part.
+    package struct Cost: Sendable, Equatable {
+        /// Unpacking, dense parts, attention.
+        package var computeSeconds: Double
+        /// Its sending to the next worker.
+        package var wireSeconds: Double
+    }
+    /// What a model costs.
+    package struct Work: Sendable {
+        package var layers: Int
+        /// Of one layer for one token, and for one pair of query and key.
+        package var denseOperations: Double
+        package var attentionOperations: Double
+        /// In all layers.
+        package var kvBytesPerToken: Int
+
+        package init(
+            layers: Int, denseOperations: Double, attentionOperations: Double, kvBytesPerToken: Int
+        ) {
+            self.layers = layers
+            self.denseOperations = denseOperations
+            self.attentionOperations = attentionOperations
+            self.kvBytesPerToken = kvBytesPerToken
+        }
+    }
+
+    private let work: Work
+    private let rates: [WorkerRates]
+
+    /// - Parameter rates: by rank; positive and finite, the link's only where there is a next worker.
+    package init(work: Work, rates: [WorkerRates]) {
+        self.work = work
+        self.rates = rates
+    }
+
+    /// The prediction for a plan with as many ranks as there are rates.
+    /// - Parameter pieceTokens: keys that travel, and are attended, together.
+    package func predict(_ shards: ShardPlan, pieceTokens: Int) -> (costs: [Cost], prefillSeconds: Double) {
+        precondition(shards.ranks == rates.count, "\(rates.count) rates for \(shards.ranks) ranks")
+        let layers = Double(work.layers)
+        var parts: [(dense: Double, attention: Double, wire: Double)] = []
+        for (rank, rates) in rates.enumerated() {
+            let tokens = shards.count(of: rank)
+            let dense = Double(tokens) * work.denseOperations / rates.denseOperationsPerSecond
+            let pairs =
+                Double(shards.causalArea(of: rank)) * (1 + rates.pieceKeys / Double(max(pieceTokens, 1)))
+            let attention = pairs * work.attentionOperations / rates.attentionOperationsPerSecond
+            // All blocks but that of the next worker, where each has made its last hop.
+            let sent =
+                shards.ranks > 1 ? shards.tokens - shards.count(of: (rank + 1) % shards.ranks) : 0
+            let bytes = Double(sent) * Double(work.kvBytesPerToken)
+            parts.append(
+                (
+                    dense: layers * (dense + (tokens > 0 ? rates.unpackSeconds : 0)),
+                    attention: layers * attention, wire: sent > 0 ? bytes / rates.linkBytesPerSecond : 0
+                ))
+        }
+        let slowestLink = parts.reduce(0) { max($0, $1.wire) }
+        return (
+            parts.map { Cost(computeSeconds: $0.dense + $0.attention, wireSeconds: $0.wire) },
+            parts.reduce(0) { max($0, $1.dense + max($1.attention, slowestLink)) }
+        )
+    }
+}
+
+extension CostModel {
+    /// Where a worker computes.
+    package struct Place: Sendable {
+        package var host: String
+        package var threads: Int
+
+        package init(host: String, threads: Int) {
+            self.host = host
+            self.threads = threads
+        }
+    }
+
+    /// The rates with those of workers on one host evened out, thread by thread, where the host has fewer cores than
+    /// they have threads. Which of them the system favours for a second says nothing about a job: there the ring
+    /// makes the favoured one wait and leave its core to the others, so that what they reach together counts.
+    package static func sharingCores(_ rates: [WorkerRates], at places: [Place]) -> [WorkerRates] {
+        var evened = rates
+        for group in Dictionary(grouping: rates.indices, by: { places[$0].host }).values {
+            let threads = group.reduce(0) { $0 + places[$1].threads }
+            let cores = group.map { Int(rates[$0].hostCores) }.min() ?? 0
+            guard group.count > 1, threads > cores else { continue }
+            for rate in [\WorkerRates.denseOperationsPerSecond, \.attentionOperationsPerSecond] {
+                let sum = group.reduce(0) { $0 + rates[$1][keyPath: rate] }
+                for rank in group {
+                    evened[rank][keyPath: rate] = sum * Double(places[rank].threads) / Double(threads)
+                }
+            }
+            let pieceKeys = group.reduce(0) { $0 + rates[$1].pieceKeys } / Double(group.count)
+            for rank in group { evened[rank].pieceKeys = pieceKeys }
+        }
+        return evened
+    }
+
+    /// - Parameter measured: of these workers, by rank.
+    init(_ model: any ModelDescription, _ workers: [MemberRecord], measured: [WorkerRates]) {
+        // Registered addresses end in a port.
+        let places = workers.map { worker in
+            Place(
+                host: worker.address.lastIndex(of: ":").map { String(worker.address[..<$0]) } ?? "",
+                threads: Int(worker.threads))
+        }
+        self.init(
+            work: Work(
+                layers: model.layers, denseOperations: model.denseOperations,
+                attentionOperations: model.attentionOperations, kvBytesPerToken: model.kvBytesPerToken),
+            rates: Self.sharingCores(measured, at: places))
+    }
+
+    /// Adds the prediction, and what it rests on, to a job's forecast.
+    func predict(_ plan: JobPlan, into forecast: inout Forecast) {
+        let (costs, seconds) = predict(plan.shards, pieceTokens: plan.pieceTokens)
+        forecast.prefillSeconds = seconds
+        forecast.costs = plan.members.indices.map { rank in
+            WorkerCost.with {
+                $0.worker = plan.members[rank].name
+                $0.computeSeconds = costs[rank].computeSeconds
+                $0.wireSeconds = costs[rank].wireSeconds
+                $0.rates = rates[rank]
+            }
+        }
+    }
+}

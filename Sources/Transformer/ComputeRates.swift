@@ -1,0 +1,152 @@
+// How fast this machine computes a model: measured on one layer, by the code that prefill runs.
+public import Kernels
+import LongRoPE
+import RingAttention
+
+/// What all compute threads together reach, with whatever else the machine does meanwhile.
+public struct ComputeRates: Sendable, Equatable {
+    /// Operations per second of the dense parts, as `ModelWork` counts them; all that lies between the products is
+    /// in their time.
+    public let dense: Double
+    /// Operations per second of attention over many keys that are all visible.
+    public let attention: Double
+    /// Attention over a piece of n keys takes as long as over n + `pieceKeys` keys of a longer piece: results of
+    /// earlier pieces are read, merged and written for each.
+    public let pieceKeys: Double
+    /// Seconds to unpack a layer's weights.
+    public let unpackSeconds: Double
+
+    /// Dense parts and attention take turns for so long: a scheduler that favours one worker now and another then is
+    /// averaged out, and equally for both.
+    private static let duration: Duration = .milliseconds(1000)
+    /// One turn, so that a measurement has several.
+    private static let turn = 0.05
+    private static let mostRows = 2048
+    private static let shortPiece = 256
+
+    /// Measures for about a second; longer where 64 rows a thread alone take longer. Never uses more than one layer.
+    ///
+    /// The calling thread takes part, as in `ShardEngine.prefill`, and nothing else may use `weights` meanwhile.
+    /// - Parameter isCancelled: asked between turns.
+    /// - Throws: `.ring(.cancelled)`, and what prefill throws.
+    public static func measure(
+        model: Model, compute: Compute, weights: UnpackedWeights, isCancelled: () -> Bool
+    ) throws(ModelError) -> ComputeRates {
+        defer { weights.release(all: false) }
+        func seconds(_ body: () throws(ModelError) -> Void) throws(ModelError) -> Double {
+            if isCancelled() { throw .ring(.cancelled) }
+            let start = ContinuousClock.now
+            try body()
+            return max((ContinuousClock.now - start) / .seconds(1), 1e-9)
+        }
+        // The first time takes memory and reads the file.
+        var unpacked: UnpackedWeights.Layer = [:]
+        var unpackSeconds = 0.0
+        for _ in 0..<2 {
+            unpackSeconds = try seconds { () throws(ModelError) in
+                unpacked = try weights.layer(0, keeping: false)
+            }
+        }
+
+        let chunk = compute.threads * ShardEngine.chunkRows
+        var sample = try Sample(rows: chunk, model, compute, weights)
+        try sample.dense(unpacked)
+        let denseTurn = try seconds { () throws(ModelError) in try sample.dense(unpacked) }
+        let rows = fitting(chunk, in: denseTurn, most: mostRows)
+        sample = try Sample(rows: rows, model, compute, weights)
+        try sample.dense(unpacked)
+        let attentionTurn = try seconds { () throws(ModelError) in
+            sample.attention(keys: min(rows, shortPiece))
+        }
+        let keys = min(rows, fitting(min(rows, shortPiece), in: attentionTurn, most: mostRows))
+
+        var time = (dense: 0.0, attention: 0.0)
+        var shortest = (long: Double.infinity, short: Double.infinity)
+        var turns = 0.0
+        let start = ContinuousClock.now
+        repeat {
+            time.dense += try seconds { () throws(ModelError) in try sample.dense(unpacked) }
+            // The first piece has nothing to merge with; those that are timed do.
+            sample.attention(keys: 1)
+            let long = try seconds { () throws(ModelError) in sample.attention(keys: keys) }
+            let short = try seconds { () throws(ModelError) in
+                sample.attention(keys: min(keys, shortPiece))
+            }
+            time.attention += long
+            shortest = (min(shortest.long, long), min(shortest.short, short))
+            turns += 1
+        } while ContinuousClock.now - start < duration
+        let pieceKeys = pieceKeys(long: shortest.long, keys: keys, short: shortest.short)
+        let work = model.shape.work
+        return ComputeRates(
+            dense: turns * Double(rows) * work.denseOperations / time.dense,
+            attention: turns * Double(rows) * (Double(keys) + pieceKeys) * work.attentionOperations
+                / time.attention,
+            pieceKeys: pieceKeys, unpackSeconds: unpackSeconds)
+    }
+
+    /// From the times of two pieces: so much for each key and so much for the piece. It is a property of the kernels,
+    /// so undisturbed turns count. 0 where pieces of different length could not be had in time.
+    private static func pieceKeys(long: Double, keys: Int, short: Double) -> Double {
+        guard keys >= 2 * shortPiece, long > short else { return 0 }
+        let key = (long - short) / Double(keys - shortPiece)
+        return min(max(short / key - Double(shortPiece), 0), Double(shortPiece))
+    }
+
+    /// A multiple of `step` that takes about one turn when `step` takes `seconds`.
+    private static func fitting(_ step: Int, in seconds: Double, most: Int) -> Int {
+        step * max(1, Int(min(turn / seconds, Double(most) / Double(step))))
+    }
+
+    /// A shard of made-up tokens, of which only the first layer is computed.
+    private struct Sample {
+        let engine: ShardEngine
+        let buffers: ShardEngine.PrefillBuffers
+        let rows: Int
+
+        init(
+            rows: Int, _ model: Model, _ compute: Compute, _ weights: UnpackedWeights
+        ) throws(ModelError) {
+            self.rows = rows
+            let profile: RotaryProfile
+            do throws(LongRoPEError) {
+                profile = try model.scaling.profile(promptTokens: rows, reservedTokens: 0)
+            } catch { throw .rotary(error) }
+            let assignment: ShardAssignment
+            do throws(RingError) {
+                assignment = try ShardAssignment(
+                    rank: 0, plan: ShardPlan(runs: [[0..<rows]]), maxTokens: 0, pieceTokens: rows)
+            } catch { throw .ring(error) }
+            engine = try ShardEngine(
+                model: model, compute: compute, weights: weights, profile: profile, assignment: assignment,
+                peer: NoPeer(), stall: .seconds(1))
+            let vocabulary = model.shape.vocabulary
+            buffers = try engine.begin((0..<rows).map { Int32($0 * 7919 % vocabulary) })
+        }
+
+        func dense(_ unpacked: UnpackedWeights.Layer) throws(ModelError) {
+            try engine.beforeAttention(layer: 0, unpacked, buffers)
+            try engine.afterAttention(layer: 0, unpacked, buffers)
+        }
+
+        /// All queries over the first `keys` keys, as if the queries stood behind all of them.
+        func attention(keys: Int) {
+            let kv = engine.kv
+            engine.compute.attend(
+                queries: buffers.queries, at: [rows..<2 * rows],
+                over: UnsafeRawBufferPointer(rebasing: kv.rows(layer: 0)[..<(keys * kv.rowBytes)]),
+                at: [0..<keys], element: kv.element, shape: engine.attention, into: buffers.state)
+        }
+    }
+
+    /// A ring of one sends and receives nothing.
+    private struct NoPeer: RingPeer {
+        func send(
+            _ message: RingMessage, to rank: Int, deadline: ContinuousClock.Instant
+        ) throws(RingError) { throw .peer(rank: rank, what: "there is no ring") }
+
+        func receive(
+            from rank: Int, deadline: ContinuousClock.Instant
+        ) throws(RingError) -> RingMessage { throw .peer(rank: rank, what: "there is no ring") }
+    }
+}

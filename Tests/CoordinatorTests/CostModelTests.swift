@@ -1,0 +1,112 @@
+// Predicted times, in figures that can be checked by hand.
+import Coordinator
+import RPC
+import RingAttention
+import Testing
+
+@Suite struct CostModelTests {
+    /// A layer costs 1 s a token at 10 operations/s and 1 s a pair at 1 operation/s.
+    private let work = CostModel.Work(
+        layers: 2, denseOperations: 10, attentionOperations: 1, kvBytesPerToken: 100)
+
+    private func rates(
+        dense: Double = 10, attention: Double = 1, unpack: Double = 0, link: Double = 1e9
+    ) -> WorkerRates {
+        .with {
+            $0.denseOperationsPerSecond = dense
+            $0.attentionOperationsPerSecond = attention
+            $0.unpackSeconds = unpack
+            $0.linkBytesPerSecond = link
+        }
+    }
+
+    @Test func oneWorkerComputesAndSendsNothing() throws {
+        let plan = try ShardPlan(runs: [[0..<4]])
+        let (costs, seconds) = CostModel(work: work, rates: [rates(unpack: 3, link: 0)]).predict(
+            plan, pieceTokens: 4)
+        // Two layers of 3 s of unpacking, 4 tokens and 1 + 2 + 3 + 4 pairs.
+        #expect(seconds == 2 * (3 + 4 + 10))
+        #expect(costs.map(\.computeSeconds) == [34] && costs.map(\.wireSeconds) == [0])
+    }
+
+    @Test func smallPiecesCostMore() throws {
+        let plan = try ShardPlan(runs: [[0..<4]])
+        var rates = rates()
+        rates.pieceKeys = 2
+        let model = CostModel(work: work, rates: [rates])
+        // Two layers of 4 tokens and 10 pairs; pieces of 4 keys cost as much as 6.
+        #expect(model.predict(plan, pieceTokens: 4).prefillSeconds == 2 * (4 + 15))
+        #expect(model.predict(plan, pieceTokens: 1).prefillSeconds == 2 * (4 + 30))
+    }
+
+    @Test func threeWorkersShareTheWork() throws {
+        let plan = try ShardPlan(tokens: 12, weights: [1, 1, 1], capacities: nil, alignment: 1)
+        let (costs, seconds) = CostModel(work: work, rates: [rates(), rates(), rates()]).predict(
+            plan, pieceTokens: 4)
+        // 4 tokens and 26 of the 78 pairs each.
+        #expect(costs.map(\.computeSeconds) == [60, 60, 60])
+        #expect(seconds == 60)
+        // Each link carries two of the three blocks.
+        #expect(costs.allSatisfy { $0.wireSeconds == 800 / 1e9 })
+        let alone = CostModel(work: work, rates: [rates()]).predict(
+            try ShardPlan(runs: [[0..<12]]), pieceTokens: 4)
+        #expect(alone.prefillSeconds == 3 * seconds)
+    }
+
+    @Test func theSlowestLinkHoldsAllUp() throws {
+        let plan = try ShardPlan(tokens: 12, weights: [1, 1, 1], capacities: nil, alignment: 1)
+        let (costs, seconds) = CostModel(work: work, rates: [rates(), rates(link: 1), rates()]).predict(
+            plan, pieceTokens: 4)
+        #expect(costs.map(\.wireSeconds) == [800 / 1e9, 800, 800 / 1e9])
+        // The 8 s of dense parts are not hidden, the 52 s of attention are.
+        #expect(seconds == 808)
+        // A link that is not slower than attention costs nothing.
+        let hidden = CostModel(work: work, rates: [rates(), rates(link: 16), rates()]).predict(
+            plan, pieceTokens: 4)
+        #expect(hidden.prefillSeconds == 60)
+    }
+
+    @Test func theSlowestWorkerDecides() throws {
+        let slow = [rates(), rates(dense: 5, attention: 0.5)]
+        let even = try ShardPlan(tokens: 12, weights: [1, 1], capacities: nil, alignment: 1)
+        let (costs, seconds) = CostModel(work: work, rates: slow).predict(even, pieceTokens: 4)
+        #expect(costs[1].computeSeconds == 2 * costs[0].computeSeconds)
+        #expect(seconds == costs[1].computeSeconds)
+        let fair = try ShardPlan(tokens: 12, weights: [2, 1], capacities: nil, alignment: 1)
+        #expect(CostModel(work: work, rates: slow).predict(fair, pieceTokens: 4).prefillSeconds < seconds)
+    }
+
+    @Test func workersThatShareCoresAreEvenedOut() {
+        func rates(_ dense: Double, _ attention: Double) -> WorkerRates {
+            .with {
+                $0.denseOperationsPerSecond = dense
+                $0.attentionOperationsPerSecond = attention
+                $0.hostCores = 4
+            }
+        }
+        let measured = [rates(3, 20), rates(9, 40), rates(7, 70)]
+        func places(_ threads: Int, _ host: String) -> [CostModel.Place] {
+            [
+                CostModel.Place(host: "a", threads: 2), CostModel.Place(host: host, threads: threads),
+                CostModel.Place(host: "b", threads: 8),
+            ]
+        }
+        // Six threads on four cores of one host: two and four of them.
+        #expect(
+            CostModel.sharingCores(measured, at: places(4, "a")) == [
+                rates(4, 20), rates(8, 40), rates(7, 70),
+            ])
+        // Enough cores, or other hosts: what each has measured is its own.
+        #expect(CostModel.sharingCores(measured, at: places(2, "a")) == measured)
+        #expect(CostModel.sharingCores(measured, at: places(4, "c")) == measured)
+    }
+
+    @Test func anEmptyShardOnlyForwards() throws {
+        let plan = try ShardPlan(runs: [[0..<4], []])
+        let (costs, seconds) = CostModel(work: work, rates: [rates(unpack: 3), rates(unpack: 3, link: 200)])
+            .predict(plan, pieceTokens: 4)
+        #expect(costs.map(\.computeSeconds) == [34, 0])
+        #expect(costs.map(\.wireSeconds) == [400 / 1e9, 0])
+        #expect(seconds == 34)
+    }
+}
