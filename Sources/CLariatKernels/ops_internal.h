@@ -68,6 +68,16 @@ LARIAT_INLINE void lariat_k_scale(const uint8_t *packed, size_t j, uint8_t *scal
     }
 }
 
+// All eight of them at once, sub-block j in byte j.
+LARIAT_INLINE void lariat_k_scales(const uint8_t *packed, uint64_t *scales, uint64_t *minimums) {
+    uint32_t p[3];
+    memcpy(p, packed, sizeof p);
+    *scales = (uint64_t)(p[0] & 0x3f3f3f3f)
+              | (uint64_t)((p[2] & 0x0f0f0f0f) | ((p[0] >> 2) & 0x30303030)) << 32;
+    *minimums = (uint64_t)(p[1] & 0x3f3f3f3f)
+                | (uint64_t)(((p[2] >> 4) & 0x0f0f0f0f) | ((p[1] >> 2) & 0x30303030)) << 32;
+}
+
 typedef void lariat_dequantise_fn(uint32_t type, const uint8_t *row, size_t columns, float *out);
 typedef void lariat_dot_fn(uint32_t type, const uint8_t *w, size_t w_stride, size_t rows_w, size_t columns,
                            const float *x, size_t x_stride, size_t rows_x, float *y, size_t y_stride,

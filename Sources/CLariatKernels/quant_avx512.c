@@ -59,13 +59,8 @@ LARIAT_INLINE LARIAT_AVX512 block_head head_of(uint32_t type, const uint8_t *b) 
     }
     case LARIAT_Q4_K:
     case LARIAT_Q5_K: {
-        // The 12 packed bytes as three words; see lariat_k_scale for where the bits lie.
-        uint32_t p[3];
-        memcpy(p, b + 4, sizeof p);
-        const uint64_t scales = (uint64_t)(p[0] & 0x3f3f3f3f)
-                                | (uint64_t)((p[2] & 0x0f0f0f0f) | ((p[0] >> 2) & 0x30303030)) << 32;
-        const uint64_t minimums = (uint64_t)(p[1] & 0x3f3f3f3f)
-                                  | (uint64_t)(((p[2] >> 4) & 0x0f0f0f0f) | ((p[1] >> 2) & 0x30303030)) << 32;
+        uint64_t scales, minimums;
+        lariat_k_scales(b + 4, &scales, &minimums);
         const __m512 s = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_cvtsi64_si128((long long)scales)));
         const __m512 m = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_cvtsi64_si128((long long)minimums)));
         h.scale = _mm512_mul_ps(spread_half(b), s);

@@ -191,13 +191,8 @@ LARIAT_INLINE LARIAT_AVX2 __m256 k_head(uint32_t type, const uint8_t *b, rounded
         }
         return rest;
     }
-    // The 12 packed bytes as three words; see lariat_k_scale for where the bits lie.
-    uint32_t p[3];
-    memcpy(p, b + 4, sizeof p);
-    const uint64_t scales = (uint64_t)(p[0] & 0x3f3f3f3f)
-                            | (uint64_t)((p[2] & 0x0f0f0f0f) | ((p[0] >> 2) & 0x30303030)) << 32;
-    const uint64_t minimums = (uint64_t)(p[1] & 0x3f3f3f3f)
-                              | (uint64_t)(((p[2] >> 4) & 0x0f0f0f0f) | ((p[1] >> 2) & 0x30303030)) << 32;
+    uint64_t scales, minimums;
+    lariat_k_scales(b + 4, &scales, &minimums);
     const __m256 s = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)scales)));
     const __m256 m = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)minimums)));
     _mm256_storeu_ps(factors->a, _mm256_mul_ps(_mm256_set1_ps(lariat_half(b)), s));
