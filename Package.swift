@@ -97,8 +97,8 @@ let package = Package(
         .executableTarget(
             name: "lariat",
             dependencies: [
-                "Benchmark", "Coordinator", "Worker", "Transformer", "Cluster", "RPC", "Kernels", "Sampling",
-                log,
+                "Benchmark", "Coordinator", "Worker", "Transformer", "Cluster", "RPC", "Kernels", "LongRoPE",
+                "Sampling", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swift),

@@ -97,6 +97,141 @@ void   lariat__v1__job_options__free_unpacked
   assert(message->base.descriptor == &lariat__v1__job_options__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   lariat__v1__rotary_method__init
+                     (Lariat__V1__RotaryMethod         *message)
+{
+  static const Lariat__V1__RotaryMethod init_value = LARIAT__V1__ROTARY_METHOD__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__rotary_method__get_packed_size
+                     (const Lariat__V1__RotaryMethod *message)
+{
+  assert(message->base.descriptor == &lariat__v1__rotary_method__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__rotary_method__pack
+                     (const Lariat__V1__RotaryMethod *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__rotary_method__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__rotary_method__pack_to_buffer
+                     (const Lariat__V1__RotaryMethod *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__rotary_method__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__RotaryMethod *
+       lariat__v1__rotary_method__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__RotaryMethod *)
+     protobuf_c_message_unpack (&lariat__v1__rotary_method__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__rotary_method__free_unpacked
+                     (Lariat__V1__RotaryMethod *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__rotary_method__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__rotary_table__init
+                     (Lariat__V1__RotaryTable         *message)
+{
+  static const Lariat__V1__RotaryTable init_value = LARIAT__V1__ROTARY_TABLE__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__rotary_table__get_packed_size
+                     (const Lariat__V1__RotaryTable *message)
+{
+  assert(message->base.descriptor == &lariat__v1__rotary_table__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__rotary_table__pack
+                     (const Lariat__V1__RotaryTable *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__rotary_table__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__rotary_table__pack_to_buffer
+                     (const Lariat__V1__RotaryTable *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__rotary_table__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__RotaryTable *
+       lariat__v1__rotary_table__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__RotaryTable *)
+     protobuf_c_message_unpack (&lariat__v1__rotary_table__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__rotary_table__free_unpacked
+                     (Lariat__V1__RotaryTable *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__rotary_table__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__position_gap__init
+                     (Lariat__V1__PositionGap         *message)
+{
+  static const Lariat__V1__PositionGap init_value = LARIAT__V1__POSITION_GAP__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__position_gap__get_packed_size
+                     (const Lariat__V1__PositionGap *message)
+{
+  assert(message->base.descriptor == &lariat__v1__position_gap__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__position_gap__pack
+                     (const Lariat__V1__PositionGap *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__position_gap__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__position_gap__pack_to_buffer
+                     (const Lariat__V1__PositionGap *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__position_gap__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__PositionGap *
+       lariat__v1__position_gap__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__PositionGap *)
+     protobuf_c_message_unpack (&lariat__v1__position_gap__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__position_gap__free_unpacked
+                     (Lariat__V1__PositionGap *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__position_gap__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   lariat__v1__submit_part__init
                      (Lariat__V1__SubmitPart         *message)
 {
@@ -1518,7 +1653,7 @@ const ProtobufCMessageDescriptor lariat__v1__sampling__descriptor =
   (ProtobufCMessageInit) lariat__v1__sampling__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__job_options__field_descriptors[10] =
+static const ProtobufCFieldDescriptor lariat__v1__job_options__field_descriptors[12] =
 {
   {
     "kind",
@@ -1640,6 +1775,30 @@ static const ProtobufCFieldDescriptor lariat__v1__job_options__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "rope",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__JobOptions, rope),
+    &lariat__v1__rotary_method__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "workers",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__JobOptions, workers),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__job_options__field_indices_by_name[] = {
   7,   /* field[7] = beyond_window */
@@ -1649,14 +1808,16 @@ static const unsigned lariat__v1__job_options__field_indices_by_name[] = {
   9,   /* field[9] = literal */
   2,   /* field[2] = max_tokens */
   1,   /* field[1] = name */
+  10,   /* field[10] = rope */
   3,   /* field[3] = sampling */
   4,   /* field[4] = stop */
   6,   /* field[6] = system */
+  11,   /* field[11] = workers */
 };
 static const ProtobufCIntRange lariat__v1__job_options__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor lariat__v1__job_options__descriptor =
 {
@@ -1666,11 +1827,216 @@ const ProtobufCMessageDescriptor lariat__v1__job_options__descriptor =
   "Lariat__V1__JobOptions",
   "lariat.v1",
   sizeof(Lariat__V1__JobOptions),
-  10,
+  12,
   lariat__v1__job_options__field_descriptors,
   lariat__v1__job_options__field_indices_by_name,
   1,  lariat__v1__job_options__number_ranges,
   (ProtobufCMessageInit) lariat__v1__job_options__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__rotary_method__field_descriptors[3] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RotaryMethod, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tables",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__RotaryMethod, n_tables),
+    offsetof(Lariat__V1__RotaryMethod, tables),
+    &lariat__v1__rotary_table__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "gap",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RotaryMethod, gap),
+    &lariat__v1__position_gap__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__rotary_method__field_indices_by_name[] = {
+  2,   /* field[2] = gap */
+  0,   /* field[0] = name */
+  1,   /* field[1] = tables */
+};
+static const ProtobufCIntRange lariat__v1__rotary_method__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor lariat__v1__rotary_method__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.RotaryMethod",
+  "RotaryMethod",
+  "Lariat__V1__RotaryMethod",
+  "lariat.v1",
+  sizeof(Lariat__V1__RotaryMethod),
+  3,
+  lariat__v1__rotary_method__field_descriptors,
+  lariat__v1__rotary_method__field_indices_by_name,
+  1,  lariat__v1__rotary_method__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__rotary_method__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__rotary_table__field_descriptors[5] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RotaryTable, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "window",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RotaryTable, window),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "factors",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_DOUBLE,
+    offsetof(Lariat__V1__RotaryTable, n_factors),
+    offsetof(Lariat__V1__RotaryTable, factors),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "start_tokens",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RotaryTable, start_tokens),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "attention_factor",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RotaryTable, attention_factor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__rotary_table__field_indices_by_name[] = {
+  4,   /* field[4] = attention_factor */
+  2,   /* field[2] = factors */
+  0,   /* field[0] = name */
+  3,   /* field[3] = start_tokens */
+  1,   /* field[1] = window */
+};
+static const ProtobufCIntRange lariat__v1__rotary_table__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor lariat__v1__rotary_table__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.RotaryTable",
+  "RotaryTable",
+  "Lariat__V1__RotaryTable",
+  "lariat.v1",
+  sizeof(Lariat__V1__RotaryTable),
+  5,
+  lariat__v1__rotary_table__field_descriptors,
+  lariat__v1__rotary_table__field_indices_by_name,
+  1,  lariat__v1__rotary_table__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__rotary_table__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__position_gap__field_descriptors[2] =
+{
+  {
+    "start",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__PositionGap, start),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "length",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__PositionGap, length),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__position_gap__field_indices_by_name[] = {
+  1,   /* field[1] = length */
+  0,   /* field[0] = start */
+};
+static const ProtobufCIntRange lariat__v1__position_gap__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor lariat__v1__position_gap__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.PositionGap",
+  "PositionGap",
+  "Lariat__V1__PositionGap",
+  "lariat.v1",
+  sizeof(Lariat__V1__PositionGap),
+  2,
+  lariat__v1__position_gap__field_descriptors,
+  lariat__v1__position_gap__field_indices_by_name,
+  1,  lariat__v1__position_gap__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__position_gap__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor lariat__v1__submit_part__field_descriptors[3] =
@@ -1737,7 +2103,7 @@ const ProtobufCMessageDescriptor lariat__v1__submit_part__descriptor =
   (ProtobufCMessageInit) lariat__v1__submit_part__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__profile__field_descriptors[8] =
+static const ProtobufCFieldDescriptor lariat__v1__profile__field_descriptors[9] =
 {
   {
     "name",
@@ -1835,10 +2201,23 @@ static const ProtobufCFieldDescriptor lariat__v1__profile__field_descriptors[8] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "gap",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Profile, gap),
+    &lariat__v1__position_gap__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__profile__field_indices_by_name[] = {
   5,   /* field[5] = attention_factor */
   3,   /* field[3] = factors */
+  8,   /* field[8] = gap */
   7,   /* field[7] = identity */
   0,   /* field[0] = name */
   2,   /* field[2] = rotary_dimension */
@@ -1849,7 +2228,7 @@ static const unsigned lariat__v1__profile__field_indices_by_name[] = {
 static const ProtobufCIntRange lariat__v1__profile__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor lariat__v1__profile__descriptor =
 {
@@ -1859,7 +2238,7 @@ const ProtobufCMessageDescriptor lariat__v1__profile__descriptor =
   "Lariat__V1__Profile",
   "lariat.v1",
   sizeof(Lariat__V1__Profile),
-  8,
+  9,
   lariat__v1__profile__field_descriptors,
   lariat__v1__profile__field_indices_by_name,
   1,  lariat__v1__profile__number_ranges,
@@ -2098,7 +2477,7 @@ const ProtobufCMessageDescriptor lariat__v1__worker_share__descriptor =
   (ProtobufCMessageInit) lariat__v1__worker_share__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__job__field_descriptors[25] =
+static const ProtobufCFieldDescriptor lariat__v1__job__field_descriptors[26] =
 {
   {
     "id",
@@ -2400,6 +2779,18 @@ static const ProtobufCFieldDescriptor lariat__v1__job__field_descriptors[25] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "note",
+    26,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Job, note),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__job__field_indices_by_name[] = {
   21,   /* field[21] = attempt */
@@ -2413,6 +2804,7 @@ static const unsigned lariat__v1__job__field_indices_by_name[] = {
   22,   /* field[22] = isa */
   19,   /* field[19] = mean_nll */
   16,   /* field[16] = model */
+  25,   /* field[25] = note */
   1,   /* field[1] = options */
   20,   /* field[20] = perplexity */
   23,   /* field[23] = precision */
@@ -2431,7 +2823,7 @@ static const unsigned lariat__v1__job__field_indices_by_name[] = {
 static const ProtobufCIntRange lariat__v1__job__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 25 }
+  { 0, 26 }
 };
 const ProtobufCMessageDescriptor lariat__v1__job__descriptor =
 {
@@ -2441,7 +2833,7 @@ const ProtobufCMessageDescriptor lariat__v1__job__descriptor =
   "Lariat__V1__Job",
   "lariat.v1",
   sizeof(Lariat__V1__Job),
-  25,
+  26,
   lariat__v1__job__field_descriptors,
   lariat__v1__job__field_indices_by_name,
   1,  lariat__v1__job__number_ranges,

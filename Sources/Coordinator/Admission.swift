@@ -1,4 +1,5 @@
 // May this job run here? Every refusal says by how much and what to do.
+import LongRoPE
 package import RPC
 import Sampling
 
@@ -6,6 +7,8 @@ import Sampling
 package struct Admitted: Sendable {
     package var options: JobOptions
     package var profile: ProfileMessage
+    /// What there is to say about the choice of the profile; may be empty.
+    package var note: String
     /// Tokens of the answer that memory is kept for.
     package var reserved: Int
     /// Keys and values of prompt and answer, all workers together.
@@ -54,19 +57,34 @@ package struct Admission: Sendable {
             throw CoordinatorError(
                 .invalid, "\(total) positions are more than \(Self.mostPositions), the limit")
         }
-        guard total <= model.window || options.beyondWindow else {
-            throw CoordinatorError(.invalid, windowText(prompt: prompt.count, reserved: reserved))
+        // A file's own window may be larger than its table's: a Llama 3 file says how far its factors reach.
+        if options.rope == nil, total > model.window, !options.beyondWindow {
+            throw CoordinatorError(
+                .invalid,
+                windowText(prompt: prompt.count, reserved: reserved, window: model.window, of: model.name))
         }
         let profile: ProfileMessage
-        do { profile = try model.profile(promptTokens: prompt.count, reservedTokens: reserved) } catch {
+        let note: String
+        do {
+            (profile, note) = try model.profile(
+                promptTokens: prompt.count, reservedTokens: reserved, method: options.rope)
+        } catch {
             throw CoordinatorError(.invalid, "no rotary profile for \(total) positions: \(error)")
+        }
+        if options.rope != nil, total > Int(clamping: profile.window), !options.beyondWindow {
+            throw CoordinatorError(
+                .invalid,
+                windowText(
+                    prompt: prompt.count, reserved: reserved, window: Int(clamping: profile.window),
+                    of: "the rotary table \"\(profile.name)\""))
         }
         let (kvBytes, overflow) = total.multipliedReportingOverflow(by: model.kvBytesPerToken)
         guard !overflow else { throw CoordinatorError(.invalid, "\(total) positions need too much memory") }
         if !members.isEmpty, let text = memoryText(tokens: total, members: members) {
             throw CoordinatorError(.notPossible, text)
         }
-        return Admitted(options: options, profile: profile, reserved: reserved, kvBytes: kvBytes)
+        return Admitted(
+            options: options, profile: profile, note: note, reserved: reserved, kvBytes: kvBytes)
     }
 
     /// Nil when keys and values of so many tokens fit these workers.
@@ -100,6 +118,10 @@ package struct Admission: Sendable {
         try limit("bytes of the job's name", options.name.utf8.count, Self.longestName)
         try limit("bytes of the system message", options.system.utf8.count, Self.longestSystem)
         try limit("stop strings", options.stop.count, Self.mostStops)
+        try limit("rotary tables", options.rope?.tables.count ?? 0, LongRoPETables.largestCount)
+        try limit(
+            "factors of a rotary table", options.rope?.tables.map(\.factors.count).max() ?? 0,
+            RotaryProfile.largestRotaryDimension / 2)
         for stop in options.stop { try limit("bytes of a stop string", stop.utf8.count, Self.longestStop) }
         if options.stop.contains("") { throw CoordinatorError(.invalid, "a stop string is empty") }
         switch options.kind {
@@ -121,14 +143,14 @@ package struct Admission: Sendable {
         return options
     }
 
-    private func windowText(prompt: Int, reserved: Int) -> String {
-        let over = prompt + reserved - model.window
+    private func windowText(prompt: Int, reserved: Int, window: Int, of what: String) -> String {
+        let over = prompt + reserved - window
         let answer = reserved > 0 ? " and \(reserved) are reserved for the answer" : ""
         let smaller =
-            reserved > 0 && prompt < model.window
-            ? ", set --max-tokens to \(model.window - prompt) or less" : ""
-        return "the prompt has \(prompt) tokens\(answer), \(over) more than the window of \(model.name), "
-            + "\(model.window): shorten the prompt\(smaller), or allow it with --beyond-window (answers get worse "
-            + "there unless the model was extended)"
+            reserved > 0 && prompt < window
+            ? ", set --max-tokens to \(window - prompt) or less" : ""
+        return "the prompt has \(prompt) tokens\(answer), \(over) more than the window of \(what), "
+            + "\(window): shorten the prompt\(smaller), extend the window with --rope, or allow it with "
+            + "--beyond-window (answers get worse there unless the model was extended)"
     }
 }

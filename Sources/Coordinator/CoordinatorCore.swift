@@ -11,7 +11,6 @@ package actor CoordinatorCore {
         let feed: JobFeed
     }
     private struct Running {
-        let id: String
         let workers: Set<String>
         let epoch: UInt64
         let inbox: RunInbox<RunState.Input>
@@ -27,7 +26,8 @@ package actor CoordinatorCore {
     private var members: MemberTable
     private var queue: JobQueue
     private var active: [String: Active] = [:]
-    private var running: Running?
+    /// By job; no worker is in two of them.
+    private var running: [String: Running] = [:]
     /// What the workers were measured at last, and whose rates that are.
     private var measured: (identities: [String], rates: [WorkerRates])?
     private var calibrating: (identities: [String], task: Task<Result<[WorkerRates], Unmeasured>, Never>)?
@@ -81,19 +81,25 @@ package actor CoordinatorCore {
         }
     }
 
-    /// No more jobs are started; the running one ends as failed.
+    /// No more jobs are started; those that run end as failed.
     package func stop() async {
         stopping = true
-        running?.inbox.post(.stop)
+        for run in running.values { run.inbox.post(.stop) }
         calibrating?.task.cancel()
-        for _ in 0..<100 where running != nil { try? await Task.sleep(for: .milliseconds(50)) }
+        for _ in 0..<100 where !running.isEmpty { try? await Task.sleep(for: .milliseconds(50)) }
     }
 
     private func expire(at now: ContinuousClock.Instant) {
         for name in members.expire(at: now) {
             let reason = members.reason(name)
             logger.warning("worker lost", metadata: ["worker": "\(name)", "reason": "\(reason)"])
-            running?.inbox.post(.lost(worker: name, reason: reason))
+            postLost(name, reason: reason)
+        }
+    }
+
+    private func postLost(_ worker: String, reason: String) {
+        for run in running.values where run.workers.contains(worker) {
+            run.inbox.post(.lost(worker: worker, reason: reason))
         }
     }
 
@@ -141,6 +147,7 @@ package actor CoordinatorCore {
             $0.submittedMicroseconds = wallMicroseconds()
             $0.promptTokens = UInt64(prompt.count)
             $0.profile = admitted.profile
+            $0.note = admitted.note
             $0.model = model.name
             $0.fingerprint = model.fingerprint
             $0.precision = configuration.precision
@@ -170,9 +177,10 @@ package actor CoordinatorCore {
             forecast.kvBytes = UInt64(admitted.kvBytes)
             forecast.slabs = 1
             let plan = try JobPlan(
-                prompt: prompt.count, reserved: admitted.reserved, members: members.ready,
-                admission: admission,
-                pieceLimit: configuration.pieceTokens)
+                prompt: prompt.count, reserved: admitted.reserved,
+                members: choose(members.ready, for: admitted.options, promptTokens: prompt.count)
+                    ?? members.ready,
+                admission: admission, pieceLimit: configuration.pieceTokens)
             forecast.ringBytes = UInt64(plan.ringBytes)
             forecast.shares = plan.shares
             forecast.admissible = true
@@ -190,7 +198,7 @@ package actor CoordinatorCore {
     private func rates(of workers: [MemberRecord]) async throws(Unmeasured) -> [WorkerRates] {
         let identities = workers.compactMap { members.identity($0.name) }
         if let measured, measured.identities == identities { return measured.rates }
-        guard running == nil else { throw .jobRuns }
+        guard running.isEmpty else { throw .jobRuns }
         if let calibrating {
             guard calibrating.identities == identities else { throw .membersChange }
             return try await calibrating.task.value.get()
@@ -237,6 +245,7 @@ package actor CoordinatorCore {
                 shown.options?.system = ""
                 shown.options?.stop = []
                 shown.profile?.factors = []
+                shown.options?.rope?.tables = []
                 return shown
             }
             if found.count == size, let last = found.last, let sequence = Journal.sequence(last.id) {
@@ -253,8 +262,8 @@ package actor CoordinatorCore {
             waiting.record.finish = "cancelled"
             waiting.record.finishedMicroseconds = wallMicroseconds()
             await close(waiting)
-        } else if let running, running.id == id {
-            running.inbox.post(.cancel)
+        } else if let run = running[id] {
+            run.inbox.post(.cancel)
             if let feed = active[id]?.feed {
                 let limit = ContinuousClock.now + .seconds(5)
                 while !feed.news.ended, ContinuousClock.now < limit {
@@ -287,7 +296,7 @@ package actor CoordinatorCore {
         guard record.state == .queued else { return record }
         if let reason = obstacle(record) {
             record.reason = reason
-        } else if running != nil || record.queuePosition > 1 {
+        } else if !running.isEmpty || record.queuePosition > 1 {
             record.reason = "waits for other jobs"
         }
         return record
@@ -303,20 +312,40 @@ package actor CoordinatorCore {
 
     // MARK: running
 
-    /// Starts the first job that can run, if none does. Waits a moment after a worker has joined: others may come.
+    /// Starts the jobs that can run, in order: one that could run but lacks free workers holds up those behind it, so
+    /// that no job waits for ever. Waits a moment after a worker has joined: others may come.
     private func schedule(at now: ContinuousClock.Instant) {
-        guard running == nil, calibrating == nil, !stopping, queue.count > 0, !members.ready.isEmpty else {
+        guard calibrating == nil, !stopping, queue.count > 0, !members.ready.isEmpty else {
             return
         }
         if let lastJoin, now - lastJoin < .seconds(configuration.settleSeconds) { return }
-        guard let id = queue.ids.first(where: { active[$0].map { obstacle($0.record) == nil } ?? false }),
-            let job = active[id], queue.remove(id)
-        else { return }
-        let inbox = RunInbox<RunState.Input>()
-        let ready = members.ready
-        let epoch = members.epoch
-        running = Running(id: id, workers: Set(ready.map(\.name)), epoch: epoch, inbox: inbox)
-        Task { await self.run(job, members: ready, epoch: epoch, inbox: inbox) }
+        for id in queue.ids {
+            guard let job = active[id], obstacle(job.record) == nil else { continue }
+            let busy = busyWorkers
+            guard
+                let chosen = choose(
+                    members.ready.filter { !busy.contains($0.name) }, for: job.record.options ?? JobOptions(),
+                    promptTokens: Int(clamping: job.record.promptTokens)), queue.remove(id)
+            else { return }
+            let inbox = RunInbox<RunState.Input>()
+            let epoch = members.epoch
+            running[id] = Running(workers: Set(chosen.map(\.name)), epoch: epoch, inbox: inbox)
+            Task { await self.run(job, members: chosen, epoch: epoch, inbox: inbox) }
+        }
+    }
+
+    private var busyWorkers: Set<String> { running.values.reduce(into: []) { $0.formUnion($1.workers) } }
+
+    /// The workers that a job takes of these: all that are ready, or as many as it asks for and more where its keys and
+    /// values need them. Nil while too few are free.
+    private func choose(_ free: [MemberRecord], for options: JobOptions, promptTokens: Int) -> [MemberRecord]?
+    {
+        let wanted =
+            options.workers == 0 ? members.ready.count : min(Int(options.workers), members.ready.count)
+        let tokens = promptTokens + Int(options.maxTokens)
+        guard wanted > 0, free.count >= wanted else { return nil }
+        return (wanted...free.count).lazy.map { Array(free.prefix($0)) }
+            .first { admission.memoryText(tokens: tokens, members: $0) == nil }
     }
 
     private func run(
@@ -327,7 +356,7 @@ package actor CoordinatorCore {
             if let sequence = Journal.sequence(job.record.id) {
                 queue.restore(job.record.id, sequence: sequence)
             }
-            running = nil
+            running[job.record.id] = nil
             return schedule(at: .now)
         }
         var record = job.record
@@ -373,7 +402,7 @@ package actor CoordinatorCore {
             metadata: ["job": "\(record.id)", "state": "\(record.state)", "reason": "\(record.reason)"])
         await note(
             "ended: \(record.state)\(record.reason.isEmpty ? "" : ", \(record.reason)")", job: record.id)
-        running = nil
+        running[record.id] = nil
         await forgetSometimes()
         schedule(at: .now)
     }
@@ -457,14 +486,14 @@ package actor CoordinatorCore {
     package func heartbeat(_ request: HeartbeatRequest) throws(CoordinatorError) -> HeartbeatReply {
         var epoch = try members.heartbeat(request, at: .now)
         // A worker refuses plans older than the epoch it knows. Who joins while a plan is on its way must not spoil it.
-        if let running, running.workers.contains(request.name) { epoch = min(epoch, running.epoch) }
+        for run in running.values where run.workers.contains(request.name) { epoch = min(epoch, run.epoch) }
         return HeartbeatReply.with { $0.epoch = epoch }
     }
 
     package func leave(_ request: HeartbeatRequest) -> HeartbeatReply {
         if members.leave(name: request.name, instance: request.instance) {
             logger.info("worker left", metadata: ["worker": "\(request.name)"])
-            running?.inbox.post(.lost(worker: request.name, reason: "it was shut down"))
+            postLost(request.name, reason: "it was shut down")
         }
         return HeartbeatReply.with { $0.epoch = members.epoch }
     }
@@ -474,9 +503,9 @@ package actor CoordinatorCore {
             $0.epoch = members.epoch
             $0.model = model.name
             $0.fingerprint = model.fingerprint
-            $0.members = members.all(busy: running?.workers ?? [], at: .now)
+            $0.members = members.all(busy: busyWorkers, at: .now)
             $0.queued = UInt32(queue.count)
-            $0.running = running == nil ? 0 : 1
+            $0.running = UInt32(running.count)
             $0.window = UInt64(model.window)
             $0.version = configuration.version
         }

@@ -44,9 +44,30 @@ public struct ModelAdapter: ModelDescription {
         TextStream(stream: model.tokenizer.stream(after: last.map { TokenID(bitPattern: $0) }))
     }
 
-    public func profile(promptTokens: Int, reservedTokens: Int) throws -> ProfileMessage {
-        let profile = try model.scaling.profile(promptTokens: promptTokens, reservedTokens: reservedTokens)
-        return ProfileMessage.with {
+    public func profile(
+        promptTokens: Int, reservedTokens: Int, method message: RotaryMethodMessage?
+    ) throws -> (profile: ProfileMessage, note: String) {
+        let method = try message.map { try $0.method }
+        let profile = try model.scaling.profile(
+            promptTokens: promptTokens, reservedTokens: reservedTokens, method: method
+        ).with(
+            gap: message?.gap.map {
+                PositionGap(start: Int(clamping: $0.start), length: Int(clamping: $0.length))
+            })
+        let alone = try? model.scaling.profile(promptTokens: promptTokens, reservedTokens: 0, method: method)
+        var note = ""
+        if let alone, alone.name != profile.name {
+            note =
+                "the prompt alone would take the rotary table \"\(alone.name)\" (window \(alone.window)); with "
+                + "\(reservedTokens) tokens reserved for the answer it takes \"\(profile.name)\" from the start, "
+                + "since no sequence changes its table. To keep to \"\(alone.name)\", reserve "
+                + "\(max(0, alone.window - promptTokens)) or less with --max-tokens"
+        }
+        return (Self.message(profile), note)
+    }
+
+    private static func message(_ profile: RotaryProfile) -> ProfileMessage {
+        ProfileMessage.with {
             $0.name = profile.name
             $0.theta = profile.theta
             $0.rotaryDimension = UInt32(profile.rotaryDimension)
@@ -55,6 +76,12 @@ public struct ModelAdapter: ModelDescription {
             $0.attentionFactor = profile.attentionFactor
             $0.window = UInt64(profile.window)
             $0.identity = profile.identity
+            $0.gap = profile.gap.map { gap in
+                PositionGapMessage.with {
+                    $0.start = UInt64(gap.start)
+                    $0.length = UInt64(gap.length)
+                }
+            }
         }
     }
 
@@ -63,5 +90,21 @@ public struct ModelAdapter: ModelDescription {
 
         mutating func push(_ token: UInt32) -> String { stream.append(TokenID(bitPattern: token)) }
         mutating func finish() -> String { stream.finish() }
+    }
+}
+
+extension RotaryMethodMessage {
+    /// - Throws: `LongRoPEError` that says what is wrong.
+    fileprivate var method: any RotaryMethod {
+        get throws(LongRoPEError) {
+            guard name.isEmpty else { return try RotaryMethodName.parse(name) }
+            return try LongRoPETables(
+                tables: tables.map {
+                    RotaryTable(
+                        name: $0.name, window: Int(clamping: $0.window), factors: $0.factors,
+                        startTokens: Int(clamping: $0.startTokens),
+                        attentionFactor: $0.attentionFactor == 0 ? nil : $0.attentionFactor)
+                })
+        }
     }
 }

@@ -22,8 +22,11 @@ public protocol ModelDescription: Sendable {
     func encodeChat(system: String, user: String) throws -> [UInt32]
     /// - Parameter last: the last token of the prompt.
     func textStream(after last: UInt32?) -> any TokenTextStream
-    /// The rotary profile for the whole life of a sequence.
-    func profile(promptTokens: Int, reservedTokens: Int) throws -> ProfileMessage
+    /// The rotary profile for the whole life of a sequence, and what there is to say about the choice.
+    /// - Parameter method: instead of what the model file says.
+    func profile(
+        promptTokens: Int, reservedTokens: Int, method: RotaryMethodMessage?
+    ) throws -> (profile: ProfileMessage, note: String)
 }
 
 /// Turns tokens into text one by one and never gives half a character.

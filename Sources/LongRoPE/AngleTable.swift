@@ -15,10 +15,12 @@ public struct AngleTable: Sendable {
     package let unscaledFrequencies: [UInt64]
     private let startTokens: Int
     private let attentionFactor: Double
+    private let gap: PositionGap?
 
     public init(_ profile: RotaryProfile) {
         startTokens = profile.startTokens
         attentionFactor = profile.attentionFactor
+        gap = profile.gap
         let turns = Self.turnsPerPosition(theta: profile.theta, pairs: profile.pairs)
         unscaledFrequencies = turns.map(\.fractionInUnitsOf2ToMinus64)
         frequencies = zip(turns, profile.factors).map { ($0 / $1).fractionInUnitsOf2ToMinus64 }
@@ -57,8 +59,8 @@ public struct AngleTable: Sendable {
             !overflow && cosine.count == elements && sine.count == elements,
             "the spans need \(positions.count) rows of \(pairs) elements")
         var element = 0
-        for position in positions {
-            let (frequencies, factor) = row(position)
+        for index in positions {
+            let (position, frequencies, factor) = row(index)
             for frequency in frequencies {
                 let angle = Self.angle(position, frequency)
                 cosine[element] = Float(cos(angle) * factor)
@@ -72,13 +74,17 @@ public struct AngleTable: Sendable {
     /// writes.
     public func rotation(position: Int, pair: Int) -> (cosine: Float, sine: Float) {
         precondition(position >= 0, "positions start at 0")
-        let (frequencies, factor) = row(position)
+        let (position, frequencies, factor) = row(position)
         let angle = Self.angle(position, frequencies[pair])
         return (Float(cos(angle) * factor), Float(sin(angle) * factor))
     }
 
-    private func row(_ position: Int) -> (frequencies: [UInt64], factor: Double) {
-        position < startTokens ? (unscaledFrequencies, 1) : (frequencies, attentionFactor)
+    /// - Parameter index: the token's place in the sequence: its position, unless there is a gap before it.
+    private func row(_ index: Int) -> (position: Int, frequencies: [UInt64], factor: Double) {
+        var position = index
+        if let gap, index >= gap.start { position += gap.length }
+        return position < startTokens
+            ? (position, unscaledFrequencies, 1) : (position, frequencies, attentionFactor)
     }
 
     /// Radians, from minus pi to pi.

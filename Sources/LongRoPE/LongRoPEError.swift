@@ -12,6 +12,8 @@ public struct LongRoPEError: Error, Sendable, Equatable, CustomStringConvertible
         case missingFactors
         /// The number of tokens asked for is not a length.
         case invalidLength
+        /// A method, or a file of factors, is not what it should be.
+        case invalidMethod
     }
 
     public let code: Code

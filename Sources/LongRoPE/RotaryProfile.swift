@@ -20,6 +20,8 @@ public struct RotaryProfile: Sendable, Hashable, Codable {
     public let attentionFactor: Double
     /// The number of positions the profile is meant for.
     public let window: Int
+    /// Positions left out, for evaluations that look at the end of a long window with few tokens; nil: none.
+    public let gap: PositionGap?
 
     /// The largest head size that is accepted, as a number of rotating elements.
     public static let largestRotaryDimension = 4096
@@ -31,7 +33,7 @@ public struct RotaryProfile: Sendable, Hashable, Codable {
     /// Throws `invalidProfile` when a value is out of range; the message names the value and the range.
     public init(
         name: String, theta: Double, rotaryDimension: Int, factors: [Double], startTokens: Int = 0,
-        attentionFactor: Double = 1, window: Int
+        attentionFactor: Double = 1, window: Int, gap: PositionGap? = nil
     ) throws(LongRoPEError) {
         func check(_ holds: Bool, _ problem: @autoclosure () -> String) throws(LongRoPEError) {
             guard holds else { throw LongRoPEError(.invalidProfile, "rotary profile: \(problem())") }
@@ -61,6 +63,13 @@ public struct RotaryProfile: Sendable, Hashable, Codable {
             attentionFactor.isFinite && attentionFactor > 0,
             "the attention factor is \(attentionFactor); it must be finite and above 0")
         try check(window >= 1, "the window is \(window) positions; it must be 1 or more")
+        if let gap {
+            try check(
+                gap.start >= 0 && gap.length >= 1 && gap.start <= Int(Int32.max)
+                    && gap.length <= Int(Int32.max),
+                "a gap of \(gap.length) positions at \(gap.start); it must start at 0 or later, leave out 1 or "
+                    + "more, and end below 2^31")
+        }
         self.name = name
         self.theta = theta
         self.rotaryDimension = rotaryDimension
@@ -68,6 +77,14 @@ public struct RotaryProfile: Sendable, Hashable, Codable {
         self.startTokens = startTokens
         self.attentionFactor = attentionFactor
         self.window = window
+        self.gap = gap
+    }
+
+    /// The same profile with positions left out.
+    public func with(gap: PositionGap?) throws(LongRoPEError) -> RotaryProfile {
+        try RotaryProfile(
+            name: name, theta: theta, rotaryDimension: rotaryDimension, factors: factors,
+            startTokens: startTokens, attentionFactor: attentionFactor, window: window, gap: gap)
     }
 
     /// The number of rotating pairs, `rotaryDimension` / 2.
@@ -78,7 +95,7 @@ public struct RotaryProfile: Sendable, Hashable, Codable {
     ///
     /// FNV-1a with 128 bits over: the text `lariat-rope-1`, then name (byte count, bytes), theta, rotary
     /// dimension, factor count, factors, start tokens, attention factor, window. Integers and the bit patterns
-    /// of doubles are 8 bytes, little-endian. It detects differences; it is no defence against forgery.
+    /// of doubles are 8 bytes, little-endian. Where there is a gap, its start and length follow. It detects differences; it is no defence against forgery.
     public var identity: String {
         var hash = FNV1a128()
         hash.add("lariat-rope-1".utf8)
@@ -91,11 +108,15 @@ public struct RotaryProfile: Sendable, Hashable, Codable {
         hash.add(startTokens)
         hash.add(attentionFactor)
         hash.add(window)
+        if let gap {
+            hash.add(gap.start)
+            hash.add(gap.length)
+        }
         return hash.hexadecimal
     }
 
     private enum CodingKeys: String, CodingKey {
-        case name, theta, rotaryDimension, factors, startTokens, attentionFactor, window
+        case name, theta, rotaryDimension, factors, startTokens, attentionFactor, window, gap
     }
 
     /// A stored profile is checked like any other.
@@ -108,7 +129,20 @@ public struct RotaryProfile: Sendable, Hashable, Codable {
             factors: values.decode([Double].self, forKey: .factors),
             startTokens: values.decode(Int.self, forKey: .startTokens),
             attentionFactor: values.decode(Double.self, forKey: .attentionFactor),
-            window: values.decode(Int.self, forKey: .window))
+            window: values.decode(Int.self, forKey: .window),
+            gap: values.decodeIfPresent(PositionGap.self, forKey: .gap))
+    }
+}
+
+/// Positions that no token has: the token at index `start` and those after it turn as if `length` more stood before
+/// them. A few thousand tokens then show how a profile treats distances as long as its window (LongRoPE search).
+public struct PositionGap: Sendable, Hashable, Codable {
+    public let start: Int
+    public let length: Int
+
+    public init(start: Int, length: Int) {
+        self.start = start
+        self.length = length
     }
 }
 

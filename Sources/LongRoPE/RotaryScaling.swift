@@ -25,6 +25,8 @@ public struct RotaryScaling: Sendable, Hashable {
     public var linearFactor: Double?
     /// `rope_freqs.weight` (Llama 3), one per pair; used whatever the length.
     public var ropeFreqs: [Double]?
+    /// `lariat.rope.*`: a table for each of several lengths, instead of the short and the long factors.
+    public var tables: LongRoPETables?
 
     public init(
         theta: Double, rotaryDimension: Int, originalContext: Int, maximumContext: Int, type: String? = nil,
@@ -48,21 +50,35 @@ public struct RotaryScaling: Sendable, Hashable {
         ropeFreqs == nil && (type == "longrope" || shortFactors != nil || longFactors != nil)
     }
 
+    /// What methods start from.
+    public func base() throws(LongRoPEError) -> RotaryBase {
+        try RotaryBase(theta: theta, rotaryDimension: rotaryDimension, originalContext: originalContext)
+    }
+
     /// The attention factor of a LongRoPE model whose file stores none: sqrt(1 + ln s / ln L) for
     /// s = maximum / original context above 1, else 1 (microsoft/LongRoPE; transformers).
     public static func attentionFactor(originalContext: Int, maximumContext: Int) -> Double {
-        guard originalContext > 1, maximumContext > originalContext else { return 1 }
-        let scale = Double(maximumContext) / Double(originalContext)
+        guard originalContext >= 1 else { return 1 }
+        return attentionFactor(
+            originalContext: originalContext, scale: Double(maximumContext) / Double(originalContext))
+    }
+
+    static func attentionFactor(originalContext: Int, scale: Double) -> Double {
+        guard originalContext > 1, scale > 1 else { return 1 }
         return (1 + log(scale) / log(Double(originalContext))).squareRoot()
     }
 
     /// The profile of a sequence of `promptTokens` that may grow by `reservedTokens`.
     ///
-    /// LongRoPE: short factors while prompt + reserved <= original context (exactly equal is short), else long.
-    /// The table holds for the whole life of the sequence, so the output must be reserved from the start.
+    /// LongRoPE: short factors while prompt + reserved <= original context (exactly equal is short), else long; or
+    /// the smallest of the file's tables that holds them. The table holds for the whole life of the sequence, so the
+    /// output must be reserved from the start.
+    /// - Parameter method: instead of what the file says.
     /// - Throws: `unsupportedScaling`, `missingFactors`, `invalidLength`, or `invalidProfile` where the file's
     ///   values make no profile.
-    public func profile(promptTokens: Int, reservedTokens: Int) throws(LongRoPEError) -> RotaryProfile {
+    public func profile(
+        promptTokens: Int, reservedTokens: Int, method: (any RotaryMethod)? = nil
+    ) throws(LongRoPEError) -> RotaryProfile {
         guard promptTokens >= 0, reservedTokens >= 0 else {
             throw LongRoPEError(
                 .invalidLength,
@@ -74,20 +90,23 @@ public struct RotaryScaling: Sendable, Hashable {
                 .invalidLength,
                 "\(promptTokens) prompt tokens and \(reservedTokens) reserved are more than can be counted")
         }
+        if let method { return try method.profile(total: total, of: base()) }
         switch type {
-        case nil, "none", "linear", "longrope": break
-        case "yarn":
-            throw LongRoPEError(
-                .unsupportedScaling,
-                "the model asks for YaRN rotary scaling (rope.scaling.type = yarn), which is not supported; "
-                    + "use a file of the same model with type none, linear or longrope")
+        case nil, "none", "linear", "longrope", "yarn": break
         case let other?:
             throw LongRoPEError(
                 .unsupportedScaling,
                 "the model asks for rotary scaling \"\(other.prefix(40))\" (rope.scaling.type); "
-                    + "supported are none, linear and longrope")
+                    + "supported are none, linear, yarn and longrope")
         }
         let position = try linearScale()
+        if type == "yarn" {
+            let yarn = YaRNInterpolation(try RotaryScale(max(position, 1)))
+            let profile = try yarn.profile(total: total, of: base())
+            return try make(
+                yarn.name, factors: profile.factors,
+                attentionFactor: profile.attentionFactor * (attentionFactor ?? 1), window: maximumContext)
+        }
         if let ropeFreqs {
             return try make("frequencies", factors: ropeFreqs.map { $0 * position }, window: maximumContext)
         }
@@ -107,25 +126,21 @@ public struct RotaryScaling: Sendable, Hashable {
     }
 
     private func longRoPEProfile(total: Int) throws(LongRoPEError) -> RotaryProfile {
-        guard originalContext >= 1 else {
-            throw LongRoPEError(
-                .invalidProfile,
-                "the model's original context is \(originalContext) tokens "
-                    + "(rope.scaling.original_context_length); it must be 1 or more")
-        }
-        let short = total <= originalContext
-        guard let factors = short ? shortFactors : longFactors else {
+        let base = try base()
+        if let tables { return try tables.profile(total: total, of: base) }
+        let isShort = total <= originalContext
+        guard let factors = isShort ? shortFactors : longFactors else {
             throw LongRoPEError(
                 .missingFactors,
-                "\(total) tokens, prompt and reserved output, need the \(short ? "short" : "long") factors (original "
+                "\(total) tokens, prompt and reserved output, need the \(isShort ? "short" : "long") factors (original "
                     + "context \(originalContext)), but the model file has no tensor "
-                    + "rope_factors_\(short ? "short" : "long").weight; convert the model again")
+                    + "rope_factors_\(isShort ? "short" : "long").weight; convert the model again")
         }
         return try make(
-            short ? "short" : "long", factors: factors,
+            isShort ? "short" : "long", factors: factors,
             attentionFactor: attentionFactor
                 ?? Self.attentionFactor(originalContext: originalContext, maximumContext: maximumContext),
-            window: short ? originalContext : maximumContext)
+            window: isShort ? originalContext : maximumContext)
     }
 
     /// What positions are divided by: llama.cpp takes `rope.scaling.factor` unless the type is none.

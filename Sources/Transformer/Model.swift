@@ -87,7 +87,43 @@ public final class Model: Sendable {
         scaling.shortFactors = try factors("rope_factors_short.weight")
         scaling.longFactors = try factors("rope_factors_long.weight")
         scaling.ropeFreqs = try factors("rope_freqs.weight")
+        scaling.tables = try tables(of: file, pairs: rotary / 2)
         return scaling
+    }
+
+    /// What `lariat extend` writes beside the two sets of factors that other engines know: a table for each of several
+    /// lengths.
+    private static func tables(of file: GGUFFile, pairs: Int) throws(ModelError) -> LongRoPETables? {
+        func doubles(_ key: String) -> [Double] {
+            guard case .doubles(let values)? = file.metadata[key] else { return [] }
+            return values
+        }
+        let windows: [Int64]
+        let startTokens: [Int64]
+        do throws(GGUFError) {
+            guard let found = try file.integersIfPresent(RotaryKeys.windows) else { return nil }
+            windows = found
+            startTokens = try file.integersIfPresent(RotaryKeys.startTokens) ?? []
+        } catch { throw .file(error) }
+        let factors = doubles(RotaryKeys.factors)
+        let attentionFactors = doubles(RotaryKeys.attentionFactors)
+        guard windows.count <= LongRoPETables.largestCount, attentionFactors.count == windows.count,
+            startTokens.count == windows.count, factors.count == windows.count * pairs
+        else {
+            throw .unsupported(
+                "\(file.path): lariat.rope.* has \(factors.count) factors, \(attentionFactors.count) attention factors "
+                    + "and \(startTokens.count) n-hats for \(windows.count) tables of \(pairs) pairs, "
+                    + "\(LongRoPETables.largestCount) tables at most")
+        }
+        do throws(LongRoPEError) {
+            return try LongRoPETables(
+                tables: windows.indices.map { table in
+                    RotaryTable(
+                        window: Int(windows[table]),
+                        factors: Array(factors[table * pairs..<(table + 1) * pairs]),
+                        startTokens: Int(startTokens[table]), attentionFactor: attentionFactors[table])
+                })
+        } catch { throw .unsupported("\(file.path): lariat.rope.*: \(error)") }
     }
 
     /// The file's vocabulary, as the tokenizer wants it.

@@ -148,7 +148,10 @@ extension RotaryProfile {
         try self.init(
             name: message.name, theta: message.theta, rotaryDimension: Int(message.rotaryDimension),
             factors: message.factors, startTokens: Int(clamping: message.startTokens),
-            attentionFactor: message.attentionFactor, window: Int(clamping: message.window))
+            attentionFactor: message.attentionFactor, window: Int(clamping: message.window),
+            gap: message.gap.map {
+                PositionGap(start: Int(clamping: $0.start), length: Int(clamping: $0.length))
+            })
     }
 }
 

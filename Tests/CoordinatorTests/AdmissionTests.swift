@@ -24,8 +24,8 @@ import Testing
         #expect(
             refusal(745)
                 == "the prompt has 745 tokens and 256 are reserved for the answer, 1 more than the window of bytes, "
-                + "1000: shorten the prompt, set --max-tokens to 255 or less, or allow it with --beyond-window "
-                + "(answers get worse there unless the model was extended)")
+                + "1000: shorten the prompt, set --max-tokens to 255 or less, extend the window with --rope, or allow it "
+                + "with --beyond-window (answers get worse there unless the model was extended)")
         #expect(!refusal(1500).contains("--max-tokens"))
         #expect(refusal(1500) { $0.beyondWindow = true } == "")
         #expect(refusal(1000) { $0.kind = .score } == "")

@@ -21,11 +21,14 @@ struct ByteModel: ModelDescription {
         try encode("<\(system)|\(user)>", literal: true)
     }
     func textStream(after last: UInt32?) -> any TokenTextStream { Stream() }
-    func profile(promptTokens: Int, reservedTokens: Int) throws -> ProfileMessage {
-        .with {
-            $0.name = "none"
-            $0.window = UInt64(window)
+    func profile(
+        promptTokens: Int, reservedTokens: Int, method: RotaryMethodMessage?
+    ) throws -> (profile: ProfileMessage, note: String) {
+        let message = ProfileMessage.with {
+            $0.name = method?.name ?? "none"
+            $0.window = UInt64(method == nil ? window : 2 * window)
         }
+        return (message, method == nil ? "" : "by request")
     }
 
     struct Stream: TokenTextStream {

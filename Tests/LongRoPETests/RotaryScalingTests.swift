@@ -73,6 +73,33 @@ struct RotaryScalingTests {
         #expect(cosine == Float(0.2942175021533906) && sine == Float(-0.9557384900832547))
     }
 
+    @Test("A file that asks for YaRN gets it, times its own attention factor")
+    func yarn() throws {
+        var scaling = RotaryScaling(
+            theta: 1e5, rotaryDimension: 64, originalContext: 8192, maximumContext: 65536, type: "yarn",
+            attentionFactor: 0.5, linearFactor: 8)
+        let profile = try scaling.profile(promptTokens: 10, reservedTokens: 0)
+        #expect(profile.name == "yarn:8" && profile.window == 65536)
+        #expect(profile.factors[0] == 1 && profile.factors[31] == 8)
+        #expect(abs(profile.attentionFactor - 0.5 * 1.2079441541679836) < 1e-12)
+        scaling.linearFactor = nil
+        #expect(try scaling.profile(promptTokens: 10, reservedTokens: 0).factors[31] == 1)
+    }
+
+    @Test("A method given with the job wins over the file; the file's own tables over short and long")
+    func methodAndTables() throws {
+        var scaling = Self.phi3
+        let asked = try scaling.profile(
+            promptTokens: 8192, reservedTokens: 0, method: NTKInterpolation(.asNeeded))
+        #expect(asked.factors == [1, 2] && asked.name == "dynamic-ntk")
+        scaling.tables = try LongRoPETables(tables: [
+            RotaryTable(window: 4096, factors: [1, 1], attentionFactor: 1),
+            RotaryTable(window: 8192, factors: [1, 2.01]),
+        ])
+        #expect(try scaling.profile(promptTokens: 4000, reservedTokens: 96).name == "to 4096")
+        #expect(try scaling.profile(promptTokens: 4000, reservedTokens: 97).factors == [1, 2.01])
+    }
+
     @Test("Models without LongRoPE")
     func others() throws {
         let plain = RotaryScaling(
@@ -118,7 +145,6 @@ struct RotaryScalingTests {
                 return error?.code == code && error?.description.contains(expected) == true
             }
         }
-        refuses(.unsupportedScaling, "YaRN") { $0.type = "yarn" }
         refuses(.unsupportedScaling, "\"dynamic\"") { $0.type = "dynamic" }
         refuses(.unsupportedScaling, "rope.scaling.factor of 4.0") { $0.linearFactor = 4 }
         refuses(.invalidProfile, "rope.scaling.factor is -4.0") { $0.linearFactor = -4 }

@@ -17,6 +17,9 @@ PROTOBUF_C__BEGIN_DECLS
 
 typedef struct Lariat__V1__Sampling Lariat__V1__Sampling;
 typedef struct Lariat__V1__JobOptions Lariat__V1__JobOptions;
+typedef struct Lariat__V1__RotaryMethod Lariat__V1__RotaryMethod;
+typedef struct Lariat__V1__RotaryTable Lariat__V1__RotaryTable;
+typedef struct Lariat__V1__PositionGap Lariat__V1__PositionGap;
 typedef struct Lariat__V1__SubmitPart Lariat__V1__SubmitPart;
 typedef struct Lariat__V1__Profile Lariat__V1__Profile;
 typedef struct Lariat__V1__RingStep Lariat__V1__RingStep;
@@ -216,10 +219,81 @@ struct  Lariat__V1__JobOptions
    * do not parse special tokens in the text
    */
   protobuf_c_boolean literal;
+  /*
+   * instead of what the model file says
+   */
+  Lariat__V1__RotaryMethod *rope;
+  /*
+   * use so many workers at most, so that others are free for other jobs; 0: all
+   */
+  uint32_t workers;
 };
 #define LARIAT__V1__JOB_OPTIONS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__job_options__descriptor) \
-    , LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, 0, 0, 0 }
+    , LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, 0, 0, 0, NULL, 0 }
+
+
+/*
+ * How positions turn.
+ */
+struct  Lariat__V1__RotaryMethod
+{
+  ProtobufCMessage base;
+  /*
+   * none, linear:8, ntk:8, dynamic-ntk, yarn:8, longrope2:8; empty: the tables
+   */
+  char *name;
+  size_t n_tables;
+  Lariat__V1__RotaryTable **tables;
+  /*
+   * for evaluations
+   */
+  Lariat__V1__PositionGap *gap;
+};
+#define LARIAT__V1__ROTARY_METHOD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__rotary_method__descriptor) \
+    , (char *)protobuf_c_empty_string, 0,NULL, NULL }
+
+
+/*
+ * LongRoPE factors for sequences of up to `window` positions.
+ */
+struct  Lariat__V1__RotaryTable
+{
+  ProtobufCMessage base;
+  char *name;
+  uint64_t window;
+  /*
+   * one per pair
+   */
+  size_t n_factors;
+  double *factors;
+  /*
+   * n-hat
+   */
+  uint64_t start_tokens;
+  /*
+   * 0: by formula
+   */
+  double attention_factor;
+};
+#define LARIAT__V1__ROTARY_TABLE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__rotary_table__descriptor) \
+    , (char *)protobuf_c_empty_string, 0, 0,NULL, 0, 0 }
+
+
+/*
+ * The token at index `start` and those after it turn as if `length` more stood before them.
+ */
+struct  Lariat__V1__PositionGap
+{
+  ProtobufCMessage base;
+  uint64_t start;
+  uint64_t length;
+};
+#define LARIAT__V1__POSITION_GAP__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__position_gap__descriptor) \
+    , 0, 0 }
 
 
 struct  Lariat__V1__SubmitPart
@@ -268,13 +342,14 @@ struct  Lariat__V1__Profile
    */
   uint64_t window;
   /*
-   * hash of all of the above
+   * hash of all of the others
    */
   char *identity;
+  Lariat__V1__PositionGap *gap;
 };
 #define LARIAT__V1__PROFILE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__profile__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, 0, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, 0, (char *)protobuf_c_empty_string, NULL }
 
 
 /*
@@ -394,10 +469,14 @@ struct  Lariat__V1__Job
    * 1: next; 0: not queued
    */
   uint32_t queue_position;
+  /*
+   * what admission has to say about the choice of the profile
+   */
+  char *note;
 };
 #define LARIAT__V1__JOB__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__job__descriptor) \
-    , (char *)protobuf_c_empty_string, NULL, LARIAT__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, {0,NULL}, (char *)protobuf_c_empty_string, 0, 0, 0, NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, NULL, LARIAT__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, {0,NULL}, (char *)protobuf_c_empty_string, 0, 0, 0, NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
 
 
 struct  Lariat__V1__JobRequest
@@ -925,6 +1004,63 @@ Lariat__V1__JobOptions *
                       const uint8_t       *data);
 void   lariat__v1__job_options__free_unpacked
                      (Lariat__V1__JobOptions *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__RotaryMethod methods */
+void   lariat__v1__rotary_method__init
+                     (Lariat__V1__RotaryMethod         *message);
+size_t lariat__v1__rotary_method__get_packed_size
+                     (const Lariat__V1__RotaryMethod   *message);
+size_t lariat__v1__rotary_method__pack
+                     (const Lariat__V1__RotaryMethod   *message,
+                      uint8_t             *out);
+size_t lariat__v1__rotary_method__pack_to_buffer
+                     (const Lariat__V1__RotaryMethod   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__RotaryMethod *
+       lariat__v1__rotary_method__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__rotary_method__free_unpacked
+                     (Lariat__V1__RotaryMethod *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__RotaryTable methods */
+void   lariat__v1__rotary_table__init
+                     (Lariat__V1__RotaryTable         *message);
+size_t lariat__v1__rotary_table__get_packed_size
+                     (const Lariat__V1__RotaryTable   *message);
+size_t lariat__v1__rotary_table__pack
+                     (const Lariat__V1__RotaryTable   *message,
+                      uint8_t             *out);
+size_t lariat__v1__rotary_table__pack_to_buffer
+                     (const Lariat__V1__RotaryTable   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__RotaryTable *
+       lariat__v1__rotary_table__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__rotary_table__free_unpacked
+                     (Lariat__V1__RotaryTable *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__PositionGap methods */
+void   lariat__v1__position_gap__init
+                     (Lariat__V1__PositionGap         *message);
+size_t lariat__v1__position_gap__get_packed_size
+                     (const Lariat__V1__PositionGap   *message);
+size_t lariat__v1__position_gap__pack
+                     (const Lariat__V1__PositionGap   *message,
+                      uint8_t             *out);
+size_t lariat__v1__position_gap__pack_to_buffer
+                     (const Lariat__V1__PositionGap   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__PositionGap *
+       lariat__v1__position_gap__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__position_gap__free_unpacked
+                     (Lariat__V1__PositionGap *message,
                       ProtobufCAllocator *allocator);
 /* Lariat__V1__SubmitPart methods */
 void   lariat__v1__submit_part__init
@@ -1485,6 +1621,15 @@ typedef void (*Lariat__V1__Sampling_Closure)
 typedef void (*Lariat__V1__JobOptions_Closure)
                  (const Lariat__V1__JobOptions *message,
                   void *closure_data);
+typedef void (*Lariat__V1__RotaryMethod_Closure)
+                 (const Lariat__V1__RotaryMethod *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__RotaryTable_Closure)
+                 (const Lariat__V1__RotaryTable *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__PositionGap_Closure)
+                 (const Lariat__V1__PositionGap *message,
+                  void *closure_data);
 typedef void (*Lariat__V1__SubmitPart_Closure)
                  (const Lariat__V1__SubmitPart *message,
                   void *closure_data);
@@ -1582,6 +1727,9 @@ extern const ProtobufCEnumDescriptor    lariat__v1__job_kind__descriptor;
 extern const ProtobufCEnumDescriptor    lariat__v1__job_state__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__sampling__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__job_options__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__rotary_method__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__rotary_table__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__position_gap__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__submit_part__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__profile__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__ring_step__descriptor;

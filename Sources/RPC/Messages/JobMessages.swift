@@ -69,6 +69,10 @@ public struct JobOptions: BridgedMessage {
     public var ignoreEnd: Bool = false
     /// Do not parse special tokens in the text.
     public var literal: Bool = false
+    /// Instead of what the model file says of rotary positions.
+    public var rope: RotaryMethodMessage?
+    /// Use so many workers at most, so that others are free for other jobs; 0: all.
+    public var workers: UInt32 = 0
 
     public init() {}
 
@@ -76,7 +80,56 @@ public struct JobOptions: BridgedMessage {
     package static let fields: [WireField<JobOptions>] = [
         .enumeration(1, \.kind), .string(2, \.name), .uint32(3, \.maxTokens), .message(4, \.sampling),
         .strings(5, \.stop), .bool(6, \.chat), .string(7, \.system), .bool(8, \.beyondWindow),
-        .bool(9, \.ignoreEnd), .bool(10, \.literal),
+        .bool(9, \.ignoreEnd), .bool(10, \.literal), .message(11, \.rope), .uint32(12, \.workers),
+    ]
+}
+
+/// How positions turn.
+public struct RotaryMethodMessage: BridgedMessage {
+    /// `yarn:8`; empty: the tables.
+    public var name: String = ""
+    public var tables: [RotaryTableMessage] = []
+    public var gap: PositionGapMessage?
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.RotaryMethod")
+    package static let fields: [WireField<RotaryMethodMessage>] = [
+        .string(1, \.name), .messages(2, \.tables), .message(3, \.gap),
+    ]
+}
+
+/// LongRoPE factors for sequences of up to `window` positions.
+public struct RotaryTableMessage: BridgedMessage {
+    public var name: String = ""
+    public var window: UInt64 = 0
+    /// One per pair.
+    public var factors: [Double] = []
+    /// N-hat.
+    public var startTokens: UInt64 = 0
+    /// 0: by formula.
+    public var attentionFactor: Double = 0
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.RotaryTable")
+    package static let fields: [WireField<RotaryTableMessage>] = [
+        .string(1, \.name), .uint64(2, \.window), .doubles(3, \.factors), .uint64(4, \.startTokens),
+        .double(5, \.attentionFactor),
+    ]
+}
+
+/// Positions that no token has.
+public struct PositionGapMessage: BridgedMessage {
+    /// Index of the first token after the gap.
+    public var start: UInt64 = 0
+    public var length: UInt64 = 0
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.PositionGap")
+    package static let fields: [WireField<PositionGapMessage>] = [
+        .uint64(1, \.start), .uint64(2, \.length),
     ]
 }
 
@@ -110,8 +163,9 @@ public struct ProfileMessage: BridgedMessage {
     public var attentionFactor: Double = 0
     /// Positions the profile is meant for.
     public var window: UInt64 = 0
-    /// Hash of all of the above.
+    /// Hash of all of the others.
     public var identity: String = ""
+    public var gap: PositionGapMessage?
 
     public init() {}
 
@@ -119,7 +173,7 @@ public struct ProfileMessage: BridgedMessage {
     package static let fields: [WireField<ProfileMessage>] = [
         .string(1, \.name), .double(2, \.theta), .uint32(3, \.rotaryDimension), .doubles(4, \.factors),
         .uint64(5, \.startTokens), .double(6, \.attentionFactor), .uint64(7, \.window),
-        .string(8, \.identity),
+        .string(8, \.identity), .message(9, \.gap),
     ]
 }
 
@@ -200,6 +254,8 @@ public struct JobRecord: BridgedMessage {
     public var precision: String = ""
     /// 1: next; 0: not queued.
     public var queuePosition: UInt32 = 0
+    /// What admission has to say about the choice of the profile.
+    public var note: String = ""
 
     public init() {}
 
@@ -212,7 +268,7 @@ public struct JobRecord: BridgedMessage {
         .double(13, \.prefillSeconds), .double(14, \.decodeSeconds), .double(15, \.firstTokenSeconds),
         .message(16, \.profile), .string(17, \.model), .string(18, \.fingerprint), .messages(19, \.shares),
         .double(20, \.meanNLL), .double(21, \.perplexity), .uint64(22, \.attempt), .string(23, \.isa),
-        .string(24, \.precision), .uint32(25, \.queuePosition),
+        .string(24, \.precision), .uint32(25, \.queuePosition), .string(26, \.note),
     ]
 }
 

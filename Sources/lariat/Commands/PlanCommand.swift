@@ -24,7 +24,7 @@ struct PlanCommand: ReportingCommand {
     func execute() async throws {
         var options = JobOptions()
         options.kind = score ? .score : .generate
-        prompt.apply(to: &options)
+        try prompt.apply(to: &options)
         if !score { generation.apply(to: &options) }
         let input = try PromptInput(input.source(isTerminal: Terminal.inputIsTerminal))
         try await input.prepare()

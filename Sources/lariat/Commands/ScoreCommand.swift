@@ -21,7 +21,7 @@ struct ScoreCommand: ReportingCommand {
     func execute() async throws {
         var options = JobOptions()
         options.kind = .score
-        prompt.apply(to: &options)
+        try prompt.apply(to: &options)
         let job = try await Submission(
             source: input.source(isTerminal: Terminal.inputIsTerminal), options: options,
             connection: connection,

@@ -23,7 +23,7 @@ struct SubmitCommand: ReportingCommand {
     func execute() async throws {
         var options = JobOptions()
         options.kind = .generate
-        prompt.apply(to: &options)
+        try prompt.apply(to: &options)
         generation.apply(to: &options)
         let source = try input.source(isTerminal: Terminal.inputIsTerminal)
         let job = try await Submission(
@@ -59,6 +59,7 @@ struct Submission {
         // While the prompt is on its way, an interrupt ends the process as usual, and nothing was submitted.
         return try await CoordinatorClient.with(connection, log) { coordinator in
             let job = try await coordinator.upload(CoordinatorService.submit, options, input)
+            if style.output != .json, !job.note.isEmpty { Terminal.note(job.note.printable) }
             if isDetached { return job }
             let interrupts = Interrupts(secondEnds: true)
             if style.output != .json { Terminal.note("job \(job.id.printable)") }

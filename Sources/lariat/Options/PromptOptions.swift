@@ -45,12 +45,21 @@ struct PromptOptions: ParsableArguments {
     var beyondWindow = false
     @Flag(help: "Take special tokens that stand in the text as plain text.")
     var literal = false
+    @OptionGroup var rope: RopeOption
+    @Option(
+        help: ArgumentHelp(
+            "Use this many workers, more only where memory needs them; others stay free for other jobs (default: all).",
+            valueName: "n"))
+    var workers: UInt32?
 
     func validate() throws {
+        if workers == 0 { throw ValidationError("--workers: 1 at least") }
         guard (name?.utf8.count ?? 0) <= 200 else { throw ValidationError("--name: at most 200 bytes") }
     }
 
-    func apply(to options: inout JobOptions) {
+    func apply(to options: inout JobOptions) throws {
+        options.rope = try rope.message()
+        options.workers = workers ?? 0
         options.name = name ?? ""
         options.beyondWindow = beyondWindow
         options.literal = literal

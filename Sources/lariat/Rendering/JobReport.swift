@@ -65,6 +65,7 @@ package struct JobReport {
         if job.attempt > 1 { facts.add("attempt", "\(job.attempt)") }
         facts.add("model", model)
         facts.add("profile", profile)
+        facts.add("note", job.note)
         facts.add("compute", [job.precision, job.isa].filter { !$0.isEmpty }.joined(separator: ", "))
         if job.options?.kind == .score, job.perplexity > 0 {
             facts.add("mean NLL", Quantity.number(job.meanNLL, decimals: 5))
@@ -109,8 +110,17 @@ package struct JobReport {
 
     private var profile: String {
         guard let profile = job.profile else { return "" }
-        return "\(profile.name), window \(Quantity.count(profile.window)), attention factor "
+        var text =
+            "\(profile.name), window \(Quantity.count(profile.window)), attention factor "
             + Quantity.number(profile.attentionFactor, decimals: 4)
+        if profile.startTokens > 0 {
+            text += ", first \(Quantity.count(profile.startTokens)) positions unscaled"
+        }
+        if let gap = profile.gap {
+            text += ", \(Quantity.count(gap.length)) positions left out at \(Quantity.count(gap.start))"
+        }
+        if !profile.identity.isEmpty { text += " (\(profile.identity.prefix(16)))" }
+        return text
     }
 
     private func phases() -> [String] {

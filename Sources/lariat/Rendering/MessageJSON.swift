@@ -52,9 +52,32 @@ extension JobOptions: JSONRepresentable {
             ("sampling", sampling?.json ?? .null), ("stop", .array(stop.map { .string($0) })),
             ("chat", .bool(chat)), ("system", .string(system)), ("beyond_window", .bool(beyondWindow)),
             ("ignore_end", .bool(ignoreEnd)),
-            ("literal", .bool(literal)),
+            ("literal", .bool(literal)), ("rope", rope?.json ?? .null),
+            ("workers", .unsigned(UInt64(workers))),
         ])
     }
+}
+
+extension RotaryMethodMessage: JSONRepresentable {
+    var json: JSONValue {
+        .object([
+            ("name", .string(name)), ("tables", .array(tables.map(\.json))), ("gap", gap?.json ?? .null),
+        ])
+    }
+}
+
+extension RotaryTableMessage: JSONRepresentable {
+    var json: JSONValue {
+        .object([
+            ("name", .string(name)), ("window", .unsigned(window)),
+            ("factors", .array(factors.map { .number($0) })), ("start_tokens", .unsigned(startTokens)),
+            ("attention_factor", .number(attentionFactor)),
+        ])
+    }
+}
+
+extension PositionGapMessage: JSONRepresentable {
+    var json: JSONValue { .object([("start", .unsigned(start)), ("length", .unsigned(length))]) }
 }
 
 extension ProfileMessage: JSONRepresentable {
@@ -64,7 +87,7 @@ extension ProfileMessage: JSONRepresentable {
             ("rotary_dimension", .unsigned(UInt64(rotaryDimension))),
             ("factors", .array(factors.map { .number($0) })), ("start_tokens", .unsigned(startTokens)),
             ("attention_factor", .number(attentionFactor)), ("window", .unsigned(window)),
-            ("identity", .string(identity)),
+            ("identity", .string(identity)), ("gap", gap?.json ?? .null),
         ])
     }
 }
@@ -105,7 +128,7 @@ extension JobRecord: JSONRepresentable {
             ("fingerprint", .string(fingerprint)), ("shares", .array(shares.map(\.json))),
             ("mean_nll", .number(meanNLL)), ("perplexity", .number(perplexity)),
             ("attempt", .unsigned(attempt)), ("isa", .string(isa)), ("precision", .string(precision)),
-            ("queue_position", .unsigned(UInt64(queuePosition))),
+            ("queue_position", .unsigned(UInt64(queuePosition))), ("note", .string(note)),
         ])
     }
 }
