@@ -1,4 +1,4 @@
-// What can be wrong with a GGUF file, in words a person can act on.
+// What can be wrong with a GGUF file, or with writing one, in words a person can act on.
 
 /// Why a GGUF file, or something asked of it, was refused.
 public struct GGUFError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -20,6 +20,10 @@ public struct GGUFError: Error, Equatable, Sendable, CustomStringConvertible {
         case missing
         /// A key has a value of another type than was asked for.
         case wrongType
+        /// An edit that no file can hold: a bad name, a shape that is not that of the values.
+        case invalidEdit
+        /// The file cannot be written: it exists, its folder does not, the disk is full.
+        case unwritable
     }
 
     public let kind: Kind

@@ -11,6 +11,12 @@ public struct GGUFFile: Sendable {
     let mapping: Mapping
     /// Where tensor data begin, in bytes from the start of the file.
     let headerByteCount: Int
+    /// What tensor data are aligned to, in bytes.
+    let alignment: Int
+    /// The metadata in the order of the file: each key, and where its name, type and value lie.
+    let rows: [(key: String, range: Range<Int>)]
+    /// In the order of the file's table.
+    let tensorNames: [String]
 
     /// Opens and checks the file at `path`.
     ///
@@ -34,6 +40,9 @@ public struct GGUFFile: Sendable {
         self.mapping = mapping
         metadata = header.metadata
         headerByteCount = header.byteCount
+        alignment = header.alignment
+        rows = header.rows
+        tensorNames = header.entries.map(\.name)
         var tensors: [String: GGUFTensor] = [:]
         tensors.reserveCapacity(header.entries.count)
         for entry in header.entries {

@@ -23,29 +23,36 @@ struct Header {
     }
 
     private(set) var metadata: [String: GGUFValue] = [:]
+    /// The metadata in the order of the file: each key, and where its name, type and value lie, in bytes from the start.
+    private(set) var rows: [(key: String, range: Range<Int>)] = []
+    /// In the order of the file's table.
     private(set) var entries: [Entry] = []
     /// Where tensor data begin, in bytes from the start of the file.
     private(set) var byteCount = 0
+    private(set) var alignment = 32
 
     init(_ cursor: consuming Cursor, fileSize: Int) throws(GGUFError) {
         let tensorCount = try readStart(&cursor)
         let metadataCount = try cursor.count(of: 13, limit: Limit.metadata, "the number of metadata keys")
         metadata.reserveCapacity(metadataCount)
         var elementsLeft = Limit.arrayElements
+        rows.reserveCapacity(metadataCount)
         for index in 0..<metadataCount {
+            let start = cursor.offset
             let key = try name(&cursor, "the name of metadata key \(index)")
             let value = try value(&cursor, of: key, elementsLeft: &elementsLeft)
             guard metadata.updateValue(value, forKey: key) == nil else {
                 throw cursor.error(.malformed, "the metadata key '\(key)' occurs twice")
             }
+            rows.append((key, start..<cursor.offset))
         }
         if case .uint(let parts)? = metadata["split.count"], parts > 1 {
             throw cursor.error(
                 .unsupported,
                 "is one of \(parts) parts of a split model. Join the parts first (llama-gguf-split --merge)")
         }
-        let alignment = try alignment(cursor)
-        try readTensors(&cursor, count: tensorCount, alignment: alignment, fileSize: fileSize)
+        alignment = try alignment(cursor)
+        try readTensors(&cursor, count: tensorCount, fileSize: fileSize)
     }
 
     /// Magic, version and the number of tensors.
@@ -181,7 +188,7 @@ struct Header {
 
 extension Header {
     private mutating func readTensors(
-        _ cursor: inout Cursor, count: Int, alignment: Int, fileSize: Int
+        _ cursor: inout Cursor, count: Int, fileSize: Int
     ) throws(GGUFError) {
         guard count <= cursor.remaining / 33 else {  // name length, a letter, dimensions, type, offset
             throw cursor.error(
@@ -200,7 +207,7 @@ extension Header {
         // Cannot overflow: the offset is within a mapped file and the alignment at most 2^30.
         byteCount = (cursor.offset + alignment - 1) / alignment * alignment
         if count == 0 { byteCount = min(byteCount, fileSize) }
-        try placeTensors(cursor, alignment: alignment, fileSize: fileSize)
+        try placeTensors(cursor, fileSize: fileSize)
     }
 
     /// One row of the table. Its range still counts from the start of the tensor data.
@@ -255,9 +262,7 @@ extension Header {
     }
 
     /// Checks that each tensor is aligned, inside the file and apart from the others.
-    private mutating func placeTensors(
-        _ cursor: Cursor, alignment: Int, fileSize: Int
-    ) throws(GGUFError) {
+    private mutating func placeTensors(_ cursor: Cursor, fileSize: Int) throws(GGUFError) {
         for index in entries.indices {
             let entry = entries[index]
             guard entry.range.lowerBound % alignment == 0 else {

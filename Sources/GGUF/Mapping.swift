@@ -1,4 +1,4 @@
-// The one place that owns operating system resources of this target: a file mapped into memory, read only.
+// A file mapped into memory, read only. With NewFile.swift the only place that owns operating system resources here.
 import Glibc
 
 /// A whole file mapped into memory, read only, unmapped when the last tensor that uses it is gone.
@@ -8,6 +8,8 @@ import Glibc
 @safe final class Mapping: @unchecked Sendable {
     // Unchecked because of the pointer; the memory is never written and the pointer never changes.
     private let bytes: UnsafeRawBufferPointer
+    /// Which file is mapped; nil for memory that stands in place of a file.
+    let identity: FileIdentity?
 
     var count: Int { unsafe bytes.count }
 
@@ -35,6 +37,7 @@ import Glibc
             throw refuse("cannot be mapped: \(unsafe String(cString: strerror(errno)))")
         }
         unsafe bytes = UnsafeRawBufferPointer(start: start, count: size)
+        identity = FileIdentity(status)
     }
 
     /// Memory with a copy of `contents`, which must not be empty, in place of a file.
@@ -49,6 +52,7 @@ import Glibc
         let memory = unsafe UnsafeMutableRawBufferPointer(start: start, count: contents.count)
         unsafe memory.copyBytes(from: contents)
         unsafe bytes = UnsafeRawBufferPointer(memory)
+        identity = nil
     }
 
     deinit {
@@ -62,5 +66,23 @@ import Glibc
         precondition(range.lowerBound >= 0 && range.upperBound <= count)
         defer { withExtendedLifetime(self) {} }
         return try unsafe body(UnsafeRawBufferPointer(rebasing: bytes[range]))
+    }
+}
+
+/// What tells two files apart whatever they are called.
+struct FileIdentity: Equatable {
+    private let device: dev_t
+    private let inode: ino_t
+
+    init(_ status: stat) {
+        device = status.st_dev
+        inode = status.st_ino
+    }
+
+    /// The file that `path` leads to, or nil when there is none.
+    init?(path: String) {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else { return nil }
+        self.init(status)
     }
 }
