@@ -51,11 +51,12 @@ let package = Package(
         .target(name: "Sampling", swiftSettings: swift),
         .target(name: "Cluster", dependencies: ["Yams"], swiftSettings: swift),
 
-        // Floor 2: compute, the ring's rules, HTTP/2's rules.
+        // Floor 2: compute, the ring's rules, HTTP/2's rules, the search for factors.
         .target(
             name: "Kernels", dependencies: ["CLariatKernels", "COneDNN", "GGUF", "LongRoPE"],
             swiftSettings: swiftOverC),
         .target(name: "RingAttention", swiftSettings: swift),
+        .target(name: "FactorSearch", dependencies: ["LongRoPE", "Sampling"], swiftSettings: swift),
         .target(name: "HTTP2", dependencies: ["CNGHTTP2"], swiftSettings: swiftOverC),
 
         // Floor 3: models, and messages between processes.
@@ -119,6 +120,9 @@ let package = Package(
             swiftSettings: swift),
         .testTarget(
             name: "RingAttentionTests", dependencies: ["RingAttention", "TestSupport"], swiftSettings: swift),
+        .testTarget(
+            name: "FactorSearchTests", dependencies: ["FactorSearch", "LongRoPE", "Sampling"],
+            swiftSettings: swift),
         .testTarget(name: "HTTP2Tests", dependencies: ["HTTP2"], swiftSettings: swift),
         .testTarget(name: "RPCTests", dependencies: ["HTTP2", "RPC", log] + nio, swiftSettings: swift),
         .testTarget(
