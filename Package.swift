@@ -51,12 +51,13 @@ let package = Package(
         .target(name: "Sampling", swiftSettings: swift),
         .target(name: "Cluster", dependencies: ["Yams"], swiftSettings: swift),
 
-        // Floor 2: compute, the ring's rules, HTTP/2's rules, the search for factors.
+        // Floor 2: compute, the ring's rules, HTTP/2's rules, the search for factors and measures of a model.
         .target(
             name: "Kernels", dependencies: ["CLariatKernels", "COneDNN", "GGUF", "LongRoPE"],
             swiftSettings: swiftOverC),
         .target(name: "RingAttention", swiftSettings: swift),
         .target(name: "FactorSearch", dependencies: ["LongRoPE", "Sampling"], swiftSettings: swift),
+        .target(name: "Evaluation", dependencies: ["Sampling"], swiftSettings: swift),
         .target(name: "HTTP2", dependencies: ["CNGHTTP2"], swiftSettings: swiftOverC),
 
         // Floor 3: models, and messages between processes.
@@ -113,6 +114,7 @@ let package = Package(
             name: "TokenizerTests", dependencies: ["GGUF", "Tokenizer", "TestSupport"], swiftSettings: swift),
         .testTarget(name: "LongRoPETests", dependencies: ["LongRoPE", "TestSupport"], swiftSettings: swift),
         .testTarget(name: "SamplingTests", dependencies: ["Sampling"], swiftSettings: swift),
+        .testTarget(name: "EvaluationTests", dependencies: ["Evaluation", "Sampling"], swiftSettings: swift),
         .testTarget(name: "ClusterTests", dependencies: ["Cluster", "TestSupport"], swiftSettings: swift),
         .testTarget(
             name: "KernelsTests",
