@@ -95,11 +95,17 @@ let package = Package(
             ],
             swiftSettings: swift),
 
+        // Floor 5: longer contexts for a model, judged by jobs.
+        .target(
+            name: "ContextExtension", dependencies: ["Evaluation", "FactorSearch", "GGUF", "LongRoPE"],
+            swiftSettings: swift),
+
         // Floor 6: what people type.
         .executableTarget(
             name: "lariat",
             dependencies: [
-                "Benchmark", "Coordinator", "Worker", "Transformer", "Cluster", "RPC", "Kernels", "LongRoPE",
+                "Benchmark", "ContextExtension", "Evaluation", "FactorSearch", "GGUF", "Tokenizer",
+                "Coordinator", "Worker", "Transformer", "Cluster", "RPC", "Kernels", "LongRoPE",
                 "Sampling", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

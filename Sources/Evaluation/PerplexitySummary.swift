@@ -22,6 +22,12 @@ public struct DocumentScore: Sendable, Hashable {
         }
     }
 
+    /// Adds what was scored of the same document in another window.
+    public mutating func add(_ other: DocumentScore) {
+        tokens += other.tokens
+        total += other.total
+    }
+
     /// The mean a token; NaN before a token was scored.
     public var mean: Double { total / Double(tokens) }
 }

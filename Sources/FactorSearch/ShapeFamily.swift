@@ -2,6 +2,7 @@
 // for a tenth of the evaluations.
 import Foundation
 import Sampling
+import LongRoPE
 
 /// Points of the unit cube as genomes.
 ///
@@ -42,7 +43,7 @@ struct ShapeFamily {
         guard space.criticalPairs == nil else {
             return [Double](repeating: exp(exponent), count: space.pairs)
         }
-        let manyTurns = SearchSpace.criticalPair(
+        let manyTurns = RotaryBase.criticalPair(
             pairs: space.pairs, theta: space.theta, originalContext: space.originalContext, periods: 10)
         let least = min(last, max(1, Double(manyTurns - 2)))
         let b = least + point[1] * (last - least)

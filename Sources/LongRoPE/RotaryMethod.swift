@@ -48,20 +48,36 @@ public struct RotaryBase: Sendable, Hashable {
     /// The factor of every pair.
     func factors(_ factor: (_ pair: Int) -> Double) -> [Double] { (0..<pairs).map(factor) }
 
-    /// s^(i/(d/2-1)) for pair i: 1 for the fastest and s for the slowest (the "NTK-aware" change of base).
-    func factorsNTK(_ scale: Double) -> [Double] {
-        factors { pow(scale, pairs > 1 ? Double($0) / Double(pairs - 1) : 1) }
+    /// The critical pair in theory, within 1..<pairs.
+    public func criticalPair(periods: Double = 1) -> Int {
+        max(
+            1,
+            min(
+                Self.criticalPair(
+                    pairs: pairs, theta: theta, originalContext: originalContext, periods: periods), pairs - 1
+            ))
     }
 
-    /// The pair from which a period is longer than the trained length, d_tcd = ceil(d/2 log_theta(L / 2 pi))
-    /// (LongRoPE2, arXiv 2502.20082, section 3.1), within 1..<pairs.
+    /// The first pair whose wavelength is longer than the trained length, so that training never showed it a whole
+    /// turn: d_tcd = ceil(d/2 log_theta(L / 2 pi)) (LongRoPE2, arXiv 2502.20082, section 3.1).
     ///
-    /// - Parameter periods: how many whole periods the trained length has to hold; 10 gives the lowest pair that is
-    ///   worth a try as the critical one (algorithm 1 there).
-    public func criticalPair(periods: Double = 1) -> Int {
-        let turns = Double(originalContext) / (2 * .pi * periods)
-        guard pairs > 1, turns > 1 else { return 1 }
-        return max(1, min(Int((Double(pairs) * log(turns) / log(theta)).rounded(.up)), pairs - 1))
+    /// The real critical pair is searched from the first pair with fewer than 10 turns (`periods` = 10; algorithm 1
+    /// there) on.
+    /// - Parameters:
+    ///   - pairs: d/2.
+    ///   - originalContext: L, in tokens.
+    ///   - periods: how many whole turns the pair makes in training at most.
+    /// - Returns: 0 to `pairs`; `pairs` where every pair turns often enough.
+    public static func criticalPair(
+        pairs: Int, theta: Double, originalContext: Int, periods: Double = 1
+    ) -> Int {
+        let pair = pair(turning: periods, pairs: pairs, theta: theta, originalContext: originalContext)
+        return pair.isNaN ? 0 : Int(pair.rounded(.up).clamped(to: 0...Double(pairs)))
+    }
+
+    /// The pair that turns so often in the trained length, as a fraction.
+    static func pair(turning turns: Double, pairs: Int, theta: Double, originalContext: Int) -> Double {
+        Double(pairs) * log(Double(originalContext) / (turns * 2 * .pi)) / log(theta)
     }
 }
 
@@ -134,7 +150,13 @@ public struct NTKInterpolation: RotaryMethod {
     public var name: String { scale.value == nil ? "dynamic-ntk" : "ntk\(scale.suffix)" }
     public func profile(total: Int, of base: RotaryBase) throws(LongRoPEError) -> RotaryProfile {
         let scale = scale.resolved(total: total, of: base)
-        return try base.profile(name, factors: base.factorsNTK(scale), window: base.window(scale))
+        return try base.profile(
+            name, factors: Self.factors(scale: scale, pairs: base.pairs), window: base.window(scale))
+    }
+
+    /// 1 for the fastest pair, s for the slowest.
+    public static func factors(scale: Double, pairs: Int) -> [Double] {
+        (0..<pairs).map { pow(scale, pairs > 1 ? Double($0) / Double(pairs - 1) : 1) }
     }
 }
 
@@ -156,22 +178,30 @@ public struct YaRNInterpolation: RotaryMethod {
 
     public func profile(total: Int, of base: RotaryBase) throws(LongRoPEError) -> RotaryProfile {
         let scale = scale.resolved(total: total, of: base)
-        /// The pair that turns so often in the trained length, as a fraction.
+        return try base.profile(
+            name,
+            factors: Self.factors(
+                scale: scale, pairs: base.pairs, theta: base.theta, originalContext: base.originalContext),
+            attentionFactor: attentionFactor ?? Self.attentionFactor(scale: scale), window: base.window(scale)
+        )
+    }
+
+    /// 0.1 ln s + 1.
+    public static func attentionFactor(scale: Double) -> Double { 0.1 * log(scale) + 1 }
+
+    /// One factor a pair, 1 to s.
+    public static func factors(scale: Double, pairs: Int, theta: Double, originalContext: Int) -> [Double] {
         func pair(turning turns: Double) -> Double {
-            Double(base.pairs) * log(Double(base.originalContext) / (turns * 2 * .pi)) / log(base.theta)
+            RotaryBase.pair(turning: turns, pairs: pairs, theta: theta, originalContext: originalContext)
         }
-        let last = Double(base.rotaryDimension - 1)
-        let low = max(pair(turning: Self.betaFast).rounded(.down), 0)
-        var high = min(pair(turning: Self.betaSlow).rounded(.up), last)
+        let low = max(pair(turning: betaFast).rounded(.down), 0)
+        var high = min(pair(turning: betaSlow).rounded(.up), Double(2 * pairs - 1))
         // As in transformers, so that nothing is divided by zero.
         if high <= low { high = low + 0.001 }
-        let factors = base.factors { pair in
+        return (0..<pairs).map { pair in
             let ramp = ((Double(pair) - low) / (high - low)).clamped(to: 0...1)
             return 1 / (ramp / scale + (1 - ramp))
         }
-        return try base.profile(
-            name, factors: factors, attentionFactor: attentionFactor ?? (0.1 * log(scale) + 1),
-            window: base.window(scale))
     }
 }
 

@@ -29,6 +29,8 @@ struct Lariat: AsyncParsableCommand {
                     ShowCommand.self,
                     LogsCommand.self, WaitCommand.self, AttachCommand.self, CancelCommand.self,
                 ]),
+            CommandGroup(
+                name: "Long contexts", subcommands: [EvalCommand.self, ExtendCommand.self]),
             CommandGroup(name: "Measurements", subcommands: [BenchCommand.self]),
             CommandGroup(name: "About", subcommands: [VersionCommand.self]),
         ])

@@ -36,18 +36,18 @@ struct SearchSpaceTests {
         ] as [(Int, Double, Int, Int, Int?)])
     func criticalPairs(pairs: Int, theta: Double, context: Int, theoretical: Int, tenTurns: Int?) {
         #expect(
-            SearchSpace.criticalPair(pairs: pairs, theta: theta, originalContext: context) == theoretical)
+            RotaryBase.criticalPair(pairs: pairs, theta: theta, originalContext: context) == theoretical)
         if let tenTurns {
             #expect(
-                SearchSpace.criticalPair(
+                RotaryBase.criticalPair(
                     pairs: pairs, theta: theta, originalContext: context, periods: 10) == tenTurns)
         }
     }
 
     @Test("Critical pairs stay among the pairs")
     func extremeCriticalPairs() {
-        #expect(SearchSpace.criticalPair(pairs: 8, theta: 2, originalContext: 1_000_000) == 8)
-        #expect(SearchSpace.criticalPair(pairs: 8, theta: 1e4, originalContext: 1) == 0)
+        #expect(RotaryBase.criticalPair(pairs: 8, theta: 2, originalContext: 1_000_000) == 8)
+        #expect(RotaryBase.criticalPair(pairs: 8, theta: 1e4, originalContext: 1) == 0)
     }
 
     @Test("PI, NTK, YaRN")

@@ -2,6 +2,7 @@
 
 public import ArgumentParser
 public import Cluster
+public import ContextExtension
 public import Kernels
 internal import RPC
 
@@ -19,6 +20,7 @@ extension ByteSize: ExpressibleByArgument {
 
 extension ISA: ExpressibleByArgument {}
 extension Precision: ExpressibleByArgument {}
+extension ExtensionRequest.Method: ExpressibleByArgument {}
 
 /// Core numbers: `0,2,4`.
 struct CoreList: ExpressibleByArgument {

@@ -51,8 +51,8 @@ struct BenchJobOptions: ParsableArguments {
         return path
     }
 
-    func settings(_ path: String, workers: Int, threads: Int) -> BenchClusterSettings {
-        BenchClusterSettings(
+    func settings(_ path: String, workers: Int, threads: Int) -> TemporaryClusterSettings {
+        TemporaryClusterSettings(
             model: path, workers: workers, threads: threads, isa: isa, precision: precision,
             jobLimit: .seconds(jobTimeout))
     }

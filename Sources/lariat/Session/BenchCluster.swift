@@ -1,89 +1,14 @@
-// A cluster that lives for one measurement: real processes on free loopback ports, with a folder of their own.
+// One measured job on a cluster that lives for the measurement.
 
 internal import Benchmark
-internal import Cluster
-import Foundation
-internal import Kernels
-internal import Logging
 internal import RPC
 internal import Sampling
-import Synchronization
 
-/// What the processes of a measurement are given.
-struct BenchClusterSettings: Sendable {
-    /// The model file, absolute.
-    let model: String
-    let workers: Int
-    /// Compute threads of each worker.
-    let threads: Int
-    let isa: ISA?
-    let precision: Precision
-    /// The longest time for one job.
-    let jobLimit: Duration
-}
-
-/// The cluster while it runs.
+/// A temporary cluster that runs prompts of random tokens.
 struct BenchCluster: Sendable {
-    private let coordinator: CoordinatorClient
-    private let workers: [ChildProcess]
-    private let vocabulary: UInt32
-    private let jobLimit: Duration
-
-    /// The last lines of each process are kept, to be shown when something fails.
-    private static let linesKept = 40
-
-    /// Starts a cluster, lets `body` work, and leaves nothing behind: no process and no file.
-    /// - Parameter vocabulary: token ids of prompts are below it.
-    /// - Throws: `Failure` with 130 when a person interrupts.
-    static func with<Value: Sendable>(
-        _ settings: BenchClusterSettings, vocabulary: Int,
-        _ body: @escaping @Sendable (BenchCluster) async throws -> Value
-    ) async throws -> Value {
-        let folder = FileManager.default.temporaryDirectory.appending(
-            component: "lariat-bench-\(UUID().uuidString)")
-        do {
-            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        } catch { throw Failure("cannot make the folder \(folder.path): \(error.localizedDescription)") }
-        defer { try? FileManager.default.removeItem(at: folder) }
-        let specification = try write(settings, to: folder)
-        let lines = Mutex<[String]>([])
-        let cluster = LocalCluster(
-            specification: specification, data: nil, logLevel: "warning",
-            onLine: { name, line in
-                lines.withLock { lines in
-                    if lines.count >= linesKept { lines.removeFirst() }
-                    lines.append("\(name) | \(line.printable)\n")
-                }
-            },
-            onWorkerEnd: { name, end in
-                throw Failure("worker \(name) ended (\(end.text)); its last lines above say why")
-            })
-        let value: Value?
-        do {
-            value = try await cluster.run { workers in
-                var logger = Logger(label: "bench") { StandardErrorLog(source: $0) }
-                logger.logLevel = .critical
-                let coordinator = try await CoordinatorClient.connect(
-                    specification.coordinator.advertise, tls: nil, logger: logger)
-                do {
-                    let value = try await body(
-                        BenchCluster(
-                            coordinator: coordinator, workers: workers, vocabulary: UInt32(vocabulary),
-                            jobLimit: settings.jobLimit))
-                    await coordinator.close()
-                    return value
-                } catch {
-                    await coordinator.close()
-                    throw error
-                }
-            }
-        } catch {
-            for line in lines.withLock({ $0 }) { Terminal.writeError(line) }
-            throw error
-        }
-        guard let value else { throw Failure("interrupted", exitCode: ExitStatus.interrupted) }
-        return value
-    }
+    let cluster: TemporaryCluster
+    /// Token ids of prompts are below it.
+    let vocabulary: UInt32
 
     /// Runs a prompt of `tokens` random token ids, the same for the same seed, and generates `generate` tokens.
     func run(tokens: Int, generate: Int, seed: UInt64) async throws -> BenchJob {
@@ -96,75 +21,24 @@ struct BenchCluster: Sendable {
         options.beyondWindow = true
         options.ignoreEnd = true
         options.sampling = SamplingMessage()
-        let job = try await coordinator.upload(
+        let job = try await cluster.coordinator.upload(
             CoordinatorService.submit, options, try PromptInput(.ids(ids)))
-        let deadline = ContinuousClock.now + jobLimit
+        let deadline = ContinuousClock.now + cluster.jobLimit
         let style = FollowStyle(output: .none, showsProgress: Terminal.errorIsTerminal)
         let record: JobRecord
         do {
-            record = try await JobFollower(coordinator: coordinator, id: job.id, style: style)
-                .follow(within: jobLimit)
+            record = try await JobFollower(coordinator: cluster.coordinator, id: job.id, style: style)
+                .follow(within: cluster.jobLimit)
         } catch {
             guard ContinuousClock.now >= deadline, !Task.isCancelled else { throw error }
             throw Failure(
                 "a job of \(Quantity.count(UInt64(tokens))) tokens did not end within "
-                    + "\(Quantity.duration(jobLimit / .seconds(1))); allow more with --job-timeout, or measure less",
+                    + "\(Quantity.duration(cluster.jobLimit / .seconds(1))); allow more with --job-timeout, or measure less",
                 exitCode: ExitStatus.tryAgain)
         }
         try record.conclude(summary: false)
         return BenchJob(
-            record: record, peakMemory: workers.map { Machine.peakMemory(ofProcess: $0.pid) }.max() ?? 0)
-    }
-
-    // MARK: The specification
-
-    private static func write(
-        _ settings: BenchClusterSettings, to folder: URL
-    ) throws -> ClusterSpecification {
-        // A link of a plain name: a path may hold what YAML or the specification gives a meaning to.
-        let link = folder.appending(component: "model.gguf")
-        let file = folder.appending(component: "cluster.yaml")
-        do {
-            try FileManager.default.createSymbolicLink(
-                at: link, withDestinationURL: URL(filePath: settings.model))
-            let ports = try freePorts(1 + 2 * settings.workers)
-            try specification(settings, ports: ports).write(to: file, atomically: false, encoding: .utf8)
-        } catch let error as BenchmarkError {
-            throw error
-        } catch { throw Failure("cannot write to \(folder.path): \(error.localizedDescription)") }
-        return try ClusterSpecification.load(file.path)
-    }
-
-    private static func specification(_ settings: BenchClusterSettings, ports: [Int]) -> String {
-        // What `lariat worker` takes when it is told nothing, shared out.
-        let memory = max(1 << 20, Machine.current.availableBytes / 2 / UInt64(settings.workers))
-        var text = """
-            model: model.gguf
-            precision: \(settings.precision.rawValue)
-            isa: \(settings.isa?.rawValue ?? "auto")
-            coordinator:
-              listen: 127.0.0.1:\(ports[0])
-              data: data
-            workers:
-
-            """
-        for worker in 0..<settings.workers {
-            text += """
-                  - name: worker-\(worker + 1)
-                    listen: 127.0.0.1:\(ports[1 + 2 * worker])
-                    ring: 127.0.0.1:\(ports[2 + 2 * worker])
-                    threads: \(settings.threads)
-                    memory: \(memory >> 20)MiB
-
-                """
-        }
-        return text
-    }
-
-    /// Ports that nobody listens on now. All are held until the last is found, so that they differ.
-    private static func freePorts(_ count: Int) throws -> [Int] {
-        var listeners: [LoopbackListener] = []
-        for _ in 0..<count { listeners.append(try LoopbackListener()) }
-        return listeners.map(\.port)
+            record: record,
+            peakMemory: cluster.workers.map { Machine.peakMemory(ofProcess: $0.pid) }.max() ?? 0)
     }
 }

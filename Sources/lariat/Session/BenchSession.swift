@@ -10,7 +10,7 @@ final class BenchSession: Sendable {
     let cost: ModelCost
     /// Measures with as many threads as all workers have, while no job runs.
     let meter: PeakMeter
-    private let settings: BenchClusterSettings
+    private let settings: TemporaryClusterSettings
     private let peaks = Mutex(PeakRates())
 
     private static let warmUpTokens = 128
@@ -30,7 +30,7 @@ final class BenchSession: Sendable {
         self.workers = workers
         cost = other.cost
         meter = other.meter
-        settings = BenchClusterSettings(
+        settings = TemporaryClusterSettings(
             model: other.settings.model, workers: workers, threads: threads, isa: other.settings.isa,
             precision: other.settings.precision, jobLimit: other.settings.jobLimit)
     }
@@ -52,7 +52,9 @@ final class BenchSession: Sendable {
     func jobs(_ what: String, repeats: Int, tokens: Int, generate: Int) async throws -> [BenchJob] {
         let isTerminal = Terminal.errorIsTerminal
         if isTerminal { Terminal.note("starting \(workers) worker\(workers == 1 ? "" : "s")") }
-        return try await BenchCluster.with(settings, vocabulary: cost.vocabulary) { cluster in
+        let vocabulary = UInt32(cost.vocabulary)
+        return try await TemporaryCluster.with(settings) { cluster in
+            let cluster = BenchCluster(cluster: cluster, vocabulary: vocabulary)
             _ = try await cluster.run(tokens: Self.warmUpTokens, generate: min(generate, 8), seed: 0)
             var jobs: [BenchJob] = []
             for turn in 1...repeats {

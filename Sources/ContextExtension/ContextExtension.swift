@@ -1,0 +1,424 @@
+// The pipeline: from a model and texts to factors for every length up to the target, by searches whose every
+// evaluation is a job on the cluster.
+import Evaluation
+public import FactorSearch
+import Foundation
+public import LongRoPE
+
+/// What is asked of an extension.
+public struct ExtensionRequest: Sendable {
+    /// How candidates are varied and judged.
+    public enum Method: String, Sendable, Codable, CaseIterable {
+        /// Every pair is free; perplexity of all tokens (arXiv 2402.13753).
+        case longrope
+        /// Free from the critical pair on, which is searched too; perplexity of hidden needles (arXiv 2502.20082).
+        case longrope2
+    }
+
+    /// A model that was fine-tuned elsewhere with the factors of a first stage.
+    public struct Checkpoint: Sendable {
+        /// The factors it was tuned with, and their window.
+        public let table: RotaryTable
+
+        public init(table: RotaryTable) { self.table = table }
+    }
+
+    public var base: RotaryBase
+    /// L', in tokens.
+    public var target: Int
+    public var method: Method
+    /// For all searches together, in seconds.
+    public var budget: Double
+    public var seed: UInt64
+    /// What n-hat may be.
+    public var startTokens: [Int]
+    public var checkpoint: Checkpoint?
+    /// Stands for model and texts in the journal's identity.
+    public var fingerprint: String
+
+    public init(
+        base: RotaryBase, target: Int, method: Method = .longrope, budget: Double, seed: UInt64 = 1,
+        startTokens: [Int] = SearchSpace.paperStartTokens, checkpoint: Checkpoint? = nil, fingerprint: String
+    ) {
+        self.base = base
+        self.target = target
+        self.method = method
+        self.budget = budget
+        self.seed = seed
+        self.startTokens = startTokens
+        self.checkpoint = checkpoint
+        self.fingerprint = fingerprint
+    }
+
+    /// Whatever changes the search changes this.
+    public var identity: String {
+        let tuned = checkpoint.map { "\($0.table.window) \($0.table.factors)" } ?? "none"
+        return "1 \(fingerprint) \(base.theta) \(base.rotaryDimension) \(base.originalContext) \(target) "
+            + "\(method.rawValue) \(budget) \(seed) \(startTokens) \(tuned)"
+    }
+}
+
+/// One search of an extension and what it found.
+public struct ExtensionStage: Sendable {
+    public let name: String
+    /// In tokens.
+    public let window: Int
+    public let rungs: [Rung]
+    public let outcome: SearchOutcome
+    /// Every evaluation in the order it was asked for, for the picture of the search.
+    public let evaluations: [(trial: Trial, nll: Double)]
+}
+
+/// What an extension found.
+public struct ExtensionResult: Sendable {
+    /// For every length, the smallest first.
+    public let tables: [RotaryTable]
+    public let stages: [ExtensionStage]
+    /// What was left out and why, in sentences.
+    public let remarks: [String]
+}
+
+/// A moment of an extension, for a progress line.
+public struct ExtensionProgress: Sendable {
+    public let stage: String
+    public let progress: SearchProgress
+    public let rung: String
+    /// Evaluations of the running batch.
+    public let done: Int
+    public let total: Int
+}
+
+/// Searches the factors for every length up to a target.
+public struct ContextExtension: Sendable {
+    private let request: ExtensionRequest
+    private let corpus: Corpus
+    private let needles: NeedleText?
+    private let jobs: [Job]
+    private let remarks: [String]
+
+    /// One search to be made.
+    private struct Job: Sendable {
+        let name: String
+        let window: Int
+        let space: SearchSpace
+
+        func table(_ candidate: Candidate) -> RotaryTable {
+            RotaryTable(
+                window: window, factors: candidate.factors, startTokens: candidate.startTokens,
+                attentionFactor: candidate.attentionFactor)
+        }
+    }
+
+    /// What needles need of the model: LongRoPE2's search only.
+    public struct NeedleText: Sendable {
+        let encode: @Sendable (String) -> [Int32]
+        let isLineEnd: @Sendable (UInt32) -> Bool
+
+        public init(
+            encode: @escaping @Sendable (String) -> [Int32], isLineEnd: @escaping @Sendable (UInt32) -> Bool
+        ) {
+            self.encode = encode
+            self.isLineEnd = isLineEnd
+        }
+    }
+
+    /// The first rung's tokens, and each next one's in multiples of it, until the window.
+    private static let leastRung = 2048
+    private static let rungGrowth = 4
+    /// Factors of tables up to twice the trained length stay below this on a tuned model (the published ones do).
+    private static let recoveryCeiling = 4.0
+    /// Needle prompts of one evaluation.
+    private static let needlesPerEvaluation = 3
+
+    /// Checks the request against the texts; nothing runs.
+    /// - Throws: `ExtensionError`, `EvaluationError` (a text that is too short) or `FactorSearchError`, with figures.
+    public init(_ request: ExtensionRequest, corpus: Corpus, needles: NeedleText? = nil) throws {
+        let original = request.base.originalContext
+        guard request.target > original else {
+            throw ExtensionError(
+                .invalidRequest,
+                "a target of \(request.target) tokens: the model was trained for \(original); ask for more than that"
+            )
+        }
+        guard request.target <= Int(Int32.max) else {
+            throw ExtensionError(
+                .invalidRequest, "a target of \(request.target) tokens; positions end at \(Int32.max)")
+        }
+        guard request.budget > 0, request.budget.isFinite else {
+            throw ExtensionError(.invalidRequest, "a budget of \(request.budget) seconds; it must be above 0")
+        }
+        guard request.method == .longrope || needles != nil else {
+            throw ExtensionError(
+                .invalidRequest, "LongRoPE2's search needs the model's tokenizer for its needles")
+        }
+        _ = try corpus.windows(length: request.target)
+        self.request = request
+        self.corpus = corpus
+        self.needles = needles
+        (jobs, remarks) = try Self.jobs(request)
+    }
+
+    private static func jobs(_ request: ExtensionRequest) throws -> ([Job], [String]) {
+        let base = request.base
+        let original = base.originalContext
+        func space(
+            _ scale: Double, ceiling: Double? = nil, multiplying factors: [Double]? = nil
+        ) throws -> SearchSpace {
+            let least = base.criticalPair(periods: 10)
+            let critical =
+                request.method == .longrope2 && factors == nil && ceiling == nil && base.pairs > 2
+                ? min(least, base.pairs - 2)...(base.pairs - 1) : nil
+            return try SearchSpace(
+                pairs: base.pairs, scale: scale, theta: base.theta, originalContext: original,
+                ceiling: ceiling,
+                startTokens: request.startTokens, criticalPairs: critical, base: factors)
+        }
+        if let tuned = request.checkpoint?.table {
+            guard tuned.factors.count == base.pairs else {
+                throw ExtensionError(
+                    .invalidRequest,
+                    "the checkpoint's factors are \(tuned.factors.count); the model has \(base.pairs) rotating pairs"
+                )
+            }
+            var jobs: [Job] = []
+            if request.target > tuned.window {
+                jobs.append(
+                    Job(
+                        name: "second stage to \(request.target)", window: request.target,
+                        space: try space(
+                            Double(request.target) / Double(tuned.window), multiplying: tuned.factors)))
+            }
+            for window in [original, 2 * original] where window < min(tuned.window, request.target) {
+                jobs.append(
+                    Job(
+                        name: "recovery at \(window)", window: window,
+                        space: try space(
+                            max(1, Double(window) / Double(original)), ceiling: recoveryCeiling)))
+            }
+            return (jobs, [])
+        }
+        var windows: [Int] = []
+        var window = original
+        while window < request.target {
+            window = min(window * 2, request.target)
+            windows.append(window)
+        }
+        let jobs = try windows.map { window in
+            Job(
+                name: "to \(window)", window: window, space: try space(Double(window) / Double(original)))
+        }
+        return (
+            jobs,
+            [
+                "No model fine-tuned with these factors was given (--checkpoint): the second stage and the recovery of "
+                    + "short contexts, which search on such a model, were left out. Up to \(original) tokens the model "
+                    + "stays as it is."
+            ]
+        )
+    }
+
+    /// Runs the searches, smallest window first. Call it again with the same request and journal after an
+    /// interruption: what the journal holds is not evaluated again, and the result is the same.
+    public func run(
+        on evaluator: some Evaluator, journal: SearchJournal,
+        progress: (ExtensionProgress) -> Void = { _ in }
+    ) async throws -> ExtensionResult {
+        // Each search gets the part of the budget that one evaluation at its length takes.
+        var costs: [Double] = []
+        for job in jobs {
+            let known = journal.plan(of: job.name) != nil
+            costs.append(
+                known ? 0 : try await evaluator.seconds(tokens: job.window, workers: evaluator.workers))
+        }
+        if costs.contains(0), costs.contains(where: { $0 > 0 }) {
+            for (index, job) in jobs.enumerated() where costs[index] == 0 {
+                costs[index] = journal.plan(of: job.name)?.rungs.last?.cost ?? 0
+            }
+        }
+        let total = costs.reduce(0, +)
+        var stages: [ExtensionStage] = []
+        var plans: [(rungs: [Rung], plan: SearchPlan, windows: [[UInt32]], seeds: Int)] = []
+        // All plans before the first evaluation, so that a budget that is too small is told at once.
+        for (index, job) in jobs.enumerated() {
+            let windows = try corpus.windows(length: job.window)
+            let seeds = seedCount(job, isFirst: index == 0)
+            if let known = journal.plan(of: job.name) {
+                plans.append((known.rungs, known.plan, windows, seeds))
+                continue
+            }
+            var rungs: [Rung] = []
+            for tokens in Self.rungTokens(job.window) {
+                let cost = try await evaluator.seconds(tokens: tokens, workers: evaluator.workers)
+                rungs.append(
+                    Rung(
+                        name: "\(tokens)",
+                        cost: cost * Double(request.method == .longrope2 ? Self.needlesPerEvaluation : 1)))
+            }
+            var plan: SearchPlan
+            do throws(FactorSearchError) {
+                plan = try SearchPlan.fitting(
+                    budget: request.budget * costs[index] / total, rungs: rungs, seedCount: seeds,
+                    finalists: windows.count > 1 ? 4 : 1, finalDocuments: max(1, windows.count - 1))
+            } catch {
+                throw ExtensionError(
+                    .invalidRequest,
+                    "the search \"\(job.name)\" gets \(Int(request.budget * costs[index] / total)) of the "
+                        + "\(Int(request.budget)) seconds (--budget), which is not enough: \(error)")
+            }
+            if windows.count < 2 { plan.finalists = 0 }
+            try journal.record(plan, rungs: rungs, of: job.name)
+            plans.append((rungs, plan, windows, seeds))
+        }
+        for (index, job) in jobs.enumerated() {
+            let (rungs, plan, windows, _) = plans[index]
+            let previous = request.checkpoint == nil ? stages.last : nil
+            var search = try FactorSearch(
+                space: job.space, plan: plan, rungs: rungs, seeds: seeds(job, after: previous),
+                randomSeed: request.seed)
+            var evaluations: [(trial: Trial, nll: Double)] = []
+            var outcome: SearchOutcome?
+            while outcome == nil {
+                switch search.next() {
+                case .finished(let found): outcome = found
+                case .evaluate(let trials):
+                    let results = try await evaluate(
+                        trials, job, windows, on: evaluator, journal: journal
+                    ) { done, total in
+                        progress(
+                            ExtensionProgress(
+                                stage: job.name, progress: search.progress,
+                                rung: rungs[trials[min(done, trials.count - 1)].rung].name, done: done,
+                                total: total))
+                    }
+                    evaluations += zip(trials, results).map { ($0, $1) }
+                    try search.record(results)
+                }
+            }
+            if let outcome {
+                stages.append(
+                    ExtensionStage(
+                        name: job.name, window: job.window, rungs: rungs, outcome: outcome,
+                        evaluations: evaluations))
+            }
+        }
+        return ExtensionResult(tables: tables(stages), stages: stages, remarks: remarks)
+    }
+
+    /// 2,048 tokens, four times that, ..., the window.
+    static func rungTokens(_ window: Int) -> [Int] {
+        var tokens: [Int] = []
+        var next = window
+        while next >= leastRung || tokens.isEmpty {
+            tokens.append(next)
+            next /= rungGrowth
+        }
+        return tokens.prefix(3).reversed()
+    }
+
+    // MARK: Seeds
+
+    private func seedCount(_ job: Job, isFirst: Bool) -> Int {
+        seeds(job, after: nil).count + (isFirst || request.checkpoint != nil ? 0 : 1)
+    }
+
+    /// PI, NTK and YaRN; then what the last search found, stretched to this one's scale, or on a tuned model its own
+    /// factors.
+    private func seeds(_ job: Job, after previous: ExtensionStage?) -> [Candidate] {
+        let space = job.space
+        var seeds = [space.linear, space.ntk, space.yarn()]
+        if let tuned = request.checkpoint?.table, space.base == nil {
+            let ones = [Double](repeating: 1, count: space.pairs)
+            seeds = [
+                Candidate(factors: tuned.factors, attentionFactor: tuned.attentionFactor ?? 1),
+                Candidate(factors: ones),
+            ]
+        }
+        if let previous {
+            let found = previous.outcome.best.candidate
+            let before = Double(previous.window) / Double(request.base.originalContext)
+            let growth = (space.scale - 1) / max(before - 1, 1e-9)
+            let warmth = log(space.scale) / max(log(before), 1e-9)
+            seeds.append(
+                Candidate(
+                    factors: found.factors.map { 1 + ($0 - 1) * growth }, startTokens: found.startTokens,
+                    attentionFactor: 1 + (found.attentionFactor - 1) * warmth))
+        }
+        return seeds
+    }
+
+    // MARK: Evaluation
+
+    private func evaluate(
+        _ trials: [Trial], _ job: Job, _ windows: [[UInt32]], on evaluator: some Evaluator,
+        journal: SearchJournal, progress: (_ done: Int, _ total: Int) -> Void
+    ) async throws -> [Double] {
+        let missing = trials.filter { journal.result($0, stage: job.name) == nil }
+        var done = trials.count - missing.count
+        progress(done, trials.count)
+        let clock = ContinuousClock()
+        _ = try await evaluator.all(missing) { trial, workers in
+            let start = clock.now
+            var sum = 0.0
+            let measured = trial.purpose == .final ? Array(windows.dropFirst()) : [windows[0]]
+            for window in measured {
+                sum += try await score(trial, job, window, on: evaluator, workers: workers)
+            }
+            return (nll: sum / Double(measured.count), seconds: (clock.now - start) / .seconds(1))
+        } done: { index, result in
+            try journal.record(result.nll, of: missing[index], stage: job.name, seconds: result.seconds)
+            done += 1
+            progress(done, trials.count)
+        }
+        return trials.map { journal.result($0, stage: job.name) ?? .infinity }
+    }
+
+    /// The mean negative log-likelihood of one window, or, on a cheaper rung, of its beginning with positions left out
+    /// in the middle so that the last one is the window's.
+    private func score(
+        _ trial: Trial, _ job: Job, _ window: [UInt32], on evaluator: some Evaluator, workers: Int
+    ) async throws -> Double {
+        let tokens = Self.rungTokens(job.window)[trial.rung]
+        let gap =
+            tokens < job.window ? PositionGap(start: tokens / 2, length: job.window - tokens) : nil
+        let positions = Positions("candidate", .tables([job.table(trial.candidate)]), gap: gap)
+        guard request.method == .longrope2, let needles else {
+            let nlls = try await evaluator.score(Array(window.prefix(tokens)), positions, workers: workers)
+            return DocumentScore(nlls.lazy.map(Double.init)).mean
+        }
+        var sum = 0.0
+        let haystack = window.prefix(tokens)
+        let newlines = haystack.indices.filter { needles.isLineEnd(haystack[$0]) }
+        for number in 0..<Self.needlesPerEvaluation {
+            let prompt = try NeedleTask(seed: request.seed &+ UInt64(number)).prompt(
+                haystack: haystack.map { Int32(bitPattern: $0) }, newlines: newlines, length: tokens,
+                // Early, in the middle of the first half, and near its end: before the gap.
+                depth: 0.05 + 0.2 * Double(number), encode: needles.encode)
+            let nlls = try await evaluator.score(
+                prompt.tokens.map { UInt32(bitPattern: $0) }, positions, workers: workers)
+            let answer = nlls[prompt.answer.lowerBound - 1..<prompt.answer.upperBound - 1]
+            sum += DocumentScore(answer.lazy.map(Double.init)).mean
+        }
+        return sum / Double(Self.needlesPerEvaluation)
+    }
+
+    // MARK: Result
+
+    private func tables(_ stages: [ExtensionStage]) -> [RotaryTable] {
+        var tables = stages.map { stage in
+            let found = stage.outcome.best.candidate
+            return RotaryTable(
+                window: stage.window, factors: found.factors, startTokens: found.startTokens,
+                attentionFactor: found.attentionFactor)
+        }
+        if let tuned = request.checkpoint?.table {
+            tables.append(tuned)
+        } else {
+            tables.append(
+                RotaryTable(
+                    window: request.base.originalContext,
+                    factors: Array(repeating: 1, count: request.base.pairs),
+                    attentionFactor: 1))
+        }
+        return tables.sorted { $0.window < $1.window }
+    }
+}

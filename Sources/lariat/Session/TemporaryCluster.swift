@@ -1,0 +1,136 @@
+// A cluster that lives for one command: real processes on free loopback ports, with a folder of their own.
+
+internal import Benchmark
+internal import Cluster
+import Foundation
+internal import Kernels
+internal import Logging
+internal import RPC
+import Synchronization
+
+/// What the processes of a temporary cluster are given.
+struct TemporaryClusterSettings: Sendable {
+    /// The model file, absolute.
+    let model: String
+    let workers: Int
+    /// Compute threads of each worker.
+    let threads: Int
+    let isa: ISA?
+    let precision: Precision
+    /// The longest time for one job.
+    let jobLimit: Duration
+}
+
+/// The cluster while it runs.
+struct TemporaryCluster: Sendable {
+    let coordinator: CoordinatorClient
+    let workers: [ChildProcess]
+    /// The longest time for one job.
+    let jobLimit: Duration
+
+    /// The last lines of each process are kept, to be shown when something fails.
+    private static let linesKept = 40
+
+    /// Starts a cluster, lets `body` work, and leaves nothing behind: no process and no file.
+    /// - Throws: `Failure` with 130 when a person interrupts.
+    static func with<Value: Sendable>(
+        _ settings: TemporaryClusterSettings,
+        _ body: @escaping @Sendable (TemporaryCluster) async throws -> Value
+    ) async throws -> Value {
+        let folder = FileManager.default.temporaryDirectory.appending(
+            component: "lariat-temporary-\(UUID().uuidString)")
+        do {
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        } catch { throw Failure("cannot make the folder \(folder.path): \(error.localizedDescription)") }
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let specification = try write(settings, to: folder)
+        let lines = Mutex<[String]>([])
+        let cluster = LocalCluster(
+            specification: specification, data: nil, logLevel: "warning",
+            onLine: { name, line in
+                lines.withLock { lines in
+                    if lines.count >= linesKept { lines.removeFirst() }
+                    lines.append("\(name) | \(line.printable)\n")
+                }
+            },
+            onWorkerEnd: { name, end in
+                throw Failure("worker \(name) ended (\(end.text)); its last lines above say why")
+            })
+        let value: Value?
+        do {
+            value = try await cluster.run { workers in
+                var logger = Logger(label: "temporary") { StandardErrorLog(source: $0) }
+                logger.logLevel = .critical
+                let coordinator = try await CoordinatorClient.connect(
+                    specification.coordinator.advertise, tls: nil, logger: logger)
+                do {
+                    let value = try await body(
+                        TemporaryCluster(
+                            coordinator: coordinator, workers: workers, jobLimit: settings.jobLimit))
+                    await coordinator.close()
+                    return value
+                } catch {
+                    await coordinator.close()
+                    throw error
+                }
+            }
+        } catch {
+            for line in lines.withLock({ $0 }) { Terminal.writeError(line) }
+            throw error
+        }
+        guard let value else { throw Failure("interrupted", exitCode: ExitStatus.interrupted) }
+        return value
+    }
+
+    // MARK: The specification
+
+    private static func write(
+        _ settings: TemporaryClusterSettings, to folder: URL
+    ) throws -> ClusterSpecification {
+        // A link of a plain name: a path may hold what YAML or the specification gives a meaning to.
+        let link = folder.appending(component: "model.gguf")
+        let file = folder.appending(component: "cluster.yaml")
+        do {
+            try FileManager.default.createSymbolicLink(
+                at: link, withDestinationURL: URL(filePath: settings.model))
+            let ports = try freePorts(1 + 2 * settings.workers)
+            try specification(settings, ports: ports).write(to: file, atomically: false, encoding: .utf8)
+        } catch let error as BenchmarkError {
+            throw error
+        } catch { throw Failure("cannot write to \(folder.path): \(error.localizedDescription)") }
+        return try ClusterSpecification.load(file.path)
+    }
+
+    private static func specification(_ settings: TemporaryClusterSettings, ports: [Int]) -> String {
+        // What `lariat worker` takes when it is told nothing, shared out.
+        let memory = max(1 << 20, Machine.current.availableBytes / 2 / UInt64(settings.workers))
+        var text = """
+            model: model.gguf
+            precision: \(settings.precision.rawValue)
+            isa: \(settings.isa?.rawValue ?? "auto")
+            coordinator:
+              listen: 127.0.0.1:\(ports[0])
+              data: data
+            workers:
+
+            """
+        for worker in 0..<settings.workers {
+            text += """
+                  - name: worker-\(worker + 1)
+                    listen: 127.0.0.1:\(ports[1 + 2 * worker])
+                    ring: 127.0.0.1:\(ports[2 + 2 * worker])
+                    threads: \(settings.threads)
+                    memory: \(memory >> 20)MiB
+
+                """
+        }
+        return text
+    }
+
+    /// Ports that nobody listens on now. All are held until the last is found, so that they differ.
+    private static func freePorts(_ count: Int) throws -> [Int] {
+        var listeners: [LoopbackListener] = []
+        for _ in 0..<count { listeners.append(try LoopbackListener()) }
+        return listeners.map(\.port)
+    }
+}
