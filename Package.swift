@@ -144,6 +144,13 @@ let package = Package(
             ],
             swiftSettings: swift),
         .testTarget(
+            name: "ContextExtensionTests",
+            dependencies: [
+                "ContextExtension", "Evaluation", "FactorSearch", "GGUF", "LongRoPE", "TestSupport",
+                "Transformer",
+            ],
+            swiftSettings: swift),
+        .testTarget(
             name: "BenchmarkTests", dependencies: ["Benchmark", "GGUF", "Kernels", "TestSupport", log],
             swiftSettings: swift),
         .testTarget(

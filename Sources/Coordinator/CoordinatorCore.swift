@@ -186,7 +186,9 @@ package actor CoordinatorCore {
             forecast.admissible = true
             do throws(Unmeasured) {
                 let rates = try await rates(of: plan.members)
-                CostModel(model, plan.members, measured: rates).predict(plan, into: &forecast)
+                CostModel(
+                    model, plan.members, scores: admitted.options.kind == .score, measured: rates
+                ).predict(plan, into: &forecast)
             } catch { forecast.unmeasuredReason = error.reason }
         } catch {
             forecast.reason = error.message

@@ -8,9 +8,9 @@ package import RingAttention
 /// nothing else: it ends when attention is done and everything has arrived. Every block crosses every link but one, so
 /// all wait for the slowest link. Hence for each worker
 ///
-///     layers * (unpack + dense + max(attention, slowest link))
+///     layers * (unpack + dense + max(attention, slowest link)) + output
 ///
-/// and the job takes as long as the worker that takes longest. Rates are of all workers measured at the same time, so
+/// (output: the scores of a score job) and the job takes as long as the worker that takes longest. Rates are of all workers measured at the same time, so
 /// workers that share cores have been slowed by each other already; see `sharingCores` for them.
 package struct CostModel: Sendable {
     /// One worker's part.
@@ -26,15 +26,19 @@ package struct CostModel: Sendable {
         /// Of one layer for one token, and for one pair of query and key.
         package var denseOperations: Double
         package var attentionOperations: Double
+        /// Behind the last layer, for every token: only score jobs have any.
+        package var outputOperations: Double
         /// In all layers.
         package var kvBytesPerToken: Int
 
         package init(
-            layers: Int, denseOperations: Double, attentionOperations: Double, kvBytesPerToken: Int
+            layers: Int, denseOperations: Double, attentionOperations: Double, outputOperations: Double = 0,
+            kvBytesPerToken: Int
         ) {
             self.layers = layers
             self.denseOperations = denseOperations
             self.attentionOperations = attentionOperations
+            self.outputOperations = outputOperations
             self.kvBytesPerToken = kvBytesPerToken
         }
     }
@@ -66,7 +70,8 @@ package struct CostModel: Sendable {
             let bytes = Double(sent) * Double(work.kvBytesPerToken)
             parts.append(
                 (
-                    dense: layers * (dense + (tokens > 0 ? rates.unpackSeconds : 0)),
+                    dense: layers * (dense + (tokens > 0 ? rates.unpackSeconds : 0))
+                        + Double(tokens) * work.outputOperations / rates.denseOperationsPerSecond,
                     attention: layers * attention, wire: sent > 0 ? bytes / rates.linkBytesPerSecond : 0
                 ))
         }
@@ -111,8 +116,10 @@ extension CostModel {
         return evened
     }
 
-    /// - Parameter measured: of these workers, by rank.
-    init(_ model: any ModelDescription, _ workers: [MemberRecord], measured: [WorkerRates]) {
+    /// - Parameters:
+    ///   - scores: whether every token is scored.
+    ///   - measured: of these workers, by rank.
+    init(_ model: any ModelDescription, _ workers: [MemberRecord], scores: Bool, measured: [WorkerRates]) {
         // Registered addresses end in a port.
         let places = workers.map { worker in
             Place(
@@ -122,7 +129,8 @@ extension CostModel {
         self.init(
             work: Work(
                 layers: model.layers, denseOperations: model.denseOperations,
-                attentionOperations: model.attentionOperations, kvBytesPerToken: model.kvBytesPerToken),
+                attentionOperations: model.attentionOperations,
+                outputOperations: scores ? model.outputOperations : 0, kvBytesPerToken: model.kvBytesPerToken),
             rates: Self.sharingCores(measured, at: places))
     }
 

@@ -29,6 +29,7 @@ public struct ModelAdapter: ModelDescription {
     public var kvBytesPerToken: Int { model.shape.kvBytesPerToken(element) }
     public var denseOperations: Double { model.shape.work.denseOperations }
     public var attentionOperations: Double { model.shape.work.attentionOperations }
+    public var outputOperations: Double { 2 * Double(model.shape.hidden) * Double(model.shape.vocabulary) }
 
     public func encode(_ text: String, literal: Bool) throws -> [UInt32] {
         model.tokenizer.encode(text, parsingSpecialTokens: !literal).map { UInt32(bitPattern: $0) }

@@ -15,6 +15,8 @@ public protocol ModelDescription: Sendable {
     /// Operations of one layer's products for one token, and of its attention for one query and key.
     var denseOperations: Double { get }
     var attentionOperations: Double { get }
+    /// Operations of one token's scores over the vocabulary.
+    var outputOperations: Double { get }
 
     /// - Parameter literal: do not parse special tokens in the text.
     func encode(_ text: String, literal: Bool) throws -> [UInt32]

@@ -33,6 +33,20 @@ import Testing
         #expect(refusal(10) { $0.maxTokens = .max }.contains("limit"))
     }
 
+    @Test func aRotaryMethodBringsItsOwnWindow() {
+        #expect(refusal(1500) { $0.rope = .with { $0.name = "yarn:2" } } == "")
+        let tooLong = refusal(2500) { $0.rope = .with { $0.name = "yarn:2" } }
+        #expect(
+            tooLong.contains("756 more than the window of the rotary table \"yarn:2\", 2000"), "\(tooLong)")
+        #expect(
+            refusal(10) { $0.rope = .with { $0.tables = Array(repeating: RotaryTableMessage(), count: 65) } }
+                == "rotary tables: 65; the limit is 64")
+        #expect(
+            refusal(10) {
+                $0.rope = .with { $0.tables = [.with { $0.factors = Array(repeating: 1, count: 2049) }] }
+            } == "factors of a rotary table: 2049; the limit is 2048")
+    }
+
     @Test func memory() {
         #expect(refusal(700) == "", "no workers is no reason to refuse")
         let small = [member("a", memory: 300_000), member("b", memory: 300_000)]

@@ -29,6 +29,16 @@ import Testing
         #expect(costs.map(\.computeSeconds) == [34] && costs.map(\.wireSeconds) == [0])
     }
 
+    @Test func scoresCostOncePerToken() throws {
+        let plan = try ShardPlan(runs: [[0..<4]])
+        var work = work
+        work.outputOperations = 50
+        // As above without unpacking, and 5 s for each of 4 tokens.
+        #expect(
+            CostModel(work: work, rates: [rates()]).predict(plan, pieceTokens: 4).prefillSeconds == 2
+                * (4 + 10) + 20)
+    }
+
     @Test func smallPiecesCostMore() throws {
         let plan = try ShardPlan(runs: [[0..<4]])
         var rates = rates()

@@ -15,6 +15,7 @@ struct ByteModel: ModelDescription {
     var kvBytesPerToken = 1000
     var denseOperations = 1e6
     var attentionOperations = 1e3
+    var outputOperations = 1e4
 
     func encode(_ text: String, literal: Bool) throws -> [UInt32] { text.utf8.map { UInt32($0) } }
     func encodeChat(system: String, user: String) throws -> [UInt32] {

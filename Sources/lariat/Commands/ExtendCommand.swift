@@ -320,33 +320,15 @@ private struct ComparisonTexts: Sendable {
     }
 }
 
-/// A duration as people write it.
+/// How long all searches may take.
 struct TimeBudget: ExpressibleByArgument {
     let seconds: Double
 
     init(seconds: Double) { self.seconds = seconds }
 
-    /// `90s`, `45m`, `1h`, `2h30m`; a bare number is seconds.
     init?(argument: String) {
-        var total = 0.0
-        var digits = ""
-        var units: [Character: Double] = ["h": 3600, "m": 60, "s": 1]
-        guard !argument.isEmpty else { return nil }
-        for character in argument {
-            if let unit = units.removeValue(forKey: character) {
-                guard let value = Double(digits) else { return nil }
-                total += value * unit
-                digits = ""
-            } else {
-                digits.append(character)
-            }
-        }
-        if !digits.isEmpty {
-            guard units.count == 3, let value = Double(digits) else { return nil }
-            total = value
-        }
-        guard total.isFinite, total >= 1, total <= 1e8 else { return nil }
-        seconds = total
+        guard let value = DurationText.seconds(argument), (1...1e8).contains(value) else { return nil }
+        seconds = value
     }
 
     var defaultValueDescription: String { "1h" }
