@@ -1991,12 +1991,12 @@ const ProtobufCMessageDescriptor lariat__v1__rotary_table__descriptor =
 static const ProtobufCFieldDescriptor lariat__v1__position_gap__field_descriptors[2] =
 {
   {
-    "start",
+    "every",
     1,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_UINT64,
     0,   /* quantifier_offset */
-    offsetof(Lariat__V1__PositionGap, start),
+    offsetof(Lariat__V1__PositionGap, every),
     NULL,
     NULL,
     0,             /* flags */
@@ -2016,8 +2016,8 @@ static const ProtobufCFieldDescriptor lariat__v1__position_gap__field_descriptor
   },
 };
 static const unsigned lariat__v1__position_gap__field_indices_by_name[] = {
+  0,   /* field[0] = every */
   1,   /* field[1] = length */
-  0,   /* field[0] = start */
 };
 static const ProtobufCIntRange lariat__v1__position_gap__number_ranges[1 + 1] =
 {

@@ -127,6 +127,8 @@ public struct ContextExtension: Sendable {
     private static let rungGrowth = 4
     /// Factors of tables up to twice the trained length stay below this on a tuned model (the published ones do).
     private static let recoveryCeiling = 4.0
+    /// A cheap rung's tokens are spread over the window in so many pieces.
+    private static let pieces = 8
     /// Needle prompts of one evaluation.
     private static let needlesPerEvaluation = 3
 
@@ -372,14 +374,12 @@ public struct ContextExtension: Sendable {
         return trials.map { journal.result($0, stage: job.name) ?? .infinity }
     }
 
-    /// The mean negative log-likelihood of one window, or, on a cheaper rung, of its beginning with positions left out
-    /// in the middle so that the last one is the window's.
+    /// The mean negative log-likelihood of one window, or, on a cheaper rung, of its beginning spread over the window.
     private func score(
         _ trial: Trial, _ job: Job, _ window: [UInt32], on evaluator: some Evaluator, workers: Int
     ) async throws -> Double {
         let tokens = Self.rungTokens(job.window)[trial.rung]
-        let gap =
-            tokens < job.window ? PositionGap(start: tokens / 2, length: job.window - tokens) : nil
+        let gap = PositionGap(spreading: tokens, over: job.window, pieces: Self.pieces)
         let positions = Positions("candidate", .tables([job.table(trial.candidate)]), gap: gap)
         guard request.method == .longrope2, let needles else {
             let nlls = try await evaluator.score(Array(window.prefix(tokens)), positions, workers: workers)

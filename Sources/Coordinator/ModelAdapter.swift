@@ -53,7 +53,7 @@ public struct ModelAdapter: ModelDescription {
             promptTokens: promptTokens, reservedTokens: reservedTokens, method: method
         ).with(
             gap: message?.gap.map {
-                PositionGap(start: Int(clamping: $0.start), length: Int(clamping: $0.length))
+                PositionGap(every: Int(clamping: $0.every), length: Int(clamping: $0.length))
             })
         let alone = try? model.scaling.profile(promptTokens: promptTokens, reservedTokens: 0, method: method)
         var note = ""
@@ -79,7 +79,7 @@ public struct ModelAdapter: ModelDescription {
             $0.identity = profile.identity
             $0.gap = profile.gap.map { gap in
                 PositionGapMessage.with {
-                    $0.start = UInt64(gap.start)
+                    $0.every = UInt64(gap.every)
                     $0.length = UInt64(gap.length)
                 }
             }

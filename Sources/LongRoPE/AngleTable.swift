@@ -81,8 +81,7 @@ public struct AngleTable: Sendable {
 
     /// - Parameter index: the token's place in the sequence: its position, unless there is a gap before it.
     private func row(_ index: Int) -> (position: Int, frequencies: [UInt64], factor: Double) {
-        var position = index
-        if let gap, index >= gap.start { position += gap.length }
+        let position = gap?.position(index) ?? index
         return position < startTokens
             ? (position, unscaledFrequencies, 1) : (position, frequencies, attentionFactor)
     }

@@ -65,10 +65,9 @@ public struct RotaryProfile: Sendable, Hashable, Codable {
         try check(window >= 1, "the window is \(window) positions; it must be 1 or more")
         if let gap {
             try check(
-                gap.start >= 0 && gap.length >= 1 && gap.start <= Int(Int32.max)
-                    && gap.length <= Int(Int32.max),
-                "a gap of \(gap.length) positions at \(gap.start); it must start at 0 or later, leave out 1 or "
-                    + "more, and end below 2^31")
+                (1...Int(Int32.max)).contains(gap.every) && (1...Int(Int32.max)).contains(gap.length),
+                "a gap of \(gap.length) positions after every \(gap.every) tokens; both must be 1 to \(Int32.max)"
+            )
         }
         self.name = name
         self.theta = theta
@@ -95,7 +94,7 @@ public struct RotaryProfile: Sendable, Hashable, Codable {
     ///
     /// FNV-1a with 128 bits over: the text `lariat-rope-1`, then name (byte count, bytes), theta, rotary
     /// dimension, factor count, factors, start tokens, attention factor, window. Integers and the bit patterns
-    /// of doubles are 8 bytes, little-endian. Where there is a gap, its start and length follow. It detects differences; it is no defence against forgery.
+    /// of doubles are 8 bytes, little-endian. Where there is a gap, its two numbers follow. It detects differences; it is no defence against forgery.
     public var identity: String {
         var hash = FNV1a128()
         hash.add("lariat-rope-1".utf8)
@@ -109,7 +108,7 @@ public struct RotaryProfile: Sendable, Hashable, Codable {
         hash.add(attentionFactor)
         hash.add(window)
         if let gap {
-            hash.add(gap.start)
+            hash.add(gap.every)
             hash.add(gap.length)
         }
         return hash.hexadecimal
@@ -134,16 +133,30 @@ public struct RotaryProfile: Sendable, Hashable, Codable {
     }
 }
 
-/// Positions that no token has: the token at index `start` and those after it turn as if `length` more stood before
-/// them. A few thousand tokens then show how a profile treats distances as long as its window (LongRoPE search).
+/// Positions that no token has: after every `every` tokens, `length` positions are left out. A few thousand tokens,
+/// spread over a window in pieces, then show how a profile treats the distances of the whole window (LongRoPE search).
 public struct PositionGap: Sendable, Hashable, Codable {
-    public let start: Int
+    public let every: Int
     public let length: Int
 
-    public init(start: Int, length: Int) {
-        self.start = start
+    public init(every: Int, length: Int) {
+        self.every = every
         self.length = length
     }
+
+    /// `tokens` tokens in at most `pieces` pieces from the start of a window to its end; nil where they fill it.
+    public init?(spreading tokens: Int, over window: Int, pieces: Int) {
+        guard tokens >= 2, window > tokens else { return nil }
+        let pieces = max(2, min(pieces, tokens))
+        // Rounded up, so that there are no more pieces than asked for.
+        let every = (tokens + pieces - 1) / pieces
+        let gaps = (tokens - 1) / every
+        guard gaps > 0, (window - tokens) / gaps > 0 else { return nil }
+        self.init(every: every, length: (window - tokens) / gaps)
+    }
+
+    /// The position of the token at `index`.
+    func position(_ index: Int) -> Int { index + index / every * length }
 }
 
 /// Fowler, Noll and Vo's hash, variant 1a, 128 bits (RFC 9923).

@@ -150,7 +150,7 @@ extension RotaryProfile {
             factors: message.factors, startTokens: Int(clamping: message.startTokens),
             attentionFactor: message.attentionFactor, window: Int(clamping: message.window),
             gap: message.gap.map {
-                PositionGap(start: Int(clamping: $0.start), length: Int(clamping: $0.length))
+                PositionGap(every: Int(clamping: $0.every), length: Int(clamping: $0.length))
             })
     }
 }

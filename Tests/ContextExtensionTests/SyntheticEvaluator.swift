@@ -44,7 +44,8 @@ final class SyntheticEvaluator: Evaluator {
         // Others may start meanwhile.
         try await Task.sleep(for: .milliseconds(1))
         defer { state.withLock { $0.running -= 1 } }
-        let last = tokens.count + (positions.gap?.length ?? 0)
+        let gaps = positions.gap.map { (tokens.count - 1) / $0.every * $0.length } ?? 0
+        let last = tokens.count + gaps
         let method: any RotaryMethod =
             switch positions.method {
             case .model: UnscaledPositions()

@@ -154,13 +154,33 @@ struct RotaryMethodTests {
         }
     }
 
+    @Test(
+        "Tokens spread over a window reach its end and not beyond",
+        arguments: [
+            (4096, 16384, 8), (2048, 32768, 8), (100, 1000, 7), (3, 10, 8), (16384, 65536, 8), (5, 7, 3),
+            (2, 1 << 20, 2),
+        ])
+    func spreading(tokens: Int, window: Int, pieces: Int) throws {
+        let gap = try #require(PositionGap(spreading: tokens, over: window, pieces: pieces))
+        let profile = try RotaryProfileTests.make(
+            theta: 1e6, factors: [1, 1], start: 0, attention: 1, window: window)
+        let gaps = (tokens - 1) / gap.every
+        #expect(gaps < pieces && gaps >= 1)
+        let last = tokens - 1 + gaps * gap.length
+        #expect(last < window && last >= window - 1 - gaps)
+        let table = AngleTable(try profile.with(gap: gap))
+        let rotation = table.rotation(position: tokens - 1, pair: 0)
+        #expect(rotation == AngleTable(profile).rotation(position: last, pair: 0))
+        #expect(PositionGap(spreading: window, over: window, pieces: pieces) == nil)
+    }
+
     @Test("Positions after a gap turn as if the gap were filled, below n-hat unscaled")
     func gap() throws {
         let profile = try RotaryProfileTests.make(start: 16)
-        let gapped = try profile.with(gap: PositionGap(start: 10, length: 1000))
+        let gapped = try profile.with(gap: PositionGap(every: 10, length: 1000))
         #expect(gapped.identity != profile.identity && gapped != profile)
         let (table, whole) = (AngleTable(gapped), AngleTable(profile))
-        for (index, position) in [(0, 0), (9, 9), (10, 1010), (500, 1500)] {
+        for (index, position) in [(0, 0), (9, 9), (10, 1010), (19, 1019), (500, 50500)] {
             for pair in 0..<2 {
                 let (cosine, sine) = table.rotation(position: index, pair: pair)
                 let expected = whole.rotation(position: position, pair: pair)
@@ -174,8 +194,8 @@ struct RotaryMethodTests {
         table.fill(positions: 8..<12, cosine: &cosine, sine: &sine)
         #expect(cosines[6] == whole.rotation(position: 1011, pair: 0).cosine)
         #expect(try JSONDecoder().decode(RotaryProfile.self, from: JSONEncoder().encode(gapped)) == gapped)
-        #expect(throws: LongRoPEError.self) { try profile.with(gap: PositionGap(start: -1, length: 1)) }
-        #expect(throws: LongRoPEError.self) { try profile.with(gap: PositionGap(start: 1, length: 0)) }
+        #expect(throws: LongRoPEError.self) { try profile.with(gap: PositionGap(every: 0, length: 1)) }
+        #expect(throws: LongRoPEError.self) { try profile.with(gap: PositionGap(every: 1, length: 0)) }
     }
 }
 

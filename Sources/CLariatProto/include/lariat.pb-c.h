@@ -283,12 +283,12 @@ struct  Lariat__V1__RotaryTable
 
 
 /*
- * The token at index `start` and those after it turn as if `length` more stood before them.
+ * After every `every` tokens `length` positions are left out.
  */
 struct  Lariat__V1__PositionGap
 {
   ProtobufCMessage base;
-  uint64_t start;
+  uint64_t every;
   uint64_t length;
 };
 #define LARIAT__V1__POSITION_GAP__INIT \

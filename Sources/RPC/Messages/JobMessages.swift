@@ -121,15 +121,15 @@ public struct RotaryTableMessage: BridgedMessage {
 
 /// Positions that no token has.
 public struct PositionGapMessage: BridgedMessage {
-    /// Index of the first token after the gap.
-    public var start: UInt64 = 0
+    /// Tokens from one gap to the next.
+    public var every: UInt64 = 0
     public var length: UInt64 = 0
 
     public init() {}
 
     package static let schema = MessageSchema("lariat.v1.PositionGap")
     package static let fields: [WireField<PositionGapMessage>] = [
-        .uint64(1, \.start), .uint64(2, \.length),
+        .uint64(1, \.every), .uint64(2, \.length),
     ]
 }
 

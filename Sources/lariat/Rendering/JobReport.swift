@@ -117,7 +117,8 @@ package struct JobReport {
             text += ", first \(Quantity.count(profile.startTokens)) positions unscaled"
         }
         if let gap = profile.gap {
-            text += ", \(Quantity.count(gap.length)) positions left out at \(Quantity.count(gap.start))"
+            text +=
+                ", \(Quantity.count(gap.length)) positions left out after every \(Quantity.count(gap.every)) tokens"
         }
         if !profile.identity.isEmpty { text += " (\(profile.identity.prefix(16)))" }
         return text

@@ -77,7 +77,7 @@ extension RotaryTableMessage: JSONRepresentable {
 }
 
 extension PositionGapMessage: JSONRepresentable {
-    var json: JSONValue { .object([("start", .unsigned(start)), ("length", .unsigned(length))]) }
+    var json: JSONValue { .object([("every", .unsigned(every)), ("length", .unsigned(length))]) }
 }
 
 extension ProfileMessage: JSONRepresentable {

@@ -129,7 +129,7 @@ extension Positions {
         }
         message.gap = gap.map { gap in
             PositionGapMessage.with {
-                $0.start = UInt64(gap.start)
+                $0.every = UInt64(gap.every)
                 $0.length = UInt64(gap.length)
             }
         }
