@@ -65,8 +65,9 @@ public struct ExtensionStage: Sendable {
     public let window: Int
     public let rungs: [Rung]
     public let outcome: SearchOutcome
-    /// Every evaluation in the order it was asked for, for the picture of the search.
-    public let evaluations: [(trial: Trial, nll: Double)]
+    /// Every evaluation in the order it was asked for, for the picture of the search: on a cheap rung the beginning of
+    /// the text, then the same spread over the window.
+    public let evaluations: [(trial: Trial, nll: [Double])]
 }
 
 /// What an extension found.
@@ -249,12 +250,11 @@ public struct ContextExtension: Sendable {
                 continue
             }
             var rungs: [Rung] = []
-            for tokens in Self.rungTokens(job.window) {
+            for (rung, tokens) in Self.rungTokens(job.window).enumerated() {
+                let parts = Self.gaps(rung, job).count
                 let cost = try await evaluator.seconds(tokens: tokens, workers: evaluator.workers)
-                rungs.append(
-                    Rung(
-                        name: "\(tokens)",
-                        cost: cost * Double(request.method == .longrope2 ? Self.needlesPerEvaluation : 1)))
+                let evaluations = parts * (request.method == .longrope2 ? Self.needlesPerEvaluation : 1)
+                rungs.append(Rung(name: "\(tokens)", cost: cost * Double(evaluations), parts: parts))
             }
             var plan: SearchPlan
             do throws(FactorSearchError) {
@@ -277,7 +277,7 @@ public struct ContextExtension: Sendable {
             var search = try FactorSearch(
                 space: job.space, plan: plan, rungs: rungs, seeds: seeds(job, after: previous),
                 randomSeed: request.seed)
-            var evaluations: [(trial: Trial, nll: Double)] = []
+            var evaluations: [(trial: Trial, nll: [Double])] = []
             var outcome: SearchOutcome?
             while outcome == nil {
                 switch search.next() {
@@ -353,33 +353,48 @@ public struct ContextExtension: Sendable {
     private func evaluate(
         _ trials: [Trial], _ job: Job, _ windows: [[UInt32]], on evaluator: some Evaluator,
         journal: SearchJournal, progress: (_ done: Int, _ total: Int) -> Void
-    ) async throws -> [Double] {
+    ) async throws -> [[Double]] {
         let missing = trials.filter { journal.result($0, stage: job.name) == nil }
         var done = trials.count - missing.count
         progress(done, trials.count)
         let clock = ContinuousClock()
         _ = try await evaluator.all(missing) { trial, workers in
             let start = clock.now
-            var sum = 0.0
             let measured = trial.purpose == .final ? Array(windows.dropFirst()) : [windows[0]]
+            var sums = [Double](repeating: 0, count: Self.gaps(trial.rung, job).count)
             for window in measured {
-                sum += try await score(trial, job, window, on: evaluator, workers: workers)
+                for (part, gap) in Self.gaps(trial.rung, job).enumerated() {
+                    sums[part] += try await score(trial, job, window, gap, on: evaluator, workers: workers)
+                }
             }
-            return (nll: sum / Double(measured.count), seconds: (clock.now - start) / .seconds(1))
+            return (
+                nll: sums.map { $0 / Double(measured.count) }, seconds: (clock.now - start) / .seconds(1)
+            )
         } done: { index, result in
             try journal.record(result.nll, of: missing[index], stage: job.name, seconds: result.seconds)
             done += 1
             progress(done, trials.count)
         }
-        return trials.map { journal.result($0, stage: job.name) ?? .infinity }
+        return trials.map { journal.result($0, stage: job.name) ?? [] }
     }
 
-    /// The mean negative log-likelihood of one window, or, on a cheaper rung, of its beginning spread over the window.
+    /// The parts of an evaluation on a rung. At full length there is one; a cheap rung's tokens are evaluated as they
+    /// stand, which shows what the factors do to the text nearby, and spread over the window, which shows what they do
+    /// far off.
+    private static func gaps(_ rung: Int, _ job: Job) -> [PositionGap?] {
+        guard let gap = PositionGap(spreading: rungTokens(job.window)[rung], over: job.window, pieces: pieces)
+        else {
+            return [nil]
+        }
+        return [nil, gap]
+    }
+
+    /// The mean negative log-likelihood of a window's first tokens, as many as the rung has, or of the needles in them.
     private func score(
-        _ trial: Trial, _ job: Job, _ window: [UInt32], on evaluator: some Evaluator, workers: Int
+        _ trial: Trial, _ job: Job, _ window: [UInt32], _ gap: PositionGap?, on evaluator: some Evaluator,
+        workers: Int
     ) async throws -> Double {
         let tokens = Self.rungTokens(job.window)[trial.rung]
-        let gap = PositionGap(spreading: tokens, over: job.window, pieces: Self.pieces)
         let positions = Positions("candidate", .tables([job.table(trial.candidate)]), gap: gap)
         guard request.method == .longrope2, let needles else {
             let nlls = try await evaluator.score(Array(window.prefix(tokens)), positions, workers: workers)

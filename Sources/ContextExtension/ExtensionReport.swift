@@ -131,7 +131,7 @@ public struct ExtensionReport: Sendable {
         var best = ChartSeries("best at full length", style: .steps, points: [])
         var least = Double.infinity
         for (number, evaluation) in stage.evaluations.enumerated() where evaluation.trial.purpose == .search {
-            let perplexity = exp(evaluation.nll)
+            let perplexity = exp(evaluation.nll.first ?? .nan)
             guard perplexity.isFinite else { continue }
             let x = Double(number + 1)
             series[evaluation.trial.rung].points.append(ChartPoint(x: x, y: perplexity))

@@ -115,6 +115,22 @@ public struct RetrievalEvaluation: Sendable {
         return RetrievalTable(methods: methods.map(\.name), lengths: lengths, depths: depths, values: values)
     }
 
+    /// Throws what `run` would, before anything is started: lengths or texts that are too short.
+    public func check(
+        _ documents: [Document] = [], encode: (String) -> [Int32], isLineEnd: (UInt32) -> Bool
+    ) throws {
+        var one = self
+        one.depths = Array(depths.prefix(1))
+        one.samples = 1
+        for length in lengths {
+            do { _ = try one.prompts(length, documents, encode, isLineEnd) } catch let error
+                as EvaluationError
+            {
+                throw ExtensionError(.invalidRequest, "a length of \(length) tokens: \(error)")
+            }
+        }
+    }
+
     private enum Prompt: Sendable {
         case passkey(PasskeyTask, [UInt32])
         case needle([UInt32], answer: Range<Int>)

@@ -8,8 +8,8 @@ enum JournalLine: Codable, Sendable {
     case search(identity: String)
     /// A stage's rungs and plan. They rest on measured times, so a search that goes on takes them from here.
     case stage(name: String, rungs: [Rung], plan: SearchPlan)
-    /// Mean negative log-likelihood, natural logarithm; null where it was no number.
-    case evaluation(stage: String, trial: Trial, nll: Double?, seconds: Double)
+    /// Mean negative log-likelihoods, natural logarithm, one for each part; null where it was no number.
+    case evaluation(stage: String, trial: Trial, nll: [Double?], seconds: Double)
 }
 
 /// An append-only file of JSON lines. Each is on the disk before the search goes on.
@@ -21,7 +21,7 @@ public final class SearchJournal {
 
     public let path: String
     private let handle: FileHandle
-    private var results: [Key: Double] = [:]
+    private var results: [Key: [Double]] = [:]
     private var stages: [String: (rungs: [Rung], plan: SearchPlan)] = [:]
     private let encoder = JSONEncoder()
 
@@ -79,7 +79,7 @@ public final class SearchJournal {
                 }
             case .stage(let name, let rungs, let plan): stages[name] = (rungs, plan)
             case .evaluation(let stage, let trial, let nll, _):
-                results[Key(stage: stage, trial: trial)] = nll ?? .infinity
+                results[Key(stage: stage, trial: trial)] = nll.map { $0 ?? .infinity }
                 restored += 1
             }
             isFirst = false
@@ -93,7 +93,7 @@ public final class SearchJournal {
 
     deinit { try? handle.close() }
 
-    func result(_ trial: Trial, stage: String) -> Double? { results[Key(stage: stage, trial: trial)] }
+    func result(_ trial: Trial, stage: String) -> [Double]? { results[Key(stage: stage, trial: trial)] }
 
     func plan(of stage: String) -> (rungs: [Rung], plan: SearchPlan)? { stages[stage] }
 
@@ -102,9 +102,10 @@ public final class SearchJournal {
         stages[stage] = (rungs, plan)
     }
 
-    func record(_ nll: Double, of trial: Trial, stage: String, seconds: Double) throws(ExtensionError) {
+    func record(_ nll: [Double], of trial: Trial, stage: String, seconds: Double) throws(ExtensionError) {
         try append(
-            .evaluation(stage: stage, trial: trial, nll: nll.isFinite ? nll : nil, seconds: seconds))
+            .evaluation(stage: stage, trial: trial, nll: nll.map { $0.isFinite ? $0 : nil }, seconds: seconds)
+        )
         results[Key(stage: stage, trial: trial)] = nll
     }
 

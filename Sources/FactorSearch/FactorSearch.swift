@@ -57,7 +57,7 @@ public struct FactorSearch: Sendable {
         variation = Variation(
             space: space, probability: plan.mutationProbability, crossoverPasses: plan.crossoverPasses)
         random = SplitMix64(seed: randomSeed)
-        records = Records(rungs: rungs.count)
+        records = Records(rungs: rungs)
         for seed in seeds {
             try space.checkSeed(seed)
             if let number = records.add(seed, space.genome(of: seed)) { self.seeds.append(number) }
@@ -86,10 +86,11 @@ public struct FactorSearch: Sendable {
         }
     }
 
-    /// Takes the mean negative log-likelihood of each trial that `next` asked for, in the order in which it asked.
-    /// One that is not finite means that the candidate is hopeless.
-    /// - Throws: `unexpectedResults` where their number is not that of the trials; the search is unchanged then.
-    public mutating func record(_ results: [Double]) throws(FactorSearchError) {
+    /// Takes the results of the trials that `next` asked for, in the order in which it asked: of each the mean negative
+    /// log-likelihood, or on a rung with several parts one for each part. One that is not finite means that the
+    /// candidate is hopeless.
+    /// - Throws: `unexpectedResults` where their number is not that of the trials or parts; the search is unchanged then.
+    public mutating func record(_ results: [[Double]]) throws(FactorSearchError) {
         guard case .evaluate(let trials) = next() else {
             throw FactorSearchError(
                 .unexpectedResults, "\(results.count) results for a search that is finished")
@@ -98,6 +99,12 @@ public struct FactorSearch: Sendable {
             throw FactorSearchError(
                 .unexpectedResults,
                 "\(results.count) results for \(trials.count) trials; one for each is needed")
+        }
+        for (trial, result) in zip(trials, results) where result.count != rungs[trial.rung].parts {
+            throw FactorSearchError(
+                .unexpectedResults,
+                "a result of \(result.count) parts; rung \(rungs[trial.rung].name) has \(rungs[trial.rung].parts)"
+            )
         }
         for (trial, result) in zip(trials, results) {
             guard let number = records.number(of: trial.candidate) else { continue }
@@ -145,7 +152,7 @@ public struct FactorSearch: Sendable {
     /// The best of a rung go on to the next, the hopeless never.
     private mutating func promote(_ race: Race) {
         var race = race
-        let hopeful = records.ranked(race.running).filter { records.individuals[$0].last.isFinite }
+        let hopeful = records.ranked(race.running).filter { records.score($0).isFinite }
         if race.rung + 1 < rungs.count, !hopeful.isEmpty {
             race.running = Array(hopeful.prefix(plan.survivors(of: race.running.count, on: race.rung)))
             race.rung += 1
@@ -164,7 +171,8 @@ public struct FactorSearch: Sendable {
 
     /// Notes the best so far and begins the next generation; the finals after the last, or where nothing new is left.
     private mutating func endGeneration() {
-        history.append(records.atFullLength.first.map { records.individuals[$0].last } ?? .infinity)
+        records.fitWeights()
+        history.append(records.atFullLength.first.map { records.score($0) } ?? .infinity)
         generation += 1
         if generation <= plan.shapeGenerations {
             let (members, points) = shapeGeneration()
@@ -230,7 +238,7 @@ public struct FactorSearch: Sendable {
         let best = records.parents(1).first.map { records.individuals[$0].genome }
         let family = ShapeFamily(space: space)
         let mean = best.map { family.point(like: $0) } ?? [Double](repeating: 0.5, count: family.dimensions)
-        return (family, CMAES(mean: mean, deviation: 0.25))
+        return (family, CMAES(mean: mean, deviation: 0.15))
     }
 
     /// Algorithm 1: mutations and crossovers of the best of all generations.
@@ -285,7 +293,7 @@ public struct FactorSearch: Sendable {
 
     private mutating func beginFinals() {
         var finalists = Array(
-            records.atFullLength.filter { records.individuals[$0].last.isFinite }.prefix(plan.finalists))
+            records.atFullLength.filter { records.score($0).isFinite }.prefix(plan.finalists))
         if let bestSeed, !finalists.isEmpty, !finalists.contains(bestSeed) { finalists.append(bestSeed) }
         stage = .finals(finalists)
         if finalists.isEmpty { finish() }
@@ -309,10 +317,11 @@ public struct FactorSearch: Sendable {
 
     private func judged(_ number: Int) -> JudgedCandidate {
         let individual = records.individuals[number]
+        let last = records.score(number)
         let (search, final) = (Double(plan.searchDocuments), Double(plan.finalDocuments))
-        let score = individual.finalScore.map { (individual.last * search + $0 * final) / (search + final) }
+        let score = individual.finalScore.map { (last * search + $0 * final) / (search + final) }
         return JudgedCandidate(
-            candidate: individual.candidate, searchScore: individual.last,
-            finalScore: individual.finalScore, score: score ?? individual.last)
+            candidate: individual.candidate, searchScore: last,
+            finalScore: individual.finalScore, score: score ?? last)
     }
 }

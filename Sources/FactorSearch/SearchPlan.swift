@@ -6,12 +6,15 @@
 /// documents and positions on a rung.
 public struct Rung: Sendable, Hashable, Codable {
     public let name: String
-    /// Of one evaluation, in any unit that the budget has too; above 0.
+    /// Of one evaluation, all parts, in any unit that the budget has too; above 0.
     public let cost: Double
+    /// How many numbers an evaluation gives; how they count is learnt from full-length evaluations. 1 on the last rung.
+    public let parts: Int
 
-    public init(name: String, cost: Double) {
+    public init(name: String, cost: Double, parts: Int = 1) {
         self.name = name
         self.cost = cost
+        self.parts = parts
     }
 }
 
@@ -176,7 +179,12 @@ public struct SearchPlan: Sendable, Hashable, Codable {
             try check(
                 rung.cost.isFinite && rung.cost > 0,
                 "rung \(rung.name) costs \(rung.cost); a cost must be finite and above 0")
+            try check(
+                (1...16).contains(rung.parts),
+                "rung \(rung.name) has \(rung.parts) parts; 1 to 16 are possible")
         }
+        try check(
+            rungs.last?.parts == 1, "the last rung, the full length, has several parts; it must have one")
         try check(
             keep.count == rungs.count - 1,
             "there are \(keep.count) shares to keep; \(rungs.count) rungs need \(rungs.count - 1)")

@@ -1,5 +1,9 @@
 """Shared fixtures. A test that only uses a cluster shares one; a test that breaks things gets one that is repaired."""
 
+import os
+import shutil
+import subprocess
+
 import pytest
 
 from cluster import Cluster
@@ -31,6 +35,20 @@ def make_cluster(tmp_path):
     yield make
     for cluster in made:
         cluster.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of a few megabytes; skips where none can be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("only root can mount a small file system")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "lariat-test", folder], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no small file system can be mounted here: {mounted.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.hookimpl(wrapper=True)

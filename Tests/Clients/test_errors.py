@@ -318,20 +318,6 @@ def test_two_workers_of_one_name(cluster):
     assert {share.worker for share in cluster.run().shares} == {"alpha", "beta"}
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of a few megabytes; skips where none can be mounted."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0 or not shutil.which("mount"):
-        pytest.skip("only root can mount a small file system")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "lariat-test", folder], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"no small file system can be mounted here: {mounted.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
-
-
 def test_full_disk(make_cluster, small_disk):
     cluster = make_cluster(workers=("alpha",), data=small_disk / "data").start().wait_ready()
     cluster.run()

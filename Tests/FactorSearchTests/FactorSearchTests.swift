@@ -363,7 +363,7 @@ struct FactorSearchTests {
             if phases.last != progress.phase { phases.append(progress.phase) }
             #expect(progress.evaluations.reduce(progress.finalEvaluations, +) == asked)
             #expect((0...progress.generations).contains(progress.generation))
-            try search.record(trials.map(model.score))
+            try search.record(trials.map { [model.score($0)] })
             asked += trials.count
         }
         #expect(phases == [.seeds, .shapes, .pairs, .finals])
@@ -379,9 +379,9 @@ struct FactorSearchTests {
         let space = try SearchSpace.small()
         var search = try Self.search(space)
         let step = search.next()
-        refuses(.unexpectedResults, "3 results for 12 trials") { try search.record([1, 2, 3]) }
+        refuses(.unexpectedResults, "3 results for 12 trials") { try search.record([[1], [2], [3]]) }
         #expect(search.next() == step)
-        while case .evaluate(let trials) = search.next() { try search.record(trials.map { _ in 1 }) }
+        while case .evaluate(let trials) = search.next() { try search.record(trials.map { _ in [1] }) }
         refuses(.unexpectedResults, "0 results for a search that is finished") { try search.record([]) }
 
         refuses(.invalidCandidate, "there are 2 factors; 32 pairs need 32") {

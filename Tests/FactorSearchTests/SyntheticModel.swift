@@ -79,11 +79,11 @@ struct Caller {
                     trials.map { trial in
                         if let result = journal[trial] {
                             known += 1
-                            return result
+                            return [result]
                         }
                         let result = score(trial)
                         journal[trial] = result
-                        return result
+                        return [result]
                     })
             }
         }

@@ -201,6 +201,7 @@ struct EvalPasskeyCommand: ReportingCommand {
     func execute() async throws {
         let evaluation = try RetrievalEvaluation(.passkey, comparison, retrieval)
         let session = try EvaluationSession(path: model)
+        try evaluation.check(encode: session.encode, isLineEnd: session.isLineEnd)
         let isQuiet = output.json
         let table = try await session.with(options) { evaluator in
             try await evaluation.run(on: evaluator, encode: session.encode, isLineEnd: session.isLineEnd) {
@@ -249,6 +250,7 @@ struct EvalNeedleCommand: ReportingCommand {
         let evaluation = try RetrievalEvaluation(.needle, comparison, retrieval)
         let session = try EvaluationSession(path: model)
         let documents = try session.documents(corpus)
+        try evaluation.check(documents, encode: session.encode, isLineEnd: session.isLineEnd)
         let isQuiet = output.json
         let table = try await session.with(options) { evaluator in
             try await evaluation.run(

@@ -11,6 +11,9 @@ struct JobEvaluator: Evaluator {
     /// The longest time for one job, waiting included.
     let jobLimit: Duration
 
+    /// Submitting, starting and reporting a job, in seconds: what short evaluations consist of.
+    private static let overhead = 0.05
+
     func score(_ tokens: [UInt32], _ positions: Positions, workers: Int) async throws -> [Float] {
         let options = JobOptions.with {
             $0.kind = .score
@@ -56,7 +59,7 @@ struct JobEvaluator: Evaluator {
                 "the cluster cannot say how long \(Quantity.count(UInt64(tokens))) tokens take: "
                     + forecast.unmeasuredReason, exitCode: ExitStatus.tryAgain)
         }
-        return forecast.prefillSeconds
+        return forecast.prefillSeconds + Self.overhead
     }
 
     private func run(_ options: JobOptions, _ tokens: [UInt32]) async throws -> (
