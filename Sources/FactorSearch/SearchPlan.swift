@@ -91,7 +91,7 @@ public struct SearchPlan: Sendable, Hashable, Codable {
     ) throws(FactorSearchError) -> SearchPlan {
         var plan = SearchPlan(
             population: seedCount, generations: 0, mutations: 2, crossovers: 2, parents: 4,
-            keep: zip(rungs, rungs.dropFirst()).map { min(0.5, max(0.25, $0.cost / $1.cost)) })
+            keep: zip(rungs, rungs.dropFirst()).map { min(0.5, max(0.125, $0.cost / $1.cost)) })
         plan.finalists = finalists
         plan.searchDocuments = searchDocuments
         plan.finalDocuments = finalDocuments

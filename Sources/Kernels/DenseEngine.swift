@@ -247,11 +247,6 @@ final class DenseShape: @unchecked Sendable {
         try check(unsafe dnnl_stream_wait(streams.stream(0)), "pack weights")
     }
 
-    /// Compiles what `multiply` will need for pieces of `m` rows. Before a loop, so that threads do not wait.
-    func prepare(m: Int, accumulate: Bool) throws(KernelError) {
-        _ = try product(m: m, accumulate: accumulate)
-    }
-
     private func product(m: Int, accumulate: Bool) throws(KernelError) -> Product {
         try products.withLock { products throws(KernelError) in
             let key = Key(m: m, accumulate: accumulate)

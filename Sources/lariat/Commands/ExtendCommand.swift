@@ -15,7 +15,9 @@ struct ExtendCommand: ReportingCommand {
         discussion: """
             Searches rotary factors for every length up to --to (twice the trained length, four times, ...), without \
             training, and writes a model file that llama.cpp loads as well, factors.json, and a report with pictures. \
-            Every evaluation is a job. An interrupted search goes on where it was when the same command is given again.
+            Every evaluation is a job. An interrupted search goes on where it was when the same command is given again. \
+            --budget is spent by what evaluations are predicted to take when the search begins; a machine that becomes \
+            busy takes longer.
 
             With --checkpoint, a model that was fine-tuned elsewhere with the factors of a first search, the factors of \
             its file are multiplied by a second search, and short contexts are recovered. Fine-tuning itself is not part \
@@ -205,7 +207,7 @@ struct ExtendCommand: ReportingCommand {
     // MARK: Output
 
     private func write(_ tables: [RotaryTable], _ base: RotaryBase, to url: URL) async throws {
-        let (source, path, force) = (model, url.path, force)
+        let (source, path, force) = (checkpoint ?? model, url.path, force)
         // A copy of a large model takes a while: not on a thread of the cooperative pool.
         let result: Result<Void, any Error> = await withCheckedContinuation { continuation in
             DispatchQueue.global().async {
