@@ -223,12 +223,12 @@ package actor CoordinatorCore {
     }
 
     package func job(_ id: String) async throws(CoordinatorError) -> JobRecord {
-        var record = try await journal.job(id)
-        if let live = live(id) {
-            let text = record.text
-            record = live
-            record.text = text
-        }
+        // The state is looked at before the text is read: what is said to have ended comes with all of its text.
+        let known = live(id)
+        let kept = try await journal.job(id)
+        let hasEnded = [.succeeded, .failed, .cancelled].contains(kept.state)
+        guard var record = known, !hasEnded else { return kept }
+        record.text = kept.text
         return record
     }
 
