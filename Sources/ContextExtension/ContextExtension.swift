@@ -226,53 +226,10 @@ public struct ContextExtension: Sendable {
         on evaluator: some Evaluator, journal: SearchJournal,
         progress: (ExtensionProgress) -> Void = { _ in }
     ) async throws -> ExtensionResult {
-        // Each search gets the part of the budget that one evaluation at its length takes.
-        var costs: [Double] = []
-        for job in jobs {
-            let known = journal.plan(of: job.name) != nil
-            costs.append(
-                known ? 0 : try await evaluator.seconds(tokens: job.window, workers: evaluator.workers))
-        }
-        if costs.contains(0), costs.contains(where: { $0 > 0 }) {
-            for (index, job) in jobs.enumerated() where costs[index] == 0 {
-                costs[index] = journal.plan(of: job.name)?.rungs.last?.cost ?? 0
-            }
-        }
-        let total = costs.reduce(0, +)
+        let plans = try await plans(on: evaluator, journal: journal)
         var stages: [ExtensionStage] = []
-        var plans: [(rungs: [Rung], plan: SearchPlan, windows: [[UInt32]], seeds: Int)] = []
-        // All plans before the first evaluation, so that a budget that is too small is told at once.
-        for (index, job) in jobs.enumerated() {
+        for (job, (rungs, plan)) in zip(jobs, plans) {
             let windows = try corpus.windows(length: job.window)
-            let seeds = seedCount(job, isFirst: index == 0)
-            if let known = journal.plan(of: job.name) {
-                plans.append((known.rungs, known.plan, windows, seeds))
-                continue
-            }
-            var rungs: [Rung] = []
-            for (rung, tokens) in Self.rungTokens(job.window).enumerated() {
-                let parts = Self.gaps(rung, job).count
-                let cost = try await evaluator.seconds(tokens: tokens, workers: evaluator.workers)
-                let evaluations = parts * (request.method == .longrope2 ? Self.needlesPerEvaluation : 1)
-                rungs.append(Rung(name: "\(tokens)", cost: cost * Double(evaluations), parts: parts))
-            }
-            var plan: SearchPlan
-            do throws(FactorSearchError) {
-                plan = try SearchPlan.fitting(
-                    budget: request.budget * costs[index] / total, rungs: rungs, seedCount: seeds,
-                    finalists: windows.count > 1 ? 4 : 1, finalDocuments: max(1, windows.count - 1))
-            } catch {
-                throw ExtensionError(
-                    .invalidRequest,
-                    "the search \"\(job.name)\" gets \(Int(request.budget * costs[index] / total)) of the "
-                        + "\(Int(request.budget)) seconds (--budget), which is not enough: \(error)")
-            }
-            if windows.count < 2 { plan.finalists = 0 }
-            try journal.record(plan, rungs: rungs, of: job.name)
-            plans.append((rungs, plan, windows, seeds))
-        }
-        for (index, job) in jobs.enumerated() {
-            let (rungs, plan, windows, _) = plans[index]
             let previous = request.checkpoint == nil ? stages.last : nil
             var search = try FactorSearch(
                 space: job.space, plan: plan, rungs: rungs, seeds: seeds(job, after: previous),
@@ -304,6 +261,48 @@ public struct ContextExtension: Sendable {
             }
         }
         return ExtensionResult(tables: tables(stages), stages: stages, remarks: remarks)
+    }
+
+    /// Rungs and plan of every search: those of the journal, or fitted to what evaluations are predicted to take. Each
+    /// search gets the part of the budget that one evaluation at its length takes. All are there before the first
+    /// evaluation, so that a budget that is too small is told at once.
+    private func plans(
+        on evaluator: some Evaluator, journal: SearchJournal
+    ) async throws -> [(rungs: [Rung], plan: SearchPlan)] {
+        let known = jobs.compactMap { journal.plan(of: $0.name) }
+        if known.count == jobs.count { return known }
+        var rungs: [[Rung]] = []
+        for job in jobs {
+            var own: [Rung] = []
+            for (rung, tokens) in Self.rungTokens(job.window).enumerated() {
+                let parts = Self.gaps(rung, job).count
+                let evaluations = parts * (request.method == .longrope2 ? Self.needlesPerEvaluation : 1)
+                let cost = try await evaluator.seconds(tokens: tokens, workers: evaluator.workers)
+                own.append(Rung(name: "\(tokens)", cost: cost * Double(evaluations), parts: parts))
+            }
+            rungs.append(own)
+        }
+        let total = rungs.reduce(0) { $0 + ($1.last?.cost ?? 0) }
+        var plans: [(rungs: [Rung], plan: SearchPlan)] = []
+        for (index, job) in jobs.enumerated() {
+            let finals = try corpus.windows(length: job.window).count - 1
+            let budget = request.budget * (rungs[index].last?.cost ?? 0) / total
+            var plan: SearchPlan
+            do throws(FactorSearchError) {
+                plan = try SearchPlan.fitting(
+                    budget: budget, rungs: rungs[index], seedCount: seedCount(job, isFirst: index == 0),
+                    finalists: finals > 0 ? 4 : 1, finalDocuments: max(1, finals))
+            } catch {
+                throw ExtensionError(
+                    .invalidRequest,
+                    "the search \"\(job.name)\" gets \(Int(budget)) of the \(Int(request.budget)) seconds (--budget), "
+                        + "which is not enough: \(error)")
+            }
+            if finals == 0 { plan.finalists = 0 }
+            plans.append((rungs[index], plan))
+        }
+        for (job, (rungs, plan)) in zip(jobs, plans) { try journal.record(plan, rungs: rungs, of: job.name) }
+        return plans
     }
 
     /// 2,048 tokens, four times that, ..., the window.

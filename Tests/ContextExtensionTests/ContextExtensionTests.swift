@@ -177,6 +177,10 @@ struct ContextExtensionTests {
             _ = try await ContextExtension(request, corpus: Self.corpus(32768)).run(
                 on: SyntheticEvaluator(base: Self.base()), journal: journal(folder, request))
         }
+        #expect(
+            try String(contentsOfFile: folder.file("search.jsonl"), encoding: .utf8).split(separator: "\n")
+                .count == 1,
+            "nothing is kept of a search that was not begun")
         await refuses("another search") {
             _ = try journal(folder, Self.request(budget: 101))
         }
