@@ -405,7 +405,7 @@ public struct ContextExtension: Sendable {
         for number in 0..<Self.needlesPerEvaluation {
             let prompt = try NeedleTask(seed: request.seed &+ UInt64(number)).prompt(
                 haystack: haystack.map { Int32(bitPattern: $0) }, newlines: newlines, length: tokens,
-                // Early, in the middle of the first half, and near its end: before the gap.
+                // All in the first half, so that the question is far off.
                 depth: 0.05 + 0.2 * Double(number), encode: needles.encode)
             let nlls = try await evaluator.score(
                 prompt.tokens.map { UInt32(bitPattern: $0) }, positions, workers: workers)

@@ -177,7 +177,7 @@ public struct ExtensionReport: Sendable {
     }
 
     static func number(_ value: Double, _ decimals: Int) -> String {
-        value.isFinite ? String(format: "%.\(decimals)f", value) : "-"
+        value.isFinite ? Figures.fixed(value, decimals: decimals) : "-"
     }
 
     private static func perplexity(_ nll: Double) -> String { number(exp(nll), 3) }

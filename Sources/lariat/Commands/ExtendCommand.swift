@@ -95,7 +95,7 @@ struct ExtendCommand: ReportingCommand {
                 exitCode: ExitStatus.usage)
         }
         if let factors {
-            let file = try readFactors(factors)
+            let file = try FactorFile(reading: factors)
             try check(file.tables, base)
             try await write(file.tables, base, to: written)
             return try await conclude(written, file.tables, [], nil)
@@ -165,17 +165,6 @@ struct ExtendCommand: ReportingCommand {
             fingerprint: session.model.fingerprint + " " + corpus.joined(separator: " "))
     }
 
-    private func readFactors(_ path: String) throws -> FactorFile {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw Failure(
-                "\(path.printable): there is no such file, or it cannot be read",
-                exitCode: ExitStatus.unreadableInput)
-        }
-        do { return try FactorFile(json: data, name: path.printable) } catch {
-            throw Failure("\(error)", exitCode: ExitStatus.unreadableInput)
-        }
-    }
-
     private func check(_ tables: [RotaryTable], _ base: RotaryBase) throws {
         for table in tables {
             _ = try LongRoPETables(tables: [table]).profile(total: table.window, of: base)
@@ -227,7 +216,6 @@ struct ExtendCommand: ReportingCommand {
         _ table: PerplexityEvaluation.Table?
     ) async throws {
         guard output.json else {
-            var lines = [Table]()
             if !stages.isEmpty {
                 var found = Table([
                     ("window", .right), ("perplexity", .right), ("best seed", .right),
@@ -244,9 +232,8 @@ struct ExtendCommand: ReportingCommand {
                         "\(outcome.evaluations.last ?? 0)", "\(outcome.fullLengthEvaluationsSaved)",
                     ])
                 }
-                lines.append(found)
+                try await Terminal.print(found.lines() + [""])
             }
-            for table in lines { try await Terminal.print(table.lines() + [""]) }
             if let table {
                 try await Terminal.print(try ExtensionReport.perplexityTable(table))
             }

@@ -35,20 +35,7 @@ extension RotaryMethodMessage {
                 "--rope \(shown): is neither a method nor a file; use \(RotaryMethodName.forms), or a file of factors",
                 exitCode: ExitStatus.usage)
         }
-        let data: Data
-        do {
-            guard let handle = FileHandle(forReadingAtPath: text) else {
-                throw CocoaError(.fileReadNoPermission)
-            }
-            data = try handle.read(upToCount: FactorFile.largestFile + 1) ?? Data()
-        } catch {
-            throw Failure(
-                "--rope \(shown): cannot be read: \(error.localizedDescription)",
-                exitCode: ExitStatus.unreadableInput)
-        }
-        do { self.init(try FactorFile(json: data, name: shown)) } catch {
-            throw Failure("--rope \(error)", exitCode: ExitStatus.unreadableInput)
-        }
+        self.init(try FactorFile(reading: text, saying: "--rope "))
     }
 
     init(_ file: FactorFile) {
@@ -65,5 +52,27 @@ extension RotaryTableMessage {
         factors = table.factors
         startTokens = UInt64(table.startTokens)
         attentionFactor = table.attentionFactor ?? 0
+    }
+}
+
+extension FactorFile {
+    /// Reads a file; no more of it than such a file may have.
+    /// - Parameter prefix: what messages begin with.
+    init(reading path: String, saying prefix: String = "") throws {
+        let shown = path.printable
+        let data: Data
+        do {
+            guard let handle = FileHandle(forReadingAtPath: path) else {
+                throw CocoaError(.fileReadNoPermission)
+            }
+            data = try handle.read(upToCount: FactorFile.largestFile + 1) ?? Data()
+        } catch {
+            throw Failure(
+                "\(prefix)\(shown): there is no such file, or it cannot be read: \(error.localizedDescription)",
+                exitCode: ExitStatus.unreadableInput)
+        }
+        do { try self.init(json: data, name: shown) } catch {
+            throw Failure("\(prefix)\(error)", exitCode: ExitStatus.unreadableInput)
+        }
     }
 }
