@@ -140,7 +140,9 @@ let package = Package(
         .testTarget(
             name: "WorkerTests",
             dependencies: [
-                "Kernels", "LongRoPE", "RPC", "RingAttention", "Transformer", "Worker", "TestSupport", log,
+                "Cluster", "Kernels", "LongRoPE", "RPC", "RingAttention", "Transformer", "Worker",
+                "TestSupport",
+                log, .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: swift),
         .testTarget(

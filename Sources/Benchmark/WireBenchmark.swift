@@ -80,8 +80,10 @@ private struct WorkerPair {
             RPCServer(
                 address: RPCAddress(host: "127.0.0.1", port: 0),
                 services: [
-                    .raw(RingService.exchange, byteLimit: RingHeader.frameLimit) { blocks, _, _ in
-                        try await hub.exchange { try await blocks.next() }
+                    .raw(RingService.exchange, byteLimit: RingHeader.frameLimit) { blocks, context, _ in
+                        try await hub.exchange(key: context.metadata[RunKey.metadata]) {
+                            try await blocks.next()
+                        }
                     }
                 ], logger: logger)
         }

@@ -592,6 +592,51 @@ void   lariat__v1__job_event__free_unpacked
   assert(message->base.descriptor == &lariat__v1__job_event__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   lariat__v1__likely_tokens__init
+                     (Lariat__V1__LikelyTokens         *message)
+{
+  static const Lariat__V1__LikelyTokens init_value = LARIAT__V1__LIKELY_TOKENS__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__likely_tokens__get_packed_size
+                     (const Lariat__V1__LikelyTokens *message)
+{
+  assert(message->base.descriptor == &lariat__v1__likely_tokens__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__likely_tokens__pack
+                     (const Lariat__V1__LikelyTokens *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__likely_tokens__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__likely_tokens__pack_to_buffer
+                     (const Lariat__V1__LikelyTokens *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__likely_tokens__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__LikelyTokens *
+       lariat__v1__likely_tokens__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__LikelyTokens *)
+     protobuf_c_message_unpack (&lariat__v1__likely_tokens__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__likely_tokens__free_unpacked
+                     (Lariat__V1__LikelyTokens *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__likely_tokens__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   lariat__v1__list_jobs_request__init
                      (Lariat__V1__ListJobsRequest         *message)
 {
@@ -817,6 +862,141 @@ void   lariat__v1__worker_cost__free_unpacked
   assert(message->base.descriptor == &lariat__v1__worker_cost__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   lariat__v1__trace_part__init
+                     (Lariat__V1__TracePart         *message)
+{
+  static const Lariat__V1__TracePart init_value = LARIAT__V1__TRACE_PART__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__trace_part__get_packed_size
+                     (const Lariat__V1__TracePart *message)
+{
+  assert(message->base.descriptor == &lariat__v1__trace_part__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__trace_part__pack
+                     (const Lariat__V1__TracePart *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__trace_part__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__trace_part__pack_to_buffer
+                     (const Lariat__V1__TracePart *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__trace_part__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__TracePart *
+       lariat__v1__trace_part__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__TracePart *)
+     protobuf_c_message_unpack (&lariat__v1__trace_part__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__trace_part__free_unpacked
+                     (Lariat__V1__TracePart *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__trace_part__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__drain_request__init
+                     (Lariat__V1__DrainRequest         *message)
+{
+  static const Lariat__V1__DrainRequest init_value = LARIAT__V1__DRAIN_REQUEST__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__drain_request__get_packed_size
+                     (const Lariat__V1__DrainRequest *message)
+{
+  assert(message->base.descriptor == &lariat__v1__drain_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__drain_request__pack
+                     (const Lariat__V1__DrainRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__drain_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__drain_request__pack_to_buffer
+                     (const Lariat__V1__DrainRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__drain_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__DrainRequest *
+       lariat__v1__drain_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__DrainRequest *)
+     protobuf_c_message_unpack (&lariat__v1__drain_request__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__drain_request__free_unpacked
+                     (Lariat__V1__DrainRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__drain_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__drain_reply__init
+                     (Lariat__V1__DrainReply         *message)
+{
+  static const Lariat__V1__DrainReply init_value = LARIAT__V1__DRAIN_REPLY__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__drain_reply__get_packed_size
+                     (const Lariat__V1__DrainReply *message)
+{
+  assert(message->base.descriptor == &lariat__v1__drain_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__drain_reply__pack
+                     (const Lariat__V1__DrainReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__drain_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__drain_reply__pack_to_buffer
+                     (const Lariat__V1__DrainReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__drain_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__DrainReply *
+       lariat__v1__drain_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__DrainReply *)
+     protobuf_c_message_unpack (&lariat__v1__drain_reply__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__drain_reply__free_unpacked
+                     (Lariat__V1__DrainReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__drain_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   lariat__v1__cluster_request__init
                      (Lariat__V1__ClusterRequest         *message)
 {
@@ -950,6 +1130,51 @@ void   lariat__v1__member__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &lariat__v1__member__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__run_progress__init
+                     (Lariat__V1__RunProgress         *message)
+{
+  static const Lariat__V1__RunProgress init_value = LARIAT__V1__RUN_PROGRESS__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__run_progress__get_packed_size
+                     (const Lariat__V1__RunProgress *message)
+{
+  assert(message->base.descriptor == &lariat__v1__run_progress__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__run_progress__pack
+                     (const Lariat__V1__RunProgress *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__run_progress__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__run_progress__pack_to_buffer
+                     (const Lariat__V1__RunProgress *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__run_progress__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__RunProgress *
+       lariat__v1__run_progress__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__RunProgress *)
+     protobuf_c_message_unpack (&lariat__v1__run_progress__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__run_progress__free_unpacked
+                     (Lariat__V1__RunProgress *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__run_progress__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   lariat__v1__register_request__init
@@ -1447,6 +1672,51 @@ void   lariat__v1__run_event__free_unpacked
   assert(message->base.descriptor == &lariat__v1__run_event__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   lariat__v1__trace_span__init
+                     (Lariat__V1__TraceSpan         *message)
+{
+  static const Lariat__V1__TraceSpan init_value = LARIAT__V1__TRACE_SPAN__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__trace_span__get_packed_size
+                     (const Lariat__V1__TraceSpan *message)
+{
+  assert(message->base.descriptor == &lariat__v1__trace_span__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__trace_span__pack
+                     (const Lariat__V1__TraceSpan *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__trace_span__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__trace_span__pack_to_buffer
+                     (const Lariat__V1__TraceSpan *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__trace_span__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__TraceSpan *
+       lariat__v1__trace_span__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__TraceSpan *)
+     protobuf_c_message_unpack (&lariat__v1__trace_span__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__trace_span__free_unpacked
+                     (Lariat__V1__TraceSpan *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__trace_span__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   lariat__v1__ring_message__init
                      (Lariat__V1__RingMessage         *message)
 {
@@ -1653,7 +1923,7 @@ const ProtobufCMessageDescriptor lariat__v1__sampling__descriptor =
   (ProtobufCMessageInit) lariat__v1__sampling__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__job_options__field_descriptors[12] =
+static const ProtobufCFieldDescriptor lariat__v1__job_options__field_descriptors[14] =
 {
   {
     "kind",
@@ -1799,6 +2069,30 @@ static const ProtobufCFieldDescriptor lariat__v1__job_options__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "log_probabilities",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__JobOptions, log_probabilities),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "top_probabilities",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__JobOptions, top_probabilities),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__job_options__field_indices_by_name[] = {
   7,   /* field[7] = beyond_window */
@@ -1806,18 +2100,20 @@ static const unsigned lariat__v1__job_options__field_indices_by_name[] = {
   8,   /* field[8] = ignore_end */
   0,   /* field[0] = kind */
   9,   /* field[9] = literal */
+  12,   /* field[12] = log_probabilities */
   2,   /* field[2] = max_tokens */
   1,   /* field[1] = name */
   10,   /* field[10] = rope */
   3,   /* field[3] = sampling */
   4,   /* field[4] = stop */
   6,   /* field[6] = system */
+  13,   /* field[13] = top_probabilities */
   11,   /* field[11] = workers */
 };
 static const ProtobufCIntRange lariat__v1__job_options__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 12 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor lariat__v1__job_options__descriptor =
 {
@@ -1827,7 +2123,7 @@ const ProtobufCMessageDescriptor lariat__v1__job_options__descriptor =
   "Lariat__V1__JobOptions",
   "lariat.v1",
   sizeof(Lariat__V1__JobOptions),
-  12,
+  14,
   lariat__v1__job_options__field_descriptors,
   lariat__v1__job_options__field_indices_by_name,
   1,  lariat__v1__job_options__number_ranges,
@@ -2965,7 +3261,7 @@ const ProtobufCEnumDescriptor lariat__v1__job_event__kind__descriptor =
   lariat__v1__job_event__kind__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__job_event__field_descriptors[7] =
+static const ProtobufCFieldDescriptor lariat__v1__job_event__field_descriptors[9] =
 {
   {
     "number",
@@ -3051,11 +3347,37 @@ static const ProtobufCFieldDescriptor lariat__v1__job_event__field_descriptors[7
     0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "log_probabilities",
+    8,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_FLOAT,
+    offsetof(Lariat__V1__JobEvent, n_log_probabilities),
+    offsetof(Lariat__V1__JobEvent, log_probabilities),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "likely",
+    9,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__JobEvent, n_likely),
+    offsetof(Lariat__V1__JobEvent, likely),
+    &lariat__v1__likely_tokens__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__job_event__field_indices_by_name[] = {
   5,   /* field[5] = first_position */
   2,   /* field[2] = job */
   1,   /* field[1] = kind */
+  8,   /* field[8] = likely */
+  7,   /* field[7] = log_probabilities */
   6,   /* field[6] = nll */
   0,   /* field[0] = number */
   3,   /* field[3] = text */
@@ -3064,7 +3386,7 @@ static const unsigned lariat__v1__job_event__field_indices_by_name[] = {
 static const ProtobufCIntRange lariat__v1__job_event__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor lariat__v1__job_event__descriptor =
 {
@@ -3074,11 +3396,62 @@ const ProtobufCMessageDescriptor lariat__v1__job_event__descriptor =
   "Lariat__V1__JobEvent",
   "lariat.v1",
   sizeof(Lariat__V1__JobEvent),
-  7,
+  9,
   lariat__v1__job_event__field_descriptors,
   lariat__v1__job_event__field_indices_by_name,
   1,  lariat__v1__job_event__number_ranges,
   (ProtobufCMessageInit) lariat__v1__job_event__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__likely_tokens__field_descriptors[2] =
+{
+  {
+    "tokens",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Lariat__V1__LikelyTokens, n_tokens),
+    offsetof(Lariat__V1__LikelyTokens, tokens),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "log_probabilities",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_FLOAT,
+    offsetof(Lariat__V1__LikelyTokens, n_log_probabilities),
+    offsetof(Lariat__V1__LikelyTokens, log_probabilities),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__likely_tokens__field_indices_by_name[] = {
+  1,   /* field[1] = log_probabilities */
+  0,   /* field[0] = tokens */
+};
+static const ProtobufCIntRange lariat__v1__likely_tokens__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor lariat__v1__likely_tokens__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.LikelyTokens",
+  "LikelyTokens",
+  "Lariat__V1__LikelyTokens",
+  "lariat.v1",
+  sizeof(Lariat__V1__LikelyTokens),
+  2,
+  lariat__v1__likely_tokens__field_descriptors,
+  lariat__v1__likely_tokens__field_indices_by_name,
+  1,  lariat__v1__likely_tokens__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__likely_tokens__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor lariat__v1__list_jobs_request__field_descriptors[3] =
@@ -3531,6 +3904,159 @@ const ProtobufCMessageDescriptor lariat__v1__worker_cost__descriptor =
   (ProtobufCMessageInit) lariat__v1__worker_cost__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor lariat__v1__trace_part__field_descriptors[3] =
+{
+  {
+    "rank",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__TracePart, rank),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "worker",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__TracePart, worker),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "spans",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__TracePart, n_spans),
+    offsetof(Lariat__V1__TracePart, spans),
+    &lariat__v1__trace_span__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__trace_part__field_indices_by_name[] = {
+  0,   /* field[0] = rank */
+  2,   /* field[2] = spans */
+  1,   /* field[1] = worker */
+};
+static const ProtobufCIntRange lariat__v1__trace_part__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor lariat__v1__trace_part__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.TracePart",
+  "TracePart",
+  "Lariat__V1__TracePart",
+  "lariat.v1",
+  sizeof(Lariat__V1__TracePart),
+  3,
+  lariat__v1__trace_part__field_descriptors,
+  lariat__v1__trace_part__field_indices_by_name,
+  1,  lariat__v1__trace_part__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__trace_part__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__drain_request__field_descriptors[2] =
+{
+  {
+    "target",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__DrainRequest, target),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "undo",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__DrainRequest, undo),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__drain_request__field_indices_by_name[] = {
+  0,   /* field[0] = target */
+  1,   /* field[1] = undo */
+};
+static const ProtobufCIntRange lariat__v1__drain_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor lariat__v1__drain_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.DrainRequest",
+  "DrainRequest",
+  "Lariat__V1__DrainRequest",
+  "lariat.v1",
+  sizeof(Lariat__V1__DrainRequest),
+  2,
+  lariat__v1__drain_request__field_descriptors,
+  lariat__v1__drain_request__field_indices_by_name,
+  1,  lariat__v1__drain_request__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__drain_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__drain_reply__field_descriptors[1] =
+{
+  {
+    "workers",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Lariat__V1__DrainReply, n_workers),
+    offsetof(Lariat__V1__DrainReply, workers),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__drain_reply__field_indices_by_name[] = {
+  0,   /* field[0] = workers */
+};
+static const ProtobufCIntRange lariat__v1__drain_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor lariat__v1__drain_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.DrainReply",
+  "DrainReply",
+  "Lariat__V1__DrainReply",
+  "lariat.v1",
+  sizeof(Lariat__V1__DrainReply),
+  1,
+  lariat__v1__drain_reply__field_descriptors,
+  lariat__v1__drain_reply__field_indices_by_name,
+  1,  lariat__v1__drain_reply__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__drain_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 #define lariat__v1__cluster_request__field_descriptors NULL
 #define lariat__v1__cluster_request__field_indices_by_name NULL
 #define lariat__v1__cluster_request__number_ranges NULL
@@ -3678,7 +4204,7 @@ const ProtobufCMessageDescriptor lariat__v1__cluster_state__descriptor =
   (ProtobufCMessageInit) lariat__v1__cluster_state__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__member__field_descriptors[13] =
+static const ProtobufCFieldDescriptor lariat__v1__member__field_descriptors[17] =
 {
   {
     "name",
@@ -3836,16 +4362,68 @@ static const ProtobufCFieldDescriptor lariat__v1__member__field_descriptors[13] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "host_cores",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Member, host_cores),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kv_bytes_used",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Member, kv_bytes_used),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Member, job),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "progress",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Member, progress),
+    &lariat__v1__run_progress__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__member__field_indices_by_name[] = {
   1,   /* field[1] = address */
   7,   /* field[7] = fingerprint */
+  13,   /* field[13] = host_cores */
   5,   /* field[5] = isa */
+  15,   /* field[15] = job */
+  14,   /* field[14] = kv_bytes_used */
   9,   /* field[9] = last_heartbeat_seconds */
   4,   /* field[4] = memory_bytes */
   10,   /* field[10] = model */
   0,   /* field[0] = name */
   6,   /* field[6] = precision */
+  16,   /* field[16] = progress */
   12,   /* field[12] = reason */
   2,   /* field[2] = ring_address */
   8,   /* field[8] = state */
@@ -3856,7 +4434,7 @@ static const ProtobufCIntRange lariat__v1__member__number_ranges[2 + 1] =
 {
   { 1, 0 },
   { 14, 12 },
-  { 0, 13 }
+  { 0, 17 }
 };
 const ProtobufCMessageDescriptor lariat__v1__member__descriptor =
 {
@@ -3866,11 +4444,140 @@ const ProtobufCMessageDescriptor lariat__v1__member__descriptor =
   "Lariat__V1__Member",
   "lariat.v1",
   sizeof(Lariat__V1__Member),
-  13,
+  17,
   lariat__v1__member__field_descriptors,
   lariat__v1__member__field_indices_by_name,
   2,  lariat__v1__member__number_ranges,
   (ProtobufCMessageInit) lariat__v1__member__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__run_progress__field_descriptors[8] =
+{
+  {
+    "layer",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunProgress, layer),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "layers",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunProgress, layers),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "step",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunProgress, step),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "steps",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunProgress, steps),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ring_bytes_sent",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunProgress, ring_bytes_sent),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ring_bytes_received",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunProgress, ring_bytes_received),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "compute_seconds",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunProgress, compute_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "wait_seconds",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunProgress, wait_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__run_progress__field_indices_by_name[] = {
+  6,   /* field[6] = compute_seconds */
+  0,   /* field[0] = layer */
+  1,   /* field[1] = layers */
+  5,   /* field[5] = ring_bytes_received */
+  4,   /* field[4] = ring_bytes_sent */
+  2,   /* field[2] = step */
+  3,   /* field[3] = steps */
+  7,   /* field[7] = wait_seconds */
+};
+static const ProtobufCIntRange lariat__v1__run_progress__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 8 }
+};
+const ProtobufCMessageDescriptor lariat__v1__run_progress__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.RunProgress",
+  "RunProgress",
+  "Lariat__V1__RunProgress",
+  "lariat.v1",
+  sizeof(Lariat__V1__RunProgress),
+  8,
+  lariat__v1__run_progress__field_descriptors,
+  lariat__v1__run_progress__field_indices_by_name,
+  1,  lariat__v1__run_progress__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__run_progress__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor lariat__v1__register_request__field_descriptors[2] =
@@ -3975,7 +4682,7 @@ const ProtobufCMessageDescriptor lariat__v1__register_reply__descriptor =
   (ProtobufCMessageInit) lariat__v1__register_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__heartbeat_request__field_descriptors[5] =
+static const ProtobufCFieldDescriptor lariat__v1__heartbeat_request__field_descriptors[7] =
 {
   {
     "name",
@@ -4037,18 +4744,44 @@ static const ProtobufCFieldDescriptor lariat__v1__heartbeat_request__field_descr
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "draining",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__HeartbeatRequest, draining),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "progress",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__HeartbeatRequest, progress),
+    &lariat__v1__run_progress__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__heartbeat_request__field_indices_by_name[] = {
+  5,   /* field[5] = draining */
   2,   /* field[2] = epoch */
   1,   /* field[1] = instance */
   4,   /* field[4] = job */
   3,   /* field[3] = kv_bytes_used */
   0,   /* field[0] = name */
+  6,   /* field[6] = progress */
 };
 static const ProtobufCIntRange lariat__v1__heartbeat_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor lariat__v1__heartbeat_request__descriptor =
 {
@@ -4058,14 +4791,14 @@ const ProtobufCMessageDescriptor lariat__v1__heartbeat_request__descriptor =
   "Lariat__V1__HeartbeatRequest",
   "lariat.v1",
   sizeof(Lariat__V1__HeartbeatRequest),
-  5,
+  7,
   lariat__v1__heartbeat_request__field_descriptors,
   lariat__v1__heartbeat_request__field_indices_by_name,
   1,  lariat__v1__heartbeat_request__number_ranges,
   (ProtobufCMessageInit) lariat__v1__heartbeat_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__heartbeat_reply__field_descriptors[1] =
+static const ProtobufCFieldDescriptor lariat__v1__heartbeat_reply__field_descriptors[2] =
 {
   {
     "epoch",
@@ -4079,14 +4812,27 @@ static const ProtobufCFieldDescriptor lariat__v1__heartbeat_reply__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "leave",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__HeartbeatReply, leave),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__heartbeat_reply__field_indices_by_name[] = {
   0,   /* field[0] = epoch */
+  1,   /* field[1] = leave */
 };
 static const ProtobufCIntRange lariat__v1__heartbeat_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 1 }
+  { 0, 2 }
 };
 const ProtobufCMessageDescriptor lariat__v1__heartbeat_reply__descriptor =
 {
@@ -4096,7 +4842,7 @@ const ProtobufCMessageDescriptor lariat__v1__heartbeat_reply__descriptor =
   "Lariat__V1__HeartbeatReply",
   "lariat.v1",
   sizeof(Lariat__V1__HeartbeatReply),
-  1,
+  2,
   lariat__v1__heartbeat_reply__field_descriptors,
   lariat__v1__heartbeat_reply__field_indices_by_name,
   1,  lariat__v1__heartbeat_reply__number_ranges,
@@ -4385,7 +5131,7 @@ const ProtobufCMessageDescriptor lariat__v1__run_member__descriptor =
   (ProtobufCMessageInit) lariat__v1__run_member__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[17] =
+static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[20] =
 {
   {
     "job",
@@ -4591,6 +5337,42 @@ static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[17
     0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "run_key",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunPlan, run_key),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "log_probabilities",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunPlan, log_probabilities),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "top_probabilities",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunPlan, top_probabilities),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__run_plan__field_indices_by_name[] = {
   13,   /* field[13] = append_run */
@@ -4600,6 +5382,7 @@ static const unsigned lariat__v1__run_plan__field_indices_by_name[] = {
   9,   /* field[9] = ignore_end */
   0,   /* field[0] = job */
   5,   /* field[5] = kind */
+  18,   /* field[18] = log_probabilities */
   7,   /* field[7] = max_tokens */
   4,   /* field[4] = members */
   12,   /* field[12] = piece_tokens */
@@ -4607,14 +5390,16 @@ static const unsigned lariat__v1__run_plan__field_indices_by_name[] = {
   6,   /* field[6] = prompt_tokens */
   3,   /* field[3] = rank */
   16,   /* field[16] = recent */
+  17,   /* field[17] = run_key */
   8,   /* field[8] = sampling */
   14,   /* field[14] = stall_seconds */
   15,   /* field[15] = token_count */
+  19,   /* field[19] = top_probabilities */
 };
 static const ProtobufCIntRange lariat__v1__run_plan__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 17 }
+  { 0, 20 }
 };
 const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor =
 {
@@ -4624,7 +5409,7 @@ const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor =
   "Lariat__V1__RunPlan",
   "lariat.v1",
   sizeof(Lariat__V1__RunPlan),
-  17,
+  20,
   lariat__v1__run_plan__field_descriptors,
   lariat__v1__run_plan__field_indices_by_name,
   1,  lariat__v1__run_plan__number_ranges,
@@ -4721,7 +5506,7 @@ const ProtobufCMessageDescriptor lariat__v1__run_command__descriptor =
   (ProtobufCMessageInit) lariat__v1__run_command__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue lariat__v1__run_event__kind__enum_values_by_number[7] =
+static const ProtobufCEnumValue lariat__v1__run_event__kind__enum_values_by_number[8] =
 {
   { "KIND_UNSPECIFIED", "LARIAT__V1__RUN_EVENT__KIND__KIND_UNSPECIFIED", 0 },
   { "ACCEPTED", "LARIAT__V1__RUN_EVENT__KIND__ACCEPTED", 1 },
@@ -4730,11 +5515,12 @@ static const ProtobufCEnumValue lariat__v1__run_event__kind__enum_values_by_numb
   { "SCORES", "LARIAT__V1__RUN_EVENT__KIND__SCORES", 4 },
   { "LOG", "LARIAT__V1__RUN_EVENT__KIND__LOG", 5 },
   { "FINISHED", "LARIAT__V1__RUN_EVENT__KIND__FINISHED", 6 },
+  { "TRACE", "LARIAT__V1__RUN_EVENT__KIND__TRACE", 7 },
 };
 static const ProtobufCIntRange lariat__v1__run_event__kind__value_ranges[] = {
-{0, 0},{0, 7}
+{0, 0},{0, 8}
 };
-static const ProtobufCEnumValueIndex lariat__v1__run_event__kind__enum_values_by_name[7] =
+static const ProtobufCEnumValueIndex lariat__v1__run_event__kind__enum_values_by_name[8] =
 {
   { "ACCEPTED", 1 },
   { "FINISHED", 6 },
@@ -4743,6 +5529,7 @@ static const ProtobufCEnumValueIndex lariat__v1__run_event__kind__enum_values_by
   { "PROGRESS", 2 },
   { "SCORES", 4 },
   { "TOKEN", 3 },
+  { "TRACE", 7 },
 };
 const ProtobufCEnumDescriptor lariat__v1__run_event__kind__descriptor =
 {
@@ -4751,15 +5538,15 @@ const ProtobufCEnumDescriptor lariat__v1__run_event__kind__descriptor =
   "Kind",
   "Lariat__V1__RunEvent__Kind",
   "lariat.v1",
-  7,
+  8,
   lariat__v1__run_event__kind__enum_values_by_number,
-  7,
+  8,
   lariat__v1__run_event__kind__enum_values_by_name,
   1,
   lariat__v1__run_event__kind__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__run_event__field_descriptors[13] =
+static const ProtobufCFieldDescriptor lariat__v1__run_event__field_descriptors[15] =
 {
   {
     "kind",
@@ -4917,6 +5704,30 @@ static const ProtobufCFieldDescriptor lariat__v1__run_event__field_descriptors[1
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "likely",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunEvent, likely),
+    &lariat__v1__likely_tokens__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "spans",
+    15,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__RunEvent, n_spans),
+    offsetof(Lariat__V1__RunEvent, spans),
+    &lariat__v1__trace_span__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__run_event__field_indices_by_name[] = {
   12,   /* field[12] = decode_seconds */
@@ -4925,18 +5736,20 @@ static const unsigned lariat__v1__run_event__field_indices_by_name[] = {
   0,   /* field[0] = kind */
   1,   /* field[1] = layers */
   7,   /* field[7] = level */
+  13,   /* field[13] = likely */
   4,   /* field[4] = log_probability */
   6,   /* field[6] = nll */
   11,   /* field[11] = prefill_seconds */
   2,   /* field[2] = prefilled_layers */
   10,   /* field[10] = share */
+  14,   /* field[14] = spans */
   8,   /* field[8] = text */
   3,   /* field[3] = token */
 };
 static const ProtobufCIntRange lariat__v1__run_event__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor lariat__v1__run_event__descriptor =
 {
@@ -4946,11 +5759,150 @@ const ProtobufCMessageDescriptor lariat__v1__run_event__descriptor =
   "Lariat__V1__RunEvent",
   "lariat.v1",
   sizeof(Lariat__V1__RunEvent),
-  13,
+  15,
   lariat__v1__run_event__field_descriptors,
   lariat__v1__run_event__field_indices_by_name,
   1,  lariat__v1__run_event__number_ranges,
   (ProtobufCMessageInit) lariat__v1__run_event__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue lariat__v1__trace_span__kind__enum_values_by_number[6] =
+{
+  { "KIND_UNSPECIFIED", "LARIAT__V1__TRACE_SPAN__KIND__KIND_UNSPECIFIED", 0 },
+  { "DENSE", "LARIAT__V1__TRACE_SPAN__KIND__DENSE", 1 },
+  { "ATTENTION", "LARIAT__V1__TRACE_SPAN__KIND__ATTENTION", 2 },
+  { "WAIT", "LARIAT__V1__TRACE_SPAN__KIND__WAIT", 3 },
+  { "TRANSFER", "LARIAT__V1__TRACE_SPAN__KIND__TRANSFER", 4 },
+  { "DECODE", "LARIAT__V1__TRACE_SPAN__KIND__DECODE", 5 },
+};
+static const ProtobufCIntRange lariat__v1__trace_span__kind__value_ranges[] = {
+{0, 0},{0, 6}
+};
+static const ProtobufCEnumValueIndex lariat__v1__trace_span__kind__enum_values_by_name[6] =
+{
+  { "ATTENTION", 2 },
+  { "DECODE", 5 },
+  { "DENSE", 1 },
+  { "KIND_UNSPECIFIED", 0 },
+  { "TRANSFER", 4 },
+  { "WAIT", 3 },
+};
+const ProtobufCEnumDescriptor lariat__v1__trace_span__kind__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "lariat.v1.TraceSpan.Kind",
+  "Kind",
+  "Lariat__V1__TraceSpan__Kind",
+  "lariat.v1",
+  6,
+  lariat__v1__trace_span__kind__enum_values_by_number,
+  6,
+  lariat__v1__trace_span__kind__enum_values_by_name,
+  1,
+  lariat__v1__trace_span__kind__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__trace_span__field_descriptors[6] =
+{
+  {
+    "kind",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__TraceSpan, kind),
+    &lariat__v1__trace_span__kind__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "layer",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__TraceSpan, layer),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "step",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__TraceSpan, step),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "start_us",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__TraceSpan, start_us),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "duration_us",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__TraceSpan, duration_us),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__TraceSpan, bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__trace_span__field_indices_by_name[] = {
+  5,   /* field[5] = bytes */
+  4,   /* field[4] = duration_us */
+  0,   /* field[0] = kind */
+  1,   /* field[1] = layer */
+  3,   /* field[3] = start_us */
+  2,   /* field[2] = step */
+};
+static const ProtobufCIntRange lariat__v1__trace_span__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor lariat__v1__trace_span__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.TraceSpan",
+  "TraceSpan",
+  "Lariat__V1__TraceSpan",
+  "lariat.v1",
+  sizeof(Lariat__V1__TraceSpan),
+  6,
+  lariat__v1__trace_span__field_descriptors,
+  lariat__v1__trace_span__field_indices_by_name,
+  1,  lariat__v1__trace_span__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__trace_span__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCEnumValue lariat__v1__ring_message__kind__enum_values_by_number[5] =

@@ -18,6 +18,8 @@ package struct Admitted: Sendable {
 /// The rules of admission, over one model.
 package struct Admission: Sendable {
     package static let defaultAnswer = 256
+    /// Likely tokens that a job may ask for at each place: OpenAI's limit.
+    package static let mostLikely = 20
     private static let mostStops = 64
     private static let longestStop = 1024
     private static let longestName = 256
@@ -118,6 +120,8 @@ package struct Admission: Sendable {
         try limit("bytes of the job's name", options.name.utf8.count, Self.longestName)
         try limit("bytes of the system message", options.system.utf8.count, Self.longestSystem)
         try limit("stop strings", options.stop.count, Self.mostStops)
+        try limit("likely tokens at each place", Int(options.topProbabilities), Self.mostLikely)
+        if options.topProbabilities > 0 { options.logProbabilities = true }
         try limit("rotary tables", options.rope?.tables.count ?? 0, LongRoPETables.largestCount)
         try limit(
             "factors of a rotary table", options.rope?.tables.map(\.factors.count).max() ?? 0,

@@ -31,11 +31,15 @@ package actor CoordinatorCore {
     /// What the workers were measured at last, and whose rates that are.
     private var measured: (identities: [String], rates: [WorkerRates])?
     private var calibrating: (identities: [String], task: Task<Result<[WorkerRates], Unmeasured>, Never>)?
+    private var speeds = WorkerSpeeds()
+    /// The workers that were measured for their shares, or could not be.
+    private var compared: [String] = []
     /// Ended jobs whose end the journal did not take yet.
     private var unsaved: [String: JobRecord] = [:]
     private var lastJoin: ContinuousClock.Instant?
     private var promptBytes = 0
     private var finishedSinceForgetting = 0
+    /// No more jobs are taken or started.
     private var stopping = false
 
     /// - Parameters:
@@ -78,6 +82,15 @@ package actor CoordinatorCore {
             expire(at: .now)
             schedule(at: .now)
             await saveUnsaved()
+        }
+    }
+
+    /// No more jobs are taken or started. Returns when those that run have ended, or the limit has passed.
+    package func drain(limit: Duration) async {
+        stopping = true
+        let deadline = ContinuousClock.now + limit
+        while !running.isEmpty, ContinuousClock.now < deadline, !Task.isCancelled {
+            try? await Task.sleep(for: .milliseconds(50))
         }
     }
 
@@ -176,11 +189,10 @@ package actor CoordinatorCore {
             forecast.profile = admitted.profile
             forecast.kvBytes = UInt64(admitted.kvBytes)
             forecast.slabs = 1
-            let plan = try JobPlan(
+            let plan = try plan(
                 prompt: prompt.count, reserved: admitted.reserved,
                 members: choose(members.ready, for: admitted.options, promptTokens: prompt.count)
-                    ?? members.ready,
-                admission: admission, pieceLimit: configuration.pieceTokens)
+                    ?? members.ready)
             forecast.ringBytes = UInt64(plan.ringBytes)
             forecast.shares = plan.shares
             forecast.admissible = true
@@ -215,6 +227,17 @@ package actor CoordinatorCore {
         switch result {
         case .success(let rates):
             measured = (identities, rates)
+            // Speeds that jobs have shown say more than a second's measurement.
+            if compared != identities {
+                speeds.learn(
+                    zip(workers, rates).map { worker, rates in
+                        observation(
+                            of: worker,
+                            operations: rates.denseOperationsPerSecond.squareRoot()
+                                * rates.attentionOperationsPerSecond.squareRoot(), seconds: 1)
+                    })
+                compared = identities
+            }
             return rates
         case .failure(let why):
             logger.warning("no forecast of time", metadata: ["reason": "\(why.reason)"])
@@ -321,6 +344,7 @@ package actor CoordinatorCore {
             return
         }
         if let lastJoin, now - lastJoin < .seconds(configuration.settleSeconds) { return }
+        if compares() { return }
         for id in queue.ids {
             guard let job = active[id], obstacle(job.record) == nil else { continue }
             let busy = busyWorkers
@@ -334,6 +358,53 @@ package actor CoordinatorCore {
             running[id] = Running(workers: Set(chosen.map(\.name)), epoch: epoch, inbox: inbox)
             Task { await self.run(job, members: chosen, epoch: epoch, inbox: inbox) }
         }
+    }
+
+    /// Hosts may differ in ways that threads do not tell: before the first job on a new set of them their workers are
+    /// measured, which takes a second or two.
+    /// - Returns: whether that is going on now.
+    private func compares() -> Bool {
+        let ready = members.ready
+        guard running.isEmpty, Set(ready.map(\.host)).count > 1 else { return false }
+        let identities = ready.compactMap { members.identity($0.name) }
+        guard identities != compared else { return false }
+        Task {
+            _ = try? await rates(of: ready)
+            compared = identities
+            schedule(at: .now)
+        }
+        return true
+    }
+
+    private func observation(
+        of worker: MemberRecord, operations: Double, seconds: Double
+    ) -> WorkerSpeeds.Observation {
+        WorkerSpeeds.Observation(
+            worker: members.identity(worker.name) ?? worker.name, threads: Int(worker.threads),
+            host: worker.host, hostCores: Int(worker.hostCores), operations: operations, seconds: seconds)
+    }
+
+    /// A job's shards over these workers, by the speeds they have shown.
+    private func plan(
+        prompt: Int, reserved: Int, members chosen: [MemberRecord]
+    ) throws(CoordinatorError) -> JobPlan {
+        try JobPlan(
+            prompt: prompt, reserved: reserved, members: chosen,
+            weights: speeds.weights(
+                chosen.map { (worker: members.identity($0.name) ?? $0.name, threads: Int($0.threads)) }),
+            admission: admission, pieceLimit: configuration.pieceTokens)
+    }
+
+    /// What a job's prefill says about the speeds of its workers.
+    private func learn(from record: JobRecord, _ plan: JobPlan) {
+        guard record.state == .succeeded, record.shares.count == plan.members.count else { return }
+        let operations = CostModel.Work(model, scores: record.options?.kind == .score).operations(plan.shards)
+        speeds.learn(
+            plan.members.indices.map { rank in
+                observation(
+                    of: plan.members[rank], operations: operations[rank],
+                    seconds: record.shares[rank].computeSeconds)
+            })
     }
 
     private var busyWorkers: Set<String> { running.values.reduce(into: []) { $0.formUnion($1.workers) } }
@@ -365,9 +436,8 @@ package actor CoordinatorCore {
         var outcome: RunOutcome?
         do throws(CoordinatorError) {
             let prompt = try await journal.prompt(record.id)
-            let plan = try JobPlan(
-                prompt: prompt.count, reserved: Int(record.options?.maxTokens ?? 0), members: ready,
-                admission: admission, pieceLimit: configuration.pieceTokens)
+            let plan = try plan(
+                prompt: prompt.count, reserved: Int(record.options?.maxTokens ?? 0), members: ready)
             record.shares = plan.shares
             record.isa = ready.first?.isa ?? ""
             await note("starts on \(ready.map(\.name).joined(separator: ", "))", job: record.id)
@@ -384,6 +454,7 @@ package actor CoordinatorCore {
                 stallSeconds: configuration.stallSeconds, feed: job.feed, inbox: inbox,
                 lost: { await self.lose($0, reason: $1) }
             ).run(state)
+            if let outcome { learn(from: outcome.record, plan) }
         } catch {
             record.state = .failed
             record.reason = error.message
@@ -486,10 +557,27 @@ package actor CoordinatorCore {
     }
 
     package func heartbeat(_ request: HeartbeatRequest) throws(CoordinatorError) -> HeartbeatReply {
-        var epoch = try members.heartbeat(request, at: .now)
+        let before = members.epoch
+        let (newest, drains) = try members.heartbeat(request, at: .now)
+        if newest != before {
+            logger.info("worker drains", metadata: ["worker": "\(request.name)"])
+        }
         // A worker refuses plans older than the epoch it knows. Who joins while a plan is on its way must not spoil it.
-        for run in running.values where run.workers.contains(request.name) { epoch = min(epoch, run.epoch) }
-        return HeartbeatReply.with { $0.epoch = epoch }
+        let runs = running.values.filter { $0.workers.contains(request.name) }
+        return HeartbeatReply.with {
+            $0.epoch = runs.reduce(newest) { min($0, $1.epoch) }
+            $0.leave = drains && runs.isEmpty
+        }
+    }
+
+    /// Workers take no more jobs, finish what they run and leave, or take jobs again.
+    package func drain(_ request: DrainRequest) throws(CoordinatorError) -> DrainReply {
+        let names = try members.drain(request.target, undo: request.undo)
+        logger.info(
+            request.undo ? "workers take jobs again" : "workers drain",
+            metadata: ["workers": "\(names.joined(separator: ", "))"])
+        schedule(at: .now)
+        return DrainReply.with { $0.workers = names }
     }
 
     package func leave(_ request: HeartbeatRequest) -> HeartbeatReply {

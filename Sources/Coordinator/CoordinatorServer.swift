@@ -15,6 +15,7 @@ public final class CoordinatorServer: Sendable {
     private struct State: Sendable {
         var address: String?
         var stopping = false
+        var drainLimit = Duration.zero
         var waiter: CheckedContinuation<Void, Never>?
     }
 
@@ -62,8 +63,13 @@ public final class CoordinatorServer: Sendable {
 
         let watch = Task { await core.watch() }
         await stopRequested()
-        logger.info("coordinator stops")
         health.set(serving: false)
+        let drainLimit = state.withLock { $0.drainLimit }
+        if drainLimit > .zero {
+            logger.info("coordinator drains", metadata: ["limit": "\(drainLimit)"])
+            await core.drain(limit: drainLimit)
+        }
+        logger.info("coordinator stops")
         watch.cancel()
         await core.stop()
         await server.shutdown(grace: .seconds(2))
@@ -71,10 +77,12 @@ public final class CoordinatorServer: Sendable {
         await watch.value
     }
 
-    /// Lets `run()` end: the running job fails with that reason, waiting ones stay in the journal.
-    public func shutdown() {
+    /// Lets `run()` end: jobs that still run after the time given fail with that reason, waiting ones stay in the
+    /// journal.
+    public func shutdown(drainingFor limit: Duration = .zero) {
         let waiter = state.withLock { state in
             state.stopping = true
+            state.drainLimit = max(state.drainLimit, limit)
             return state.waiter.take()
         }
         waiter?.resume()

@@ -52,6 +52,19 @@ struct CoordinatorServices: Sendable {
                 }
             },
             .unary(CoordinatorService.getCluster) { _, _ in await core.cluster() },
+            .serverStreaming(CoordinatorService.getTrace) { request, _, writer in
+                try await withStatus {
+                    _ = try await core.job(request.id)
+                    var last: Int64 = 0
+                    while let (number, part) = try await core.journal.tracePart(request.id, after: last) {
+                        try await writer.write(part)
+                        last = number
+                    }
+                }
+            },
+            .unary(CoordinatorService.drain) { request, _ in
+                try await withStatus { try await core.drain(request) }
+            },
         ]
     }
 

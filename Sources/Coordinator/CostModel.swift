@@ -10,8 +10,9 @@ package import RingAttention
 ///
 ///     layers * (unpack + dense + max(attention, slowest link)) + output
 ///
-/// (output: the scores of a score job) and the job takes as long as the worker that takes longest. Rates are of all workers measured at the same time, so
-/// workers that share cores have been slowed by each other already; see `sharingCores` for them.
+/// (output: the scores of a score job) and the job takes as long as the worker that takes longest. Rates are of all
+/// workers measured at the same time, so workers that share cores have been slowed by each other already; see
+/// `sharingCores` for them.
 package struct CostModel: Sendable {
     /// One worker's part.
     package struct Cost: Sendable, Equatable {
@@ -120,18 +121,8 @@ extension CostModel {
     ///   - scores: whether every token is scored.
     ///   - measured: of these workers, by rank.
     init(_ model: any ModelDescription, _ workers: [MemberRecord], scores: Bool, measured: [WorkerRates]) {
-        // Registered addresses end in a port.
-        let places = workers.map { worker in
-            Place(
-                host: worker.address.lastIndex(of: ":").map { String(worker.address[..<$0]) } ?? "",
-                threads: Int(worker.threads))
-        }
-        self.init(
-            work: Work(
-                layers: model.layers, denseOperations: model.denseOperations,
-                attentionOperations: model.attentionOperations,
-                outputOperations: scores ? model.outputOperations : 0, kvBytesPerToken: model.kvBytesPerToken),
-            rates: Self.sharingCores(measured, at: places))
+        let places = workers.map { Place(host: $0.host, threads: Int($0.threads)) }
+        self.init(work: Work(model, scores: scores), rates: Self.sharingCores(measured, at: places))
     }
 
     /// Adds the prediction, and what it rests on, to a job's forecast.
@@ -145,6 +136,25 @@ extension CostModel {
                 $0.wireSeconds = costs[rank].wireSeconds
                 $0.rates = rates[rank]
             }
+        }
+    }
+}
+
+extension CostModel.Work {
+    init(_ model: any ModelDescription, scores: Bool) {
+        self.init(
+            layers: model.layers, denseOperations: model.denseOperations,
+            attentionOperations: model.attentionOperations,
+            outputOperations: scores ? model.outputOperations : 0, kvBytesPerToken: model.kvBytesPerToken)
+    }
+
+    /// Of each rank's part of a plan.
+    package func operations(_ shards: ShardPlan) -> [Double] {
+        (0..<shards.ranks).map { rank in
+            let tokens = Double(shards.count(of: rank))
+            let pairs = Double(shards.causalArea(of: rank))
+            return Double(layers) * (tokens * denseOperations + pairs * attentionOperations)
+                + tokens * outputOperations
         }
     }
 }

@@ -89,6 +89,7 @@ struct JobRunner: Sendable {
         }
         // A log that cannot be written is no reason to end a job.
         if !lines.isEmpty { try? await journal.log(lines, job: state.record.id) }
+        for case .trace(let part) in actions { try? await journal.trace(part, job: state.record.id) }
         guard !state.isOver else { return saved }
         for action in actions {
             switch action {
@@ -96,7 +97,7 @@ struct JobRunner: Sendable {
                 for call in calls.all { await send(RunCommand.with { $0.start = true }, to: call) }
             case .stop(let rank):
                 if let call = calls[rank] { await send(RunCommand.with { $0.stop = true }, to: call) }
-            case .publish, .log, .progress, .finished: break
+            case .publish, .log, .trace, .progress, .finished: break
             }
         }
         return saved

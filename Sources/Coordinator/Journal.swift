@@ -115,6 +115,17 @@ package final class Journal: Sendable {
                     CREATE TABLE starts (at_us INTEGER NOT NULL);
                     """)
         }
+        migrator.registerMigration("2") { db in
+            try db.execute(
+                sql: """
+                    CREATE TABLE traces (
+                        number INTEGER PRIMARY KEY AUTOINCREMENT,
+                        job INTEGER NOT NULL REFERENCES jobs (sequence) ON DELETE CASCADE,
+                        part BLOB NOT NULL             -- lariat.v1.TracePart
+                    );
+                    CREATE INDEX traces_by_job ON traces (job, number);
+                    """)
+        }
         return migrator
     }
 

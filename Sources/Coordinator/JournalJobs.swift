@@ -193,6 +193,33 @@ extension Journal {
         }
     }
 
+    /// Adds to a job's timeline.
+    package func trace(_ part: TracePart, job id: String) async throws(CoordinatorError) {
+        let sequence = try Self.known(id)
+        try await write { db in
+            try db.execute(
+                sql: "INSERT INTO traces (job, part) VALUES (?, ?)",
+                arguments: [sequence, Data(try part.encoded())])
+        }
+    }
+
+    /// A part of a job's timeline after the part with this number, and its own; nil: there is none.
+    package func tracePart(
+        _ id: String, after number: Int64
+    ) async throws(CoordinatorError) -> (number: Int64, part: TracePart)? {
+        let sequence = try Self.known(id)
+        return try await read { db in
+            guard
+                let row = try Row.fetchOne(
+                    db,
+                    sql:
+                        "SELECT number, part FROM traces WHERE job = ? AND number > ? ORDER BY number LIMIT 1",
+                    arguments: [sequence, number])
+            else { return nil }
+            return (row["number"], try TracePart(decoding: row["part"] as Data))
+        }
+    }
+
     /// Forgets the oldest finished jobs beyond the limit.
     package func forgetOld() async throws(CoordinatorError) {
         let most = limits.finishedJobs

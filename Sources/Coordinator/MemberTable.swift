@@ -20,13 +20,21 @@ package struct MemberTable: Sendable {
         }
     }
     private enum State { case ready, lost, refused }
+    /// Why a worker that lives gets no more jobs.
+    private enum Draining { case byOperator, byItself }
     private struct Entry {
         var record: MemberRecord
         var instance: String
         var state: State
         var heard: Instant
         var reason = ""
+        var draining: Draining?
+        /// As its last heartbeat said.
         var job = ""
+        var kvBytesUsed: UInt64 = 0
+        var progress: RunProgress?
+
+        var takesJobs: Bool { state == .ready && draining == nil }
     }
 
     package static let mostMembers = 1024
@@ -70,25 +78,75 @@ package struct MemberTable: Sendable {
             throw CoordinatorError(
                 .exhausted, "the cluster has \(Self.mostMembers) workers, which is the limit")
         }
-        let same = entries[member.name].map { $0.state == .ready && $0.record == member } ?? false
-        entries[member.name] = Entry(record: member, instance: instance, state: .ready, heard: now)
+        let before = entries[member.name]
+        let same = before.map { $0.state == .ready && $0.record == member } ?? false
+        var entry = Entry(record: member, instance: instance, state: .ready, heard: now)
+        // The same process again drains on.
+        if let before, before.state == .ready, before.instance == instance {
+            entry.draining = before.draining
+            entry.reason = before.draining == nil ? "" : before.reason
+        }
+        entries[member.name] = entry
         if !same { epoch += 1 }
         return epoch
     }
 
     /// A worker lives.
+    /// - Returns: the epoch, and whether it drains.
     /// - Throws: `notFound`: it must register again.
-    package mutating func heartbeat(_ request: HeartbeatRequest, at now: Instant) throws(CoordinatorError)
-        -> UInt64
-    {
+    package mutating func heartbeat(
+        _ request: HeartbeatRequest, at now: Instant
+    ) throws(CoordinatorError) -> (epoch: UInt64, drains: Bool) {
         guard var entry = entries[request.name], entry.state == .ready, entry.instance == request.instance
         else {
             throw CoordinatorError(.notFound, "worker \(request.name) is not in the cluster; register again")
         }
         entry.heard = now
         entry.job = request.job
+        entry.kvBytesUsed = request.kvBytesUsed
+        entry.progress = request.progress
+        if request.draining, entry.draining == nil {
+            entry.draining = .byItself
+            entry.reason = "it is shutting down"
+            epoch += 1
+        }
         entries[request.name] = entry
-        return epoch
+        return (epoch, entry.draining != nil)
+    }
+
+    /// Workers get no more jobs, or get them again.
+    /// - Parameters:
+    ///   - target: a name, or a host: all of its workers.
+    ///   - undo: only for those that were asked to drain; one that shuts down goes.
+    /// - Returns: the names of those that it concerns.
+    package mutating func drain(_ target: String, undo: Bool) throws(CoordinatorError) -> [String] {
+        let there = entries.filter { $0.value.state == .ready }
+        let named = there.filter { $0.key == target }
+        let found = named.isEmpty ? there.filter { $0.value.record.host == target } : named
+        guard !found.isEmpty else {
+            let known = there.values.map { "\($0.record.name) on \($0.record.host)" }.sorted()
+            throw CoordinatorError(
+                .notFound,
+                "no worker and no host of the cluster is named \"\(target.prefix(80))\"; there "
+                    + (known.isEmpty ? "are none" : "are \(known.prefix(20).joined(separator: ", "))"))
+        }
+        for name in found.keys {
+            switch (undo, entries[name]?.draining) {
+            case (false, nil):
+                entries[name]?.draining = .byOperator
+                entries[name]?.reason = "an operator asked for it"
+                epoch += 1
+            case (true, .byOperator):
+                entries[name]?.draining = nil
+                entries[name]?.reason = ""
+                epoch += 1
+            case (true, .byItself):
+                throw CoordinatorError(
+                    .notPossible, "worker \(name) is shutting down, which cannot be undone; start it again")
+            case (false, _), (true, nil): break
+            }
+        }
+        return found.keys.sorted()
     }
 
     /// A worker goes. True if it was there.
@@ -141,13 +199,18 @@ package struct MemberTable: Sendable {
 
     /// Workers that can take a job, by name: the order of ranks.
     package var ready: [MemberRecord] {
-        entries.values.filter { $0.state == .ready }.map(\.record).sorted { $0.name < $1.name }
+        entries.values.filter(\.takesJobs).map(\.record).sorted { $0.name < $1.name }
     }
 
     /// Why no worker can take a job; nil when one can.
     package var whyNobody: String? {
-        if readyCount > 0 { return nil }
+        if entries.values.contains(where: \.takesJobs) { return nil }
         let gone = entries.filter { $0.value.state != .ready }.keys.sorted()
+        let draining = entries.filter { $0.value.state == .ready }.keys.sorted()
+        if !draining.isEmpty {
+            return "no worker takes jobs (\(draining.joined(separator: ", ")) draining); start one with "
+                + "`lariat worker`, or `lariat drain --undo`"
+        }
         if gone.isEmpty { return JobPlan.noWorkers }
         return
             "no worker is ready (\(gone.joined(separator: ", ")) lost or refused; `lariat doctor` says why); start "
@@ -172,8 +235,12 @@ package struct MemberTable: Sendable {
             var record = entry.record
             record.lastHeartbeatSeconds = max(0, (now - entry.heard) / .seconds(1))
             record.reason = entry.reason
+            record.kvBytesUsed = entry.kvBytesUsed
+            record.job = entry.job
+            record.progress = entry.progress
             record.state =
                 switch entry.state {
+                case .ready where entry.draining != nil: "draining"
                 case .ready: busy.contains(record.name) || !entry.job.isEmpty ? "busy" : "ready"
                 case .lost: "lost"
                 case .refused: "refused"
@@ -208,6 +275,7 @@ package struct MemberTable: Sendable {
         try require(
             member.memoryBytes > 0 && member.memoryBytes <= 1 << 60,
             "its memory for keys and values is \(member.memoryBytes) bytes")
+        try require(member.hostCores <= 65_536, "its host has \(member.hostCores) cores")
     }
 
     private func mismatch(_ member: MemberRecord) -> String? {
@@ -241,4 +309,9 @@ package struct MemberTable: Sendable {
         let tenths = Int(((duration / .seconds(1)) * 10).rounded())
         return tenths % 10 == 0 ? "\(tenths / 10)" : "\(tenths / 10).\(tenths % 10)"
     }
+}
+
+extension MemberRecord {
+    /// Where it runs: the host of its address, without brackets.
+    package var host: String { RPCAddress(address)?.host ?? address }
 }

@@ -7,26 +7,30 @@ package struct JobPlan: Sendable {
     package let members: [MemberRecord]
     package let shards: ShardPlan
     package let pieceTokens: Int
+    /// 128 random bits that only this run's workers are told.
+    private let runKey: String
     private let kvBytesPerToken: Int
     private let reserved: Int
 
-    /// - Parameter pieceLimit: most tokens of a block that travel in one piece.
+    /// - Parameters:
+    ///   - weights: the members' speeds, in any unit; nil: by their threads.
+    ///   - pieceLimit: most tokens of a block that travel in one piece.
     package init(
-        prompt: Int, reserved: Int, members: [MemberRecord], admission: Admission, pieceLimit: Int
+        prompt: Int, reserved: Int, members: [MemberRecord], weights: [Double]? = nil, admission: Admission,
+        pieceLimit: Int
     ) throws(CoordinatorError) {
         guard !members.isEmpty else { throw CoordinatorError(.notPossible, JobPlan.noWorkers) }
         if let text = admission.memoryText(tokens: prompt + reserved, members: members) {
             throw CoordinatorError(.notPossible, text)
         }
-        // By threads, not by measured rates: those differ from one measurement to the next, and the same job on the
-        // same workers should be cut, and so summed up, in the same way.
         do throws(RingError) {
             shards = try ShardPlan(
-                tokens: prompt, weights: members.map { Double($0.threads) },
+                tokens: prompt, weights: weights ?? members.map { Double($0.threads) },
                 capacities: members.map(admission.capacity), reserved: reserved)
         } catch { throw CoordinatorError(.notPossible, "this job cannot be planned: \(error)") }
         self.members = members
         self.reserved = reserved
+        runKey = (0..<2).map { _ in String(UInt64.random(in: .min ... .max), radix: 16) }.joined()
         kvBytesPerToken = admission.model.kvBytesPerToken
         let largest = members.indices.map { [shards] in shards.count(of: $0) }.max() ?? 0
         // About eight pieces a shard keep sending, receiving and computing busy at once; each piece costs every query
@@ -92,6 +96,9 @@ package struct JobPlan: Sendable {
             $0.appendRun = UInt32(AppendPlan.appendRun)
             $0.stallSeconds = stallSeconds
             $0.tokenCount = UInt64(shards.count(of: rank))
+            $0.runKey = runKey
+            $0.logProbabilities = job.options?.logProbabilities ?? false
+            $0.topProbabilities = job.options?.topProbabilities ?? 0
             if rank == shards.leader, let sampling = job.options?.sampling, sampling.repetitionPenalty > 0 {
                 $0.recent = prompt.suffix(Int(sampling.repetitionWindow))
             }

@@ -43,11 +43,16 @@ package struct RunState: Sendable {
         case stop(rank: Int)
         case publish(JobEvent)
         case log(LogLine)
+        /// Keep a part of the timeline.
+        case trace(TracePart)
         /// The record has changed in a way that is shown but not kept.
         case progress
         /// The job is over; the last event was published. Calls are to be cancelled unless it succeeded.
         case finished
     }
+
+    /// Spans of the timeline that are kept of one worker.
+    package static let mostSpans = 200_000
 
     private enum Phase: Equatable { case accepting, prefill, decode, over }
     private struct Rank: Sendable {
@@ -55,6 +60,7 @@ package struct RunState: Sendable {
         let share: Double
         var accepted = false
         var layers = 0
+        var spans = 0
         var finished = false
     }
     private struct Complaint: Sendable {
@@ -81,6 +87,8 @@ package struct RunState: Sendable {
 
     private var pendingText: [UInt8] = []
     private var pendingTokens: [UInt32] = []
+    private var pendingProbabilities: [Float] = []
+    private var pendingLikely: [LikelyTokens] = []
     private var lastFlush: Instant
     private var scores: [(position: UInt64, count: Int, sum: Double)] = []
     private var actions: [Action] = []
@@ -196,6 +204,17 @@ package struct RunState: Sendable {
                         $0.text = String(event.text.prefix(4096))
                     }))
         case .finished: finished(event, from: rank, at: now)
+        case .trace:
+            let room = max(0, Self.mostSpans - ranks[rank].spans)
+            ranks[rank].spans += event.spans.count
+            guard room > 0 else { return }
+            actions.append(
+                .trace(
+                    TracePart.with {
+                        $0.rank = UInt32(rank)
+                        $0.worker = ranks[rank].name
+                        $0.spans = Array(event.spans.prefix(room))
+                    }))
         case .unspecified: break
         }
     }
@@ -217,6 +236,16 @@ package struct RunState: Sendable {
         }
         record.generatedTokens += 1
         pendingTokens.append(event.token)
+        if record.options?.logProbabilities == true {
+            guard event.logProbability <= 0,
+                event.likely?.tokens.count == event.likely?.logProbabilities.count,
+                event.likely?.tokens.count ?? 0 <= Admission.mostLikely
+            else { return wrong(rank, "sent impossible probabilities") }
+            pendingProbabilities.append(event.logProbability)
+            if record.options?.topProbabilities ?? 0 > 0 {
+                pendingLikely.append(event.likely ?? LikelyTokens())
+            }
+        }
         let (emit, found) = matcher.push(text.push(event.token))
         pendingText += Array(emit.utf8)
         if found {
@@ -380,16 +409,18 @@ package struct RunState: Sendable {
 
     private mutating func publishText() {
         guard !pendingTokens.isEmpty || !pendingText.isEmpty else { return }
-        let (text, tokens) = (pendingText, pendingTokens)
+        let event = JobEvent.with {
+            $0.kind = .tokens
+            $0.text = pendingText
+            $0.tokens = pendingTokens
+            $0.logProbabilities = pendingProbabilities
+            $0.likely = pendingLikely
+        }
         pendingText = []
         pendingTokens = []
-        actions.append(
-            .publish(
-                JobEvent.with {
-                    $0.kind = .tokens
-                    $0.text = text
-                    $0.tokens = tokens
-                }))
+        pendingProbabilities = []
+        pendingLikely = []
+        actions.append(.publish(event))
     }
 
     private mutating func publishState() {

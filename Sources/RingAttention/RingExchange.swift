@@ -12,13 +12,15 @@
 /// call to the transport, or the attention, that they wait for. After an error the exchange cannot be used again.
 public final class RingExchange: Sendable {
     private let core: Core
+    private let meter: RingMeter
 
     /// - Parameters:
     ///   - pieces: when given, the positions of every received piece are compared with it.
     ///   - bytesPerToken: when given, so is the size of its payload.
+    ///   - meter: shows others where the ring stands.
     public init(
         peer: any RingPeer, rank: Int, schedule: RingSchedule, inboxPieces: Int = 4, stall: Duration,
-        pieces: PiecePlan? = nil, bytesPerToken: Int? = nil
+        pieces: PiecePlan? = nil, bytesPerToken: Int? = nil, meter: RingMeter = RingMeter()
     ) throws(RingError) {
         guard rank == schedule.rank else {
             throw .invalidPlan("the schedule is rank \(schedule.rank)'s, not rank \(rank)'s")
@@ -29,6 +31,7 @@ public final class RingExchange: Sendable {
         if let pieces, pieces.counts != schedule.pieceCounts {
             throw .invalidPlan("the schedule was made for other pieces")
         }
+        self.meter = meter
         core = Core(
             peer: peer, schedule: schedule, capacity: inboxPieces, stall: stall, pieces: pieces,
             bytesPerToken: bytesPerToken)
@@ -60,24 +63,45 @@ public final class RingExchange: Sendable {
         var timings = RingTimings(ranks: schedule.ranks)
         for slot in schedule.attends {
             let step = schedule.hops(slot)
-            var mark = ContinuousClock.now
+            meter.step = step
+            let asked = ContinuousClock.now
             let piece = slot.origin == schedule.rank ? own[slot.piece] : try core.nextReceived()
-            timings.steps[step].wait += .now - mark
+            let given = ContinuousClock.now
+            timings.steps[step].wait += given - asked
             timings.steps[step].wire += piece.transfer
             timings.steps[step].bytes += piece.payload.count
+            timings.timeline.note(
+                TimelineSpan(.wait, layer: layer, step: step, start: asked, duration: given - asked))
+            if let arrived = piece.arrived {
+                timings.timeline.note(
+                    TimelineSpan(
+                        .transfer, layer: layer, step: step, start: arrived - piece.transfer,
+                        duration: piece.transfer, bytes: piece.payload.count))
+            }
+            meter.waited(for: given - asked)
             // Checked here too: own pieces would otherwise keep a cancelled ring busy.
             try core.check()
-            mark = .now
+            let began = ContinuousClock.now
             do {
                 try attend(piece)
             } catch {
                 throw core.fail(error as? RingError ?? .attention("\(error)"))
             }
-            timings.steps[step].compute += .now - mark
+            let took = ContinuousClock.now - began
+            timings.steps[step].compute += took
+            timings.timeline.note(
+                TimelineSpan(
+                    .attention, layer: layer, step: step, start: began, duration: took,
+                    bytes: piece.payload.count))
+            meter.computed(for: took)
         }
-        let mark = ContinuousClock.now
+        let attended = ContinuousClock.now
         timings.bytesSent = try core.finish()
-        timings.sending = .now - mark
+        timings.sending = .now - attended
+        timings.timeline.note(
+            TimelineSpan(
+                .wait, layer: layer, step: schedule.ranks - 1, start: attended, duration: timings.sending))
+        meter.waited(for: timings.sending)
         return timings
     }
 

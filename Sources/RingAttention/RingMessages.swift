@@ -28,10 +28,12 @@ public struct RingPiece: Sendable {
     public let payload: any RingPayload
     /// Between the arrival of its first and of its last bytes; zero for a rank's own.
     public let transfer: Duration
+    /// When its last byte had arrived; nil for a rank's own.
+    public let arrived: ContinuousClock.Instant?
 
     public init(
         layer: Int, origin: Int, piece: Int, runs: [Range<Int>], payload: any RingPayload,
-        transfer: Duration = .zero
+        transfer: Duration = .zero, arrived: ContinuousClock.Instant? = nil
     ) {
         self.layer = layer
         self.origin = origin
@@ -39,6 +41,7 @@ public struct RingPiece: Sendable {
         self.runs = runs
         self.payload = payload
         self.transfer = transfer
+        self.arrived = arrived
     }
 }
 

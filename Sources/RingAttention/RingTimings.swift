@@ -22,13 +22,15 @@ public struct RingStep: Sendable, Equatable {
 }
 
 /// What one layer's ring took on one rank, or many layers together.
-public struct RingTimings: Sendable, Equatable {
+public struct RingTimings: Sendable {
     /// By hops: step 0 is the rank's own pieces, step d those of the rank d places before it.
     public var steps: [RingStep] = []
     /// Time the caller waited at the end of a layer for its pieces to be sent.
     public var sending: Duration = .zero
     /// Bytes of payload handed to the transport.
     public var bytesSent = 0
+    /// What happened when, in one layer's ring; sums leave it out.
+    public var timeline = Timeline()
 
     public init() {}
 

@@ -44,6 +44,23 @@ public struct Sampler: Sendable {
         return (token, Float(min(0, logProbability)))
     }
 
+    /// The likeliest tokens by the model itself, likeliest first; of equals the lowest id first.
+    ///
+    /// - Parameter count: how many; 0 to 20 are possible for the users of this, whatever the vocabulary.
+    /// - Returns: tokens, and the natural logarithms of their probabilities; fewer where fewer are possible at all.
+    /// - Throws: as `next`.
+    public static func likeliest(
+        _ count: Int, of logits: Span<Float>
+    ) throws(SamplingError) -> [(token: Int32, logProbability: Float)] {
+        let largest = try largest(logits)
+        var candidates: [Candidate] = []
+        candidates.keepLargest(min(count, logits.count), of: logits)
+        let total = logSumExp(logits, largest: logits[Int(largest)])
+        return candidates.filter { $0.logit > -.infinity }.map {
+            ($0.token, Float(min(0, Double($0.logit) - total)))
+        }
+    }
+
     /// The token of the largest logit, the lowest id among equals.
     static func largest(_ logits: Span<Float>) throws(SamplingError) -> Int32 {
         guard logits.count <= Int(Int32.max) else {

@@ -30,6 +30,10 @@ public final class ShardEngine {
     private let exchange: RingExchange
     /// What prefill's ring has cost so far.
     public private(set) var timings = RingTimings()
+    /// What happened when, since it was taken last.
+    public var timeline = Timeline()
+    /// Shows other threads where this engine stands.
+    public let meter = RingMeter()
 
     /// Most rows of the shard that go through a layer's products together.
     static let chunkRows = 64
@@ -74,7 +78,7 @@ public final class ShardEngine {
                 peer: peer, rank: assignment.rank,
                 schedule: RingSchedule(rank: assignment.rank, pieceCounts: assignment.pieces.counts),
                 stall: stall,
-                pieces: assignment.pieces, bytesPerToken: kv.rowBytes)
+                pieces: assignment.pieces, bytesPerToken: kv.rowBytes, meter: meter)
         } catch { throw .ring(error) }
     }
 
@@ -107,14 +111,31 @@ public final class ShardEngine {
         if !keeping { weights.release(all: true) }
 
         for layer in 0..<shape.layers {
-            let unpacked = n > 0 ? try weights.layer(layer, keeping: keeping) : [:]
-            try beforeAttention(layer: layer, unpacked, buffers)
+            var unpacked: UnpackedWeights.Layer = [:]
+            try noting(.dense, layer) { () throws(ModelError) in
+                if n > 0 { unpacked = try weights.layer(layer, keeping: keeping) }
+                try beforeAttention(layer: layer, unpacked, buffers)
+            }
             try ring(layer: layer, queries: buffers.queries, into: buffers.state)
-            try afterAttention(layer: layer, unpacked, buffers)
+            try noting(.dense, layer) { () throws(ModelError) in
+                try afterAttention(layer: layer, unpacked, buffers)
+            }
+            meter.layersDone = layer + 1
             onLayer(layer + 1)
         }
         kvRows = n
         weights.release(all: false)
+    }
+
+    /// Runs `body` and notes when it did.
+    public func noting(
+        _ kind: TimelineSpan.Kind, _ layer: Int, _ body: () throws(ModelError) -> Void
+    ) throws(ModelError) {
+        let start = ContinuousClock.now
+        try body()
+        let took = ContinuousClock.now - start
+        timeline.note(TimelineSpan(kind, layer: layer, start: start, duration: took))
+        meter.computed(for: took)
     }
 
     /// What a prefill needs beside the residual stream, for the whole shard.
@@ -189,7 +210,7 @@ public final class ShardEngine {
                 payload: kv.payload(layer: layer, rows: piece.rows))
         }
         do throws(RingError) {
-            timings += try exchange.run(layer: layer, own: own) { piece in
+            let took = try exchange.run(layer: layer, own: own) { piece in
                 guard queries.rows > 0 else { return }
                 piece.payload.withUnsafeBytes { bytes in
                     compute.attend(
@@ -198,6 +219,8 @@ public final class ShardEngine {
                         shape: attention, into: state)
                 }
             }
+            timings += took
+            for span in took.timeline.spans { timeline.note(span) }
         } catch { throw .ring(error) }
     }
 

@@ -4,6 +4,7 @@ import Foundation
 import Kernels
 import Logging
 import RPC
+import Synchronization
 import Transformer
 
 /// Keeps one worker registered. The coordinator may come, go and come back at any time: the worker keeps trying,
@@ -16,6 +17,12 @@ struct Membership: Sendable {
     let logger: Logger
     /// Tells this process from an earlier one of the same name.
     private let instance = UUID().uuidString
+    private let draining = Draining()
+
+    /// Whether this worker wants no more jobs.
+    private final class Draining: Sendable {
+        let wanted = Atomic<Bool>(false)
+    }
 
     init(configuration: WorkerConfiguration, model: Model, compute: Compute, runs: RunService, logger: Logger)
     {
@@ -26,10 +33,15 @@ struct Membership: Sendable {
         self.logger = logger
     }
 
+    /// Takes no more jobs; `keep` returns when the coordinator has none for it.
+    func drain() { draining.wanted.store(true, ordering: .relaxed) }
+
+    private var drains: Bool { draining.wanted.load(ordering: .relaxed) }
+
     private static let slowestRetry: Duration = .seconds(5)
     private static let callTimeout: Duration = .seconds(3)
 
-    /// Returns when the task is cancelled, after leaving the cluster.
+    /// Returns after leaving the cluster: when the task is cancelled, or when the worker drains and may go.
     func keep(control: RPCAddress, ring: RPCAddress) async {
         var retry: Duration = .milliseconds(200)
         var complained = ""
@@ -39,6 +51,7 @@ struct Membership: Sendable {
                     retry = .milliseconds(200)
                     complained = ""
                 }
+                return
             } catch is CancellationError {
                 break
             } catch {
@@ -50,12 +63,14 @@ struct Membership: Sendable {
                     complained = message
                 }
             }
+            // Nobody is there who could give it a job.
+            if drains, runs.running == nil { return }
             try? await Task.sleep(for: retry)
             retry = min(retry * 2, Self.slowestRetry)
         }
     }
 
-    /// Registers and sends heartbeats until something fails.
+    /// Registers and sends heartbeats until something fails, or the worker drains and may go.
     private func stay(control: RPCAddress, ring: RPCAddress, joined: () -> Void) async throws {
         let client = try await RPCClient.connect(
             to: RPCAddress(configuration.coordinator), tls: configuration.tls, timeout: Self.callTimeout,
@@ -68,6 +83,7 @@ struct Membership: Sendable {
             $0.address = address(configuration.advertise, control)
             $0.ringAddress = address(configuration.advertiseRing, ring)
             $0.threads = UInt32(configuration.threads)
+            $0.hostCores = UInt32(clamping: ProcessInfo.processInfo.activeProcessorCount)
             $0.memoryBytes = UInt64(configuration.memoryBytes)
             $0.isa = configuration.isa.rawValue
             $0.precision = configuration.precision.rawValue
@@ -83,7 +99,7 @@ struct Membership: Sendable {
         let interval = Duration.seconds(min(max(reply.heartbeatSeconds, 0.05), 60))
         while true {
             do {
-                try await Task.sleep(for: interval)
+                try await sleep(interval)
             } catch {
                 await leave(client)
                 throw error
@@ -91,6 +107,19 @@ struct Membership: Sendable {
             let answer = try await client.unary(
                 MembershipService.heartbeat, heartbeat(epoch: reply.epoch), timeout: Self.callTimeout)
             runs.learn(epoch: answer.epoch)
+            if answer.leave {
+                logger.info("drained; leaves the cluster")
+                return await leave(client)
+            }
+        }
+    }
+
+    /// Until the next heartbeat is due, or news must be told at once.
+    private func sleep(_ interval: Duration) async throws {
+        let deadline = ContinuousClock.now + interval
+        let told = drains
+        while ContinuousClock.now < deadline, drains == told {
+            try await Task.sleep(for: min(.milliseconds(100), deadline - .now))
         }
     }
 
@@ -111,6 +140,8 @@ struct Membership: Sendable {
             let running = runs.running
             $0.job = running?.job ?? ""
             $0.kvBytesUsed = UInt64(running?.kvBytes ?? 0)
+            $0.progress = running?.progress?()
+            $0.draining = drains
         }
     }
 

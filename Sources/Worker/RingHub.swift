@@ -20,11 +20,16 @@ package final class RingHub: Sendable {
     }
 
     /// Takes one stream of `Ring.Exchange`: its first message says whose it is.
-    package func exchange(_ next: () async throws -> ReceivedMessage?) async throws {
+    /// - Parameter key: that the caller showed. Blocks are taken from members of the run only.
+    package func exchange(key: String?, _ next: () async throws -> ReceivedMessage?) async throws {
         guard let first = try await next() else { return }
         let (header, _) = try first.bytes.withUnsafeReadableBytes { try RingHeader.split($0) }
         guard let inbox = inboxes.withLock({ $0[header.job] }) else {
             throw RPCStatus(.failedPrecondition, "job \(header.job) does not run on this worker")
+        }
+        guard let key, Self.equal(key, inbox.run.key) else {
+            throw RPCStatus(
+                .permissionDenied, "blocks of job \(header.job) are taken from its own workers only")
         }
         guard header.epoch == inbox.run.epoch else {
             throw RPCStatus(
@@ -33,5 +38,11 @@ package final class RingHub: Sendable {
             )
         }
         try await inbox.receive(from: Int(header.fromRank), first: first, next: next)
+    }
+
+    /// In a time that does not tell where they differ.
+    private static func equal(_ shown: String, _ key: String) -> Bool {
+        let (a, b) = (Array(shown.utf8), Array(key.utf8))
+        return a.count == b.count && zip(a, b).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
     }
 }

@@ -171,7 +171,7 @@ package final class RingInbox: Sendable {
             RingPiece(
                 layer: Int(first.layer), origin: Int(first.originRank), piece: Int(first.piece),
                 runs: try first.runs.map { try $0.range() }, payload: ReceivedTensor(bytes: assembly.tensor),
-                transfer: transfer))
+                transfer: transfer, arrived: .now))
     }
 }
 

@@ -44,7 +44,9 @@ package final class RingLinks: RingPeer {
                 let client = try await RPCClient.connect(
                     to: RPCAddress(host: address.host, port: address.port), tls: tls, timeout: timeout,
                     logger: logger)
-                let call = client.call(RingService.exchange)
+                var metadata = RPCMetadata()
+                metadata.add(RunKey.metadata, run.key)
+                let call = client.call(RingService.exchange, metadata: metadata)
                 outbound.withLock { $0[rank] = Outbound(client: client, call: call) }
             } catch {
                 throw RPCStatus(

@@ -7,6 +7,9 @@ import Sampling
 package import Transformer
 
 extension Run {
+    /// What members of such runs show each other: they hold no one's data.
+    package static let transportKey = "a run of no job's blocks"
+
     /// A run whose members pass blocks on and compute nothing.
     /// - Parameters:
     ///   - rank: this worker's, in 0..<members.count.
@@ -32,6 +35,9 @@ extension Run {
         promptTokens = assignment.plan.tokens
         maxTokens = 0
         recent = []
+        key = Self.transportKey
+        logProbabilities = false
+        topProbabilities = 0
     }
 }
 

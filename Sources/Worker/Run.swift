@@ -22,6 +22,11 @@ package struct Run: Sendable {
     package let maxTokens: Int
     /// The prompt's last tokens, for the leader's repetition penalty.
     package let recent: [Int32]
+    /// What a caller must know to send blocks.
+    package let key: String
+    package let logProbabilities: Bool
+    /// How many of the likeliest tokens are told for each place.
+    package let topProbabilities: Int
 
     package struct Member: Sendable {
         package let name: String
@@ -57,7 +62,15 @@ package struct Run: Sendable {
             plan.recent.allSatisfy({ $0 < UInt32(model.shape.vocabulary) })
         else { throw refuse("its recent tokens are too many or out of range") }
 
+        guard (16...64).contains(plan.runKey.utf8.count) else { throw refuse("it has no run key") }
+        guard plan.topProbabilities <= 20 else {
+            throw refuse("\(plan.topProbabilities) likely tokens at each place; 20 are possible")
+        }
+
         job = plan.job
+        key = plan.runKey
+        logProbabilities = plan.logProbabilities
+        topProbabilities = Int(plan.topProbabilities)
         recent = plan.recent.map { Int32($0) }
         attempt = plan.attempt
         epoch = plan.epoch

@@ -17,14 +17,25 @@ final class RunService: Sendable {
     private let hub: RingHub
     let logger: Logger
     /// What computes now; the job is empty during a measurement.
-    private let current = Mutex<(job: String, kvBytes: Int)?>(nil)
+    private let current = Mutex<Occupant?>(nil)
     /// The newest epoch that the coordinator has told.
     private let epoch = Atomic<UInt64>(0)
+
+    /// What holds this worker.
+    struct Occupant: Sendable {
+        /// Empty: a measurement.
+        var job: String
+        var kvBytes: Int
+        /// Once it computes.
+        var progress: (@Sendable () -> RunProgress)?
+    }
 
     /// How long a new job waits for the previous one to let go of its memory.
     private static let handover: Duration = .seconds(10)
     /// Events that may wait for the coordinator to read them.
     private static let eventQueue = 1024
+    /// Parts of the timeline that are sent together: about 50 KiB.
+    private static let spansPerEvent = 2048
     /// Scores in one event: 256 KiB.
     private static let scoresPerEvent = 65_536
 
@@ -39,8 +50,8 @@ final class RunService: Sendable {
         self.logger = logger
     }
 
-    /// The job that runs now, and the bytes of its keys and values.
-    var running: (job: String, kvBytes: Int)? { current.withLock { $0 } }
+    /// What runs now.
+    var running: Occupant? { current.withLock { $0 } }
 
     /// Tells the epoch that heartbeats bring.
     func learn(epoch newer: UInt64) { epoch.max(newer, ordering: .relaxed) }
@@ -69,6 +80,7 @@ final class RunService: Sendable {
         let links = RingLinks(run: run, inbox: inbox, element: compute.kvElement)
         let engine = try EngineBox(
             model: model, compute: compute, weights: weights, run: run, links: links)
+        show(engine, run, links)
         try await events.write(.with { $0.kind = .accepted })
 
         do {
@@ -97,7 +109,7 @@ final class RunService: Sendable {
     func whileIdle<Value>(_ body: () async throws -> Value) async throws -> Value {
         let other = current.withLock { current -> String? in
             if let current { return current.job }
-            current = ("", 0)
+            current = Occupant(job: "", kvBytes: 0)
             return nil
         }
         if let other {
@@ -120,7 +132,7 @@ final class RunService: Sendable {
         while true {
             let other = current.withLock { current -> String? in
                 if let current { return current.job }
-                current = (run.job, kvBytes)
+                current = Occupant(job: run.job, kvBytes: kvBytes)
                 return nil
             }
             guard let other else { return }
@@ -131,6 +143,25 @@ final class RunService: Sendable {
                 )
             }
             try await Task.sleep(for: .milliseconds(20))
+        }
+    }
+
+    /// Lets heartbeats tell where the job stands.
+    private func show(_ engine: EngineBox, _ run: Run, _ links: RingLinks) {
+        let (meter, layers, steps) = (engine.meter, model.shape.layers, run.members.count)
+        current.withLock {
+            $0?.progress = {
+                .with {
+                    $0.layer = UInt32(meter.layersDone)
+                    $0.layers = UInt32(layers)
+                    $0.step = UInt32(meter.step)
+                    $0.steps = UInt32(steps)
+                    $0.ringBytesSent = UInt64(links.bytesSent)
+                    $0.ringBytesReceived = UInt64(links.bytesReceived)
+                    $0.computeSeconds = meter.computeTime.seconds
+                    $0.waitSeconds = meter.waitTime.seconds
+                }
+            }
         }
     }
 
@@ -235,7 +266,12 @@ final class RunService: Sendable {
             progress.kind = .progress
             progress.layers = layers
             progress.prefilledLayers = UInt32(done)
-            do throws(ModelError) { try emit(progress) } catch { emitted = error }
+            do throws(ModelError) {
+                try emit(progress)
+                if engine.timeline.spans.count >= Self.spansPerEvent {
+                    try emit(Self.trace(&engine.timeline, since: start))
+                }
+            } catch { emitted = error }
         }
         if let emitted { throw emitted }
         if run.kind == .score { try score(run, shard, engine, emit) }
@@ -257,6 +293,7 @@ final class RunService: Sendable {
                 try engine.follow()
             }
         }
+        if !engine.timeline.spans.isEmpty { try emit(Self.trace(&engine.timeline, since: start)) }
         finished.prefillSeconds = seconds
         finished.decodeSeconds = (ContinuousClock.now - prefilled).seconds
         finished.share = .with {
@@ -279,6 +316,15 @@ final class RunService: Sendable {
             }
         }
         return finished
+    }
+
+    /// What happened since the last such event.
+    private static func trace(_ timeline: inout Timeline, since start: ContinuousClock.Instant) -> RunEvent {
+        let spans = timeline.take()
+        return .with {
+            $0.kind = .trace
+            $0.spans = spans.map { TraceSpanMessage($0, since: start) }
+        }
     }
 
     private static func rounded(_ seconds: Double) -> Double { (seconds * 100).rounded() / 100 }
@@ -330,17 +376,54 @@ final class RunService: Sendable {
                 break
             }
             sampler.accept(token: choice.token)
+            let likely = try likeliest(run, logits)
             try emit(
                 .with {
                     $0.kind = .token
                     $0.token = UInt32(choice.token)
                     $0.logProbability = choice.logProbability
+                    $0.likely = likely
                 })
             guard index + 1 < run.maxTokens else { break }
-            logits = try engine.decode(token: choice.token, index: index)
+            try engine.noting(.decode, index) { () throws(ModelError) in
+                logits = try engine.decode(token: choice.token, index: index)
+            }
         }
         try engine.endDecode()
         return finish
+    }
+}
+
+extension RunService {
+    /// Which tokens were likeliest, where the job asks for it.
+    private func likeliest(_ run: Run, _ logits: [Float]) throws(ModelError) -> LikelyTokens? {
+        guard run.topProbabilities > 0 else { return nil }
+        do throws(SamplingError) {
+            let found = try Sampler.likeliest(run.topProbabilities, of: logits.span)
+            return .with {
+                $0.tokens = found.map { UInt32($0.token) }
+                $0.logProbabilities = found.map(\.logProbability)
+            }
+        } catch { throw .unsupported("the likeliest tokens cannot be told: \(error)") }
+    }
+}
+
+extension TraceSpanMessage {
+    init(_ span: TimelineSpan, since start: ContinuousClock.Instant) {
+        self.init()
+        kind =
+            switch span.kind {
+            case .dense: .dense
+            case .attention: .attention
+            case .wait: .wait
+            case .transfer: .transfer
+            case .decode: .decode
+            }
+        layer = UInt32(clamping: span.layer)
+        step = UInt32(clamping: span.step)
+        startMicroseconds = UInt64(max(0, (span.start - start) / .microseconds(1)))
+        durationMicroseconds = UInt64(max(0, span.duration / .microseconds(1)))
+        bytes = UInt64(span.bytes)
     }
 }
 
@@ -352,6 +435,7 @@ private final class StopRequest: Sendable {
 /// Carries an engine to its thread. The engine is made on one thread and used by exactly one other afterwards.
 private struct EngineBox: @unchecked Sendable {
     let engine: ShardEngine
+    let meter: RingMeter
     let peersSentTo: Set<Int>
     let cancel: @Sendable () -> Void
 
@@ -364,6 +448,7 @@ private struct EngineBox: @unchecked Sendable {
                 assignment: run.assignment, peer: links, stall: run.stall)
         } catch { throw run.status(for: error) }
         cancel = engine.cancel
+        meter = engine.meter
         var peers: Set<Int> = [(run.rank + 1) % run.members.count]
         if run.kind == .generate {
             if run.assignment.isLeader {

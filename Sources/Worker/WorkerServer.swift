@@ -52,8 +52,10 @@ public final class WorkerServer: Sendable {
         ring = RPCServer(
             address: RPCAddress(configuration.ring), tls: configuration.tls,
             services: [
-                .raw(RingService.exchange, byteLimit: RingHeader.frameLimit) { blocks, _, _ in
-                    try await hub.exchange { try await blocks.next() }
+                .raw(RingService.exchange, byteLimit: RingHeader.frameLimit) { blocks, context, _ in
+                    try await hub.exchange(key: context.metadata[RunKey.metadata]) {
+                        try await blocks.next()
+                    }
                 },
                 .raw(RingService.probe, byteLimit: RingHeader.frameLimit) { blocks, _, _ in
                     try await LinkProbe.discard { try await blocks.next() }
@@ -63,7 +65,11 @@ public final class WorkerServer: Sendable {
             configuration: configuration, model: model, compute: compute, runs: runs, logger: logger)
     }
 
-    /// Serves until the task is cancelled; then it leaves the cluster and stops in an orderly way.
+    /// Takes no more jobs, finishes what it runs, and lets `run()` end.
+    public func drain() { membership.drain() }
+
+    /// Serves until the task is cancelled, or the coordinator lets it go after `drain()` or on an operator's wish; then
+    /// it leaves the cluster and stops in an orderly way.
     public func run() async throws(RPCStatus) {
         let controlAddress = try await control.start()
         let ringAddress: RPCAddress

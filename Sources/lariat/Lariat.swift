@@ -20,14 +20,15 @@ struct Lariat: AsyncParsableCommand {
             CommandGroup(
                 name: "Cluster",
                 subcommands: [
-                    UpCommand.self, CoordinatorCommand.self, WorkerCommand.self, DoctorCommand.self,
+                    UpCommand.self, CoordinatorCommand.self, WorkerCommand.self, DrainCommand.self,
+                    DoctorCommand.self,
                 ]),
             CommandGroup(
                 name: "Jobs",
                 subcommands: [
                     SubmitCommand.self, ScoreCommand.self, PlanCommand.self, JobsCommand.self,
-                    ShowCommand.self,
-                    LogsCommand.self, WaitCommand.self, AttachCommand.self, CancelCommand.self,
+                    ShowCommand.self, LogsCommand.self, TraceCommand.self, WaitCommand.self,
+                    AttachCommand.self, CancelCommand.self,
                 ]),
             CommandGroup(
                 name: "Long contexts", subcommands: [EvalCommand.self, ExtendCommand.self]),

@@ -113,9 +113,9 @@ def test_a_waiting_job_outlives_a_worker(cluster):
         assert {share.worker for share in ended.shares} == {"beta"}
 
 
-def test_worker_stopped_in_an_orderly_way(cluster):
+def test_worker_interrupted(cluster):
     job = long_decode(cluster)
-    cluster.signal("beta", signal.SIGTERM)
+    cluster.signal("beta", signal.SIGINT)
     assert_failed_because_of(cluster, job, "beta", NOTICED)
     assert cluster.processes.pop("beta").wait(timeout=20) == 0
     cluster.wait_ready(["alpha"])
@@ -209,13 +209,13 @@ def test_coordinator_killed_and_restarted(make_cluster):
     assert cluster.run().id not in {job.id for job in jobs.values()}
 
 
-def test_coordinator_stopped_in_an_orderly_way(make_cluster):
+def test_coordinator_interrupted(make_cluster):
     cluster = make_cluster().start().wait_ready()
     running = long_decode(cluster)
     waiting = cluster.submit(PROMPT, max_tokens=4)
     watch = health_pb2_grpc.HealthStub(cluster.channel()).Watch(health_pb2.HealthCheckRequest(), timeout=60)
     assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
-    cluster.signal("coordinator", signal.SIGTERM)
+    cluster.signal("coordinator", signal.SIGINT)
     # Told before the end, so that a balancer can look elsewhere.
     assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
     assert cluster.processes.pop("coordinator").wait(timeout=30) == 0

@@ -27,7 +27,7 @@ import Testing
         #expect(try table.register(member("alpha"), instance: "1", at: start) == 102)
         #expect(try table.register(member("alpha", threads: 2), instance: "1", at: start) == 103)
         #expect(table.ready.map(\.name) == ["alpha", "beta"])
-        #expect(try table.heartbeat(beat("alpha"), at: start) == 103)
+        #expect(try table.heartbeat(beat("alpha"), at: start).epoch == 103)
         let left = table.leave(name: "alpha", instance: "1")
         let again = table.leave(name: "alpha", instance: "1")
         #expect(left && !again)
@@ -133,6 +133,60 @@ import Testing
             change(&bad)
             #expect(throws: CoordinatorError.self) { try table.register(bad, instance: "1", at: start) }
             #expect(table.epoch == 100)
+        }
+    }
+
+    @Test func aDrainingWorkerGetsNothingNew() throws {
+        var table = table()
+        for name in ["alpha", "beta"] { _ = try table.register(member(name), instance: "1", at: start) }
+        var far = member("far")
+        far.address = "[2001:db8::7]:7001"
+        _ = try table.register(far, instance: "1", at: start)
+        #expect(try table.drain("alpha", undo: false) == ["alpha"])
+        #expect(table.epoch == 104)
+        #expect(table.ready.map(\.name) == ["beta", "far"])
+        #expect(table.all(busy: ["alpha"], at: start).map(\.state) == ["draining", "ready", "ready"])
+        #expect(try table.heartbeat(beat("alpha"), at: start).drains)
+        #expect(try !table.heartbeat(beat("beta"), at: start).drains)
+        // Asking twice is no change, and a process that registers again drains on.
+        #expect(try table.drain("alpha", undo: false) == ["alpha"])
+        _ = try table.register(member("alpha"), instance: "1", at: start)
+        #expect(table.epoch == 104 && table.ready.map(\.name) == ["beta", "far"])
+        #expect(try table.drain("alpha", undo: true) == ["alpha"])
+        #expect(table.ready.map(\.name) == ["alpha", "beta", "far"])
+        // By host: all of its workers.
+        #expect(try table.drain("127.0.0.1", undo: false) == ["alpha", "beta"])
+        #expect(try table.drain("2001:db8::7", undo: false) == ["far"])
+        #expect(table.whyNobody?.contains("alpha, beta, far draining") == true)
+        // A new start of the name is a new worker.
+        let left = table.leave(name: "alpha", instance: "1")
+        #expect(left)
+        _ = try table.register(member("alpha"), instance: "2", at: start)
+        #expect(table.ready.map(\.name) == ["alpha"])
+    }
+
+    @Test func aWorkerThatShutsDownDrainsForGood() throws {
+        var table = table()
+        _ = try table.register(member("alpha"), instance: "1", at: start)
+        var goodbye = beat("alpha")
+        goodbye.draining = true
+        let first = try table.heartbeat(goodbye, at: start)
+        let second = try table.heartbeat(goodbye, at: start)
+        #expect(first == (102, true) && second == (102, true))
+        #expect(table.ready.isEmpty)
+        #expect {
+            try table.drain("alpha", undo: true)
+        } throws: {
+            "\($0)" == "worker alpha is shutting down, which cannot be undone; start it again"
+        }
+    }
+
+    @Test func drainingSomebodyUnknownNamesThoseThatAreThere() throws {
+        var table = table()
+        #expect { try table.drain("zeta", undo: false) } throws: { "\($0)".hasSuffix("there are none") }
+        _ = try table.register(member("alpha"), instance: "1", at: start)
+        #expect { try table.drain("zeta", undo: false) } throws: {
+            "\($0)" == "no worker and no host of the cluster is named \"zeta\"; there are alpha on 127.0.0.1"
         }
     }
 }

@@ -7,12 +7,16 @@ import Testing
     private let start = ContinuousClock.now
 
     /// A run of two workers, accepted by both; alpha leads.
-    private func state(accepted: Bool = true, maxTokens: UInt32 = 100, stop: [String] = []) -> RunState {
+    private func state(
+        accepted: Bool = true, maxTokens: UInt32 = 100, stop: [String] = [], logProbabilities: Bool = false
+    ) -> RunState {
         let record = JobRecord.with {
             $0.options = .with {
                 $0.kind = .generate
                 $0.maxTokens = maxTokens
                 $0.stop = stop
+                $0.logProbabilities = logProbabilities
+                $0.topProbabilities = logProbabilities ? 2 : 0
             }
             $0.promptTokens = 100
             $0.shares = [
@@ -197,5 +201,50 @@ import Testing
         var eager = state(maxTokens: 1)
         for _ in 0..<2 { _ = event(&eager, 0, 1) { $0.kind = .token } }
         #expect(eager.record.reason.contains("more tokens than were asked for"))
+    }
+
+    @Test func probabilitiesTravelWithTheirTokens() throws {
+        var state = state(logProbabilities: true)
+        let likely = LikelyTokens.with {
+            $0.tokens = [104, 105]
+            $0.logProbabilities = [-0.1, -2.5]
+        }
+        let actions = event(&state, 0, 10) {
+            $0.kind = .token
+            $0.token = 104
+            $0.logProbability = -0.1
+            $0.likely = likely
+        }
+        let published = actions.compactMap { action -> JobEvent? in
+            if case .publish(let event) = action, event.kind == .tokens { event } else { nil }
+        }
+        #expect(published.map(\.logProbabilities) == [[-0.1]])
+        #expect(published.map(\.likely) == [[likely]])
+        // A probability above 1 is no probability.
+        _ = event(&state, 0, 11) {
+            $0.kind = .token
+            $0.token = 104
+            $0.logProbability = 0.5
+        }
+        #expect(state.isOver && state.record.reason.contains("impossible probabilities"))
+    }
+
+    @Test func aTimelineIsKeptUpToItsLimit() {
+        var state = state()
+        let many = Array(repeating: TraceSpanMessage.with { $0.kind = .attention }, count: 150_000)
+        var kept = 0
+        for _ in 0..<3 {
+            for case .trace(let part) in event(
+                &state, 1, 1,
+                {
+                    $0.kind = .trace; $0.spans = many
+                })
+            {
+                #expect(part.worker == "beta" && part.rank == 1)
+                kept += part.spans.count
+            }
+        }
+        #expect(kept == RunState.mostSpans)
+        #expect(!state.isOver)
     }
 }

@@ -208,4 +208,21 @@ struct SamplerTests {
             try .init(repetitionWindow: 65_537)
         }
     }
+
+    @Test("The likeliest tokens agree with sorting, equals by id", arguments: [0, 1, 5, 20])
+    func likeliest(count: Int) throws {
+        let logits = pseudoLogits(49_152, seed: 9)
+        let top = Double(logits.max()!)
+        let normaliser = top + log(logits.reduce(0) { $0 + exp(Double($1) - top) })
+        let sorted = logits.indices.sorted { (logits[$0], $1) > (logits[$1], $0) }.prefix(count)
+        let found = try Sampler.likeliest(count, of: logits.span)
+        #expect(found.map { Int($0.token) } == Array(sorted))
+        for (token, logProbability) in found {
+            #expect(abs(Double(logProbability) - (Double(logits[Int(token)]) - normaliser)) < 2e-5)
+        }
+        // What cannot be chosen is not named.
+        let few: [Float] = [-.infinity, 2, -.infinity, 2]
+        #expect(try Sampler.likeliest(4, of: few.span).map(\.token) == [1, 3])
+        #expect(throws: SamplingError.self) { try Sampler.likeliest(1, of: [Float.nan].span) }
+    }
 }

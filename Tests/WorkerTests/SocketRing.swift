@@ -32,8 +32,10 @@ struct SocketRing {
             let server = RPCServer(
                 address: RPCAddress(host: "127.0.0.1", port: 0), tls: tls,
                 services: [
-                    .raw(RingService.exchange, byteLimit: RingHeader.frameLimit) { blocks, _, _ in
-                        try await hub.exchange { try await blocks.next() }
+                    .raw(RingService.exchange, byteLimit: RingHeader.frameLimit) { blocks, context, _ in
+                        try await hub.exchange(key: context.metadata[RunKey.metadata]) {
+                            try await blocks.next()
+                        }
                     }
                 ], logger: logger)
             addresses.append(try await server.start())
@@ -98,6 +100,7 @@ struct SocketRing {
             $0.pieceTokens = pieceTokens
             $0.appendRun = 16
             $0.stallSeconds = 60
+            $0.runKey = "0123456789abcdef"
             $0.fingerprint = model.fingerprint
             $0.tokenCount = UInt64(shards.count(of: rank))
             $0.profile = .with {

@@ -28,14 +28,19 @@ typedef struct Lariat__V1__Job Lariat__V1__Job;
 typedef struct Lariat__V1__JobRequest Lariat__V1__JobRequest;
 typedef struct Lariat__V1__AttachRequest Lariat__V1__AttachRequest;
 typedef struct Lariat__V1__JobEvent Lariat__V1__JobEvent;
+typedef struct Lariat__V1__LikelyTokens Lariat__V1__LikelyTokens;
 typedef struct Lariat__V1__ListJobsRequest Lariat__V1__ListJobsRequest;
 typedef struct Lariat__V1__ListJobsReply Lariat__V1__ListJobsReply;
 typedef struct Lariat__V1__LogLine Lariat__V1__LogLine;
 typedef struct Lariat__V1__Forecast Lariat__V1__Forecast;
 typedef struct Lariat__V1__WorkerCost Lariat__V1__WorkerCost;
+typedef struct Lariat__V1__TracePart Lariat__V1__TracePart;
+typedef struct Lariat__V1__DrainRequest Lariat__V1__DrainRequest;
+typedef struct Lariat__V1__DrainReply Lariat__V1__DrainReply;
 typedef struct Lariat__V1__ClusterRequest Lariat__V1__ClusterRequest;
 typedef struct Lariat__V1__ClusterState Lariat__V1__ClusterState;
 typedef struct Lariat__V1__Member Lariat__V1__Member;
+typedef struct Lariat__V1__RunProgress Lariat__V1__RunProgress;
 typedef struct Lariat__V1__RegisterRequest Lariat__V1__RegisterRequest;
 typedef struct Lariat__V1__RegisterReply Lariat__V1__RegisterReply;
 typedef struct Lariat__V1__HeartbeatRequest Lariat__V1__HeartbeatRequest;
@@ -47,6 +52,7 @@ typedef struct Lariat__V1__RunMember Lariat__V1__RunMember;
 typedef struct Lariat__V1__RunPlan Lariat__V1__RunPlan;
 typedef struct Lariat__V1__RunCommand Lariat__V1__RunCommand;
 typedef struct Lariat__V1__RunEvent Lariat__V1__RunEvent;
+typedef struct Lariat__V1__TraceSpan Lariat__V1__TraceSpan;
 typedef struct Lariat__V1__RingMessage Lariat__V1__RingMessage;
 typedef struct Lariat__V1__RingReply Lariat__V1__RingReply;
 
@@ -102,9 +108,37 @@ typedef enum _Lariat__V1__RunEvent__Kind {
   /*
    * finish, share, prefill_seconds, decode_seconds
    */
-  LARIAT__V1__RUN_EVENT__KIND__FINISHED = 6
+  LARIAT__V1__RUN_EVENT__KIND__FINISHED = 6,
+  /*
+   * spans
+   */
+  LARIAT__V1__RUN_EVENT__KIND__TRACE = 7
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__RUN_EVENT__KIND)
 } Lariat__V1__RunEvent__Kind;
+typedef enum _Lariat__V1__TraceSpan__Kind {
+  LARIAT__V1__TRACE_SPAN__KIND__KIND_UNSPECIFIED = 0,
+  /*
+   * a layer's products before or after attention
+   */
+  LARIAT__V1__TRACE_SPAN__KIND__DENSE = 1,
+  /*
+   * over the blocks of one step
+   */
+  LARIAT__V1__TRACE_SPAN__KIND__ATTENTION = 2,
+  /*
+   * for blocks of one step, or for its own to be sent
+   */
+  LARIAT__V1__TRACE_SPAN__KIND__WAIT = 3,
+  /*
+   * a block's way in, from its first to its last byte
+   */
+  LARIAT__V1__TRACE_SPAN__KIND__TRANSFER = 4,
+  /*
+   * one token
+   */
+  LARIAT__V1__TRACE_SPAN__KIND__DECODE = 5
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__TRACE_SPAN__KIND)
+} Lariat__V1__TraceSpan__Kind;
 typedef enum _Lariat__V1__RingMessage__Kind {
   LARIAT__V1__RING_MESSAGE__KIND__KIND_UNSPECIFIED = 0,
   /*
@@ -227,10 +261,18 @@ struct  Lariat__V1__JobOptions
    * use so many workers at most, so that others are free for other jobs; 0: all
    */
   uint32_t workers;
+  /*
+   * say how likely each token of the answer was
+   */
+  protobuf_c_boolean log_probabilities;
+  /*
+   * and which others were likeliest at its place, so many of them; 0 to 20
+   */
+  uint32_t top_probabilities;
 };
 #define LARIAT__V1__JOB_OPTIONS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__job_options__descriptor) \
-    , LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, 0, 0, 0, NULL, 0 }
+    , LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, 0, 0, 0, NULL, 0, 0, 0 }
 
 
 /*
@@ -518,10 +560,34 @@ struct  Lariat__V1__JobEvent
   uint64_t first_position;
   size_t n_nll;
   float *nll;
+  /*
+   * One per token, where the job asked for them: natural logarithms under the model's own distribution, before
+   * temperature and the other choices of the sampler.
+   */
+  size_t n_log_probabilities;
+  float *log_probabilities;
+  size_t n_likely;
+  Lariat__V1__LikelyTokens **likely;
 };
 #define LARIAT__V1__JOB_EVENT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__job_event__descriptor) \
-    , 0, LARIAT__V1__JOB_EVENT__KIND__KIND_UNSPECIFIED, NULL, {0,NULL}, 0,NULL, 0, 0,NULL }
+    , 0, LARIAT__V1__JOB_EVENT__KIND__KIND_UNSPECIFIED, NULL, {0,NULL}, 0,NULL, 0, 0,NULL, 0,NULL, 0,NULL }
+
+
+/*
+ * The likeliest tokens at one place, likeliest first.
+ */
+struct  Lariat__V1__LikelyTokens
+{
+  ProtobufCMessage base;
+  size_t n_tokens;
+  uint32_t *tokens;
+  size_t n_log_probabilities;
+  float *log_probabilities;
+};
+#define LARIAT__V1__LIKELY_TOKENS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__likely_tokens__descriptor) \
+    , 0,NULL, 0,NULL }
 
 
 struct  Lariat__V1__ListJobsRequest
@@ -618,6 +684,47 @@ struct  Lariat__V1__WorkerCost
     , (char *)protobuf_c_empty_string, 0, 0, NULL }
 
 
+struct  Lariat__V1__TracePart
+{
+  ProtobufCMessage base;
+  uint32_t rank;
+  char *worker;
+  size_t n_spans;
+  Lariat__V1__TraceSpan **spans;
+};
+#define LARIAT__V1__TRACE_PART__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__trace_part__descriptor) \
+    , 0, (char *)protobuf_c_empty_string, 0,NULL }
+
+
+struct  Lariat__V1__DrainRequest
+{
+  ProtobufCMessage base;
+  /*
+   * a worker's name, or a host: all of its workers
+   */
+  char *target;
+  /*
+   * while it has not left yet
+   */
+  protobuf_c_boolean undo;
+};
+#define LARIAT__V1__DRAIN_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__drain_request__descriptor) \
+    , (char *)protobuf_c_empty_string, 0 }
+
+
+struct  Lariat__V1__DrainReply
+{
+  ProtobufCMessage base;
+  size_t n_workers;
+  char **workers;
+};
+#define LARIAT__V1__DRAIN_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__drain_reply__descriptor) \
+    , 0,NULL }
+
+
 struct  Lariat__V1__ClusterRequest
 {
   ProtobufCMessage base;
@@ -666,7 +773,7 @@ struct  Lariat__V1__Member
   char *precision;
   char *fingerprint;
   /*
-   * "ready", "busy", "lost", "refused"
+   * "ready", "busy", "draining", "lost", "refused"
    */
   char *state;
   /*
@@ -679,13 +786,52 @@ struct  Lariat__V1__Member
   char *model;
   char *version;
   /*
-   * why refused or lost
+   * why refused, lost or draining
    */
   char *reason;
+  /*
+   * processor cores that it may use, shared or not
+   */
+  uint32_t host_cores;
+  uint64_t kv_bytes_used;
+  /*
+   * what it runs, or empty
+   */
+  char *job;
+  /*
+   * of that job
+   */
+  Lariat__V1__RunProgress *progress;
 };
 #define LARIAT__V1__MEMBER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__member__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, NULL }
+
+
+/*
+ * Where a worker stands in a job. Sums are from the job's start on.
+ */
+struct  Lariat__V1__RunProgress
+{
+  ProtobufCMessage base;
+  /*
+   * of prefill: those that are done
+   */
+  uint32_t layer;
+  uint32_t layers;
+  /*
+   * of the ring, in the layer under way
+   */
+  uint32_t step;
+  uint32_t steps;
+  uint64_t ring_bytes_sent;
+  uint64_t ring_bytes_received;
+  double compute_seconds;
+  double wait_seconds;
+};
+#define LARIAT__V1__RUN_PROGRESS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_progress__descriptor) \
+    , 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Lariat__V1__RegisterRequest
@@ -724,20 +870,29 @@ struct  Lariat__V1__HeartbeatRequest
    * what it is running, or empty
    */
   char *job;
+  /*
+   * give it no more jobs: it will leave
+   */
+  protobuf_c_boolean draining;
+  Lariat__V1__RunProgress *progress;
 };
 #define LARIAT__V1__HEARTBEAT_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__heartbeat_request__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, 0, NULL }
 
 
 struct  Lariat__V1__HeartbeatReply
 {
   ProtobufCMessage base;
   uint64_t epoch;
+  /*
+   * it is draining and no job needs it: it may go
+   */
+  protobuf_c_boolean leave;
 };
 #define LARIAT__V1__HEARTBEAT_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__heartbeat_reply__descriptor) \
-    , 0 }
+    , 0, 0 }
 
 
 struct  Lariat__V1__CalibrateRequest
@@ -858,10 +1013,16 @@ struct  Lariat__V1__RunPlan
    */
   size_t n_recent;
   uint32_t *recent;
+  /*
+   * Random, known to this run's members only: every ring call shows it in the metadata `lariat-run-key`.
+   */
+  char *run_key;
+  protobuf_c_boolean log_probabilities;
+  uint32_t top_probabilities;
 };
 #define LARIAT__V1__RUN_PLAN__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_plan__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0, 0, 0,NULL, LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, 0, 0, NULL, 0, NULL, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0,NULL }
+    , (char *)protobuf_c_empty_string, 0, 0, 0, 0,NULL, LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, 0, 0, NULL, 0, NULL, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, 0 }
 
 
 struct  Lariat__V1__RunCommand
@@ -906,10 +1067,40 @@ struct  Lariat__V1__RunEvent
   Lariat__V1__WorkerShare *share;
   double prefill_seconds;
   double decode_seconds;
+  /*
+   * TOKEN
+   */
+  Lariat__V1__LikelyTokens *likely;
+  /*
+   * TRACE
+   */
+  size_t n_spans;
+  Lariat__V1__TraceSpan **spans;
 };
 #define LARIAT__V1__RUN_EVENT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_event__descriptor) \
-    , LARIAT__V1__RUN_EVENT__KIND__KIND_UNSPECIFIED, 0, 0, 0, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, 0, 0 }
+    , LARIAT__V1__RUN_EVENT__KIND__KIND_UNSPECIFIED, 0, 0, 0, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, 0, 0, NULL, 0,NULL }
+
+
+/*
+ * What a worker did for a while. Times count from its start of the job.
+ */
+struct  Lariat__V1__TraceSpan
+{
+  ProtobufCMessage base;
+  Lariat__V1__TraceSpan__Kind kind;
+  /*
+   * DECODE: which token of the answer
+   */
+  uint32_t layer;
+  uint32_t step;
+  uint64_t start_us;
+  uint64_t duration_us;
+  uint64_t bytes;
+};
+#define LARIAT__V1__TRACE_SPAN__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__trace_span__descriptor) \
+    , LARIAT__V1__TRACE_SPAN__KIND__KIND_UNSPECIFIED, 0, 0, 0, 0, 0 }
 
 
 struct  Lariat__V1__RingMessage
@@ -1214,6 +1405,25 @@ Lariat__V1__JobEvent *
 void   lariat__v1__job_event__free_unpacked
                      (Lariat__V1__JobEvent *message,
                       ProtobufCAllocator *allocator);
+/* Lariat__V1__LikelyTokens methods */
+void   lariat__v1__likely_tokens__init
+                     (Lariat__V1__LikelyTokens         *message);
+size_t lariat__v1__likely_tokens__get_packed_size
+                     (const Lariat__V1__LikelyTokens   *message);
+size_t lariat__v1__likely_tokens__pack
+                     (const Lariat__V1__LikelyTokens   *message,
+                      uint8_t             *out);
+size_t lariat__v1__likely_tokens__pack_to_buffer
+                     (const Lariat__V1__LikelyTokens   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__LikelyTokens *
+       lariat__v1__likely_tokens__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__likely_tokens__free_unpacked
+                     (Lariat__V1__LikelyTokens *message,
+                      ProtobufCAllocator *allocator);
 /* Lariat__V1__ListJobsRequest methods */
 void   lariat__v1__list_jobs_request__init
                      (Lariat__V1__ListJobsRequest         *message);
@@ -1309,6 +1519,63 @@ Lariat__V1__WorkerCost *
 void   lariat__v1__worker_cost__free_unpacked
                      (Lariat__V1__WorkerCost *message,
                       ProtobufCAllocator *allocator);
+/* Lariat__V1__TracePart methods */
+void   lariat__v1__trace_part__init
+                     (Lariat__V1__TracePart         *message);
+size_t lariat__v1__trace_part__get_packed_size
+                     (const Lariat__V1__TracePart   *message);
+size_t lariat__v1__trace_part__pack
+                     (const Lariat__V1__TracePart   *message,
+                      uint8_t             *out);
+size_t lariat__v1__trace_part__pack_to_buffer
+                     (const Lariat__V1__TracePart   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__TracePart *
+       lariat__v1__trace_part__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__trace_part__free_unpacked
+                     (Lariat__V1__TracePart *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__DrainRequest methods */
+void   lariat__v1__drain_request__init
+                     (Lariat__V1__DrainRequest         *message);
+size_t lariat__v1__drain_request__get_packed_size
+                     (const Lariat__V1__DrainRequest   *message);
+size_t lariat__v1__drain_request__pack
+                     (const Lariat__V1__DrainRequest   *message,
+                      uint8_t             *out);
+size_t lariat__v1__drain_request__pack_to_buffer
+                     (const Lariat__V1__DrainRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__DrainRequest *
+       lariat__v1__drain_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__drain_request__free_unpacked
+                     (Lariat__V1__DrainRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__DrainReply methods */
+void   lariat__v1__drain_reply__init
+                     (Lariat__V1__DrainReply         *message);
+size_t lariat__v1__drain_reply__get_packed_size
+                     (const Lariat__V1__DrainReply   *message);
+size_t lariat__v1__drain_reply__pack
+                     (const Lariat__V1__DrainReply   *message,
+                      uint8_t             *out);
+size_t lariat__v1__drain_reply__pack_to_buffer
+                     (const Lariat__V1__DrainReply   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__DrainReply *
+       lariat__v1__drain_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__drain_reply__free_unpacked
+                     (Lariat__V1__DrainReply *message,
+                      ProtobufCAllocator *allocator);
 /* Lariat__V1__ClusterRequest methods */
 void   lariat__v1__cluster_request__init
                      (Lariat__V1__ClusterRequest         *message);
@@ -1365,6 +1632,25 @@ Lariat__V1__Member *
                       const uint8_t       *data);
 void   lariat__v1__member__free_unpacked
                      (Lariat__V1__Member *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__RunProgress methods */
+void   lariat__v1__run_progress__init
+                     (Lariat__V1__RunProgress         *message);
+size_t lariat__v1__run_progress__get_packed_size
+                     (const Lariat__V1__RunProgress   *message);
+size_t lariat__v1__run_progress__pack
+                     (const Lariat__V1__RunProgress   *message,
+                      uint8_t             *out);
+size_t lariat__v1__run_progress__pack_to_buffer
+                     (const Lariat__V1__RunProgress   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__RunProgress *
+       lariat__v1__run_progress__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__run_progress__free_unpacked
+                     (Lariat__V1__RunProgress *message,
                       ProtobufCAllocator *allocator);
 /* Lariat__V1__RegisterRequest methods */
 void   lariat__v1__register_request__init
@@ -1575,6 +1861,25 @@ Lariat__V1__RunEvent *
 void   lariat__v1__run_event__free_unpacked
                      (Lariat__V1__RunEvent *message,
                       ProtobufCAllocator *allocator);
+/* Lariat__V1__TraceSpan methods */
+void   lariat__v1__trace_span__init
+                     (Lariat__V1__TraceSpan         *message);
+size_t lariat__v1__trace_span__get_packed_size
+                     (const Lariat__V1__TraceSpan   *message);
+size_t lariat__v1__trace_span__pack
+                     (const Lariat__V1__TraceSpan   *message,
+                      uint8_t             *out);
+size_t lariat__v1__trace_span__pack_to_buffer
+                     (const Lariat__V1__TraceSpan   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__TraceSpan *
+       lariat__v1__trace_span__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__trace_span__free_unpacked
+                     (Lariat__V1__TraceSpan *message,
+                      ProtobufCAllocator *allocator);
 /* Lariat__V1__RingMessage methods */
 void   lariat__v1__ring_message__init
                      (Lariat__V1__RingMessage         *message);
@@ -1654,6 +1959,9 @@ typedef void (*Lariat__V1__AttachRequest_Closure)
 typedef void (*Lariat__V1__JobEvent_Closure)
                  (const Lariat__V1__JobEvent *message,
                   void *closure_data);
+typedef void (*Lariat__V1__LikelyTokens_Closure)
+                 (const Lariat__V1__LikelyTokens *message,
+                  void *closure_data);
 typedef void (*Lariat__V1__ListJobsRequest_Closure)
                  (const Lariat__V1__ListJobsRequest *message,
                   void *closure_data);
@@ -1669,6 +1977,15 @@ typedef void (*Lariat__V1__Forecast_Closure)
 typedef void (*Lariat__V1__WorkerCost_Closure)
                  (const Lariat__V1__WorkerCost *message,
                   void *closure_data);
+typedef void (*Lariat__V1__TracePart_Closure)
+                 (const Lariat__V1__TracePart *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__DrainRequest_Closure)
+                 (const Lariat__V1__DrainRequest *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__DrainReply_Closure)
+                 (const Lariat__V1__DrainReply *message,
+                  void *closure_data);
 typedef void (*Lariat__V1__ClusterRequest_Closure)
                  (const Lariat__V1__ClusterRequest *message,
                   void *closure_data);
@@ -1677,6 +1994,9 @@ typedef void (*Lariat__V1__ClusterState_Closure)
                   void *closure_data);
 typedef void (*Lariat__V1__Member_Closure)
                  (const Lariat__V1__Member *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__RunProgress_Closure)
+                 (const Lariat__V1__RunProgress *message,
                   void *closure_data);
 typedef void (*Lariat__V1__RegisterRequest_Closure)
                  (const Lariat__V1__RegisterRequest *message,
@@ -1711,6 +2031,9 @@ typedef void (*Lariat__V1__RunCommand_Closure)
 typedef void (*Lariat__V1__RunEvent_Closure)
                  (const Lariat__V1__RunEvent *message,
                   void *closure_data);
+typedef void (*Lariat__V1__TraceSpan_Closure)
+                 (const Lariat__V1__TraceSpan *message,
+                  void *closure_data);
 typedef void (*Lariat__V1__RingMessage_Closure)
                  (const Lariat__V1__RingMessage *message,
                   void *closure_data);
@@ -1739,14 +2062,19 @@ extern const ProtobufCMessageDescriptor lariat__v1__job_request__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__attach_request__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__job_event__descriptor;
 extern const ProtobufCEnumDescriptor    lariat__v1__job_event__kind__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__likely_tokens__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__list_jobs_request__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__list_jobs_reply__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__log_line__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__forecast__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__worker_cost__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__trace_part__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__drain_request__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__drain_reply__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__cluster_request__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__cluster_state__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__member__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__run_progress__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__register_request__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__register_reply__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__heartbeat_request__descriptor;
@@ -1759,6 +2087,8 @@ extern const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_command__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_event__descriptor;
 extern const ProtobufCEnumDescriptor    lariat__v1__run_event__kind__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__trace_span__descriptor;
+extern const ProtobufCEnumDescriptor    lariat__v1__trace_span__kind__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__ring_message__descriptor;
 extern const ProtobufCEnumDescriptor    lariat__v1__ring_message__kind__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__ring_reply__descriptor;

@@ -14,15 +14,22 @@ public struct MemberRecord: BridgedMessage {
     public var isa: String = ""
     public var precision: String = ""
     public var fingerprint: String = ""
-    /// "ready", "busy", "lost", "refused".
+    /// "ready", "busy", "draining", "lost", "refused".
     public var state: String = ""
     /// Age.
     public var lastHeartbeatSeconds: Double = 0
     /// File name.
     public var model: String = ""
     public var version: String = ""
-    /// Why refused or lost.
+    /// Why refused, lost or draining.
     public var reason: String = ""
+    /// Processor cores that it may use, shared or not.
+    public var hostCores: UInt32 = 0
+    public var kvBytesUsed: UInt64 = 0
+    /// What it runs, or empty.
+    public var job: String = ""
+    /// Of that job.
+    public var progress: RunProgress?
 
     public init() {}
 
@@ -31,7 +38,31 @@ public struct MemberRecord: BridgedMessage {
         .string(1, \.name), .string(2, \.address), .string(3, \.ringAddress), .uint32(4, \.threads),
         .uint64(5, \.memoryBytes), .string(6, \.isa), .string(7, \.precision), .string(8, \.fingerprint),
         .string(9, \.state), .double(10, \.lastHeartbeatSeconds), .string(11, \.model),
-        .string(12, \.version), .string(14, \.reason),
+        .string(12, \.version), .string(14, \.reason), .uint32(15, \.hostCores),
+        .uint64(16, \.kvBytesUsed), .string(17, \.job), .message(18, \.progress),
+    ]
+}
+
+/// Where a worker stands in a job. Sums are from the job's start on.
+public struct RunProgress: BridgedMessage {
+    /// Of prefill: layers that are done.
+    public var layer: UInt32 = 0
+    public var layers: UInt32 = 0
+    /// Of the ring, in the layer under way.
+    public var step: UInt32 = 0
+    public var steps: UInt32 = 0
+    public var ringBytesSent: UInt64 = 0
+    public var ringBytesReceived: UInt64 = 0
+    public var computeSeconds: Double = 0
+    public var waitSeconds: Double = 0
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.RunProgress")
+    package static let fields: [WireField<RunProgress>] = [
+        .uint32(1, \.layer), .uint32(2, \.layers), .uint32(3, \.step), .uint32(4, \.steps),
+        .uint64(5, \.ringBytesSent), .uint64(6, \.ringBytesReceived), .double(7, \.computeSeconds),
+        .double(8, \.waitSeconds),
     ]
 }
 
@@ -100,6 +131,9 @@ public struct HeartbeatRequest: BridgedMessage {
     public var kvBytesUsed: UInt64 = 0
     /// What it is running, or empty.
     public var job: String = ""
+    /// Give it no more jobs: it will leave.
+    public var draining: Bool = false
+    public var progress: RunProgress?
 
     public init() {}
 
@@ -107,19 +141,46 @@ public struct HeartbeatRequest: BridgedMessage {
     package static let acceptsUnknownFields = false
     package static let fields: [WireField<HeartbeatRequest>] = [
         .string(1, \.name), .string(2, \.instance), .uint64(3, \.epoch), .uint64(4, \.kvBytesUsed),
-        .string(5, \.job),
+        .string(5, \.job), .bool(6, \.draining), .message(7, \.progress),
     ]
 }
 
-/// The present epoch.
+/// The present epoch, and what the coordinator wishes.
 public struct HeartbeatReply: BridgedMessage {
     public var epoch: UInt64 = 0
+    /// The worker is draining and no job needs it: it may go.
+    public var leave: Bool = false
 
     public init() {}
 
     package static let schema = MessageSchema("lariat.v1.HeartbeatReply")
     package static let acceptsUnknownFields = false
     package static let fields: [WireField<HeartbeatReply>] = [
-        .uint64(1, \.epoch)
+        .uint64(1, \.epoch), .bool(2, \.leave),
     ]
+}
+
+/// Asks that workers take no more jobs, finish what they run, and leave.
+public struct DrainRequest: BridgedMessage {
+    /// A worker's name, or a host: all of its workers.
+    public var target: String = ""
+    /// While it has not left yet.
+    public var undo: Bool = false
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.DrainRequest")
+    package static let fields: [WireField<DrainRequest>] = [
+        .string(1, \.target), .bool(2, \.undo),
+    ]
+}
+
+/// Whom it concerns.
+public struct DrainReply: BridgedMessage {
+    public var workers: [String] = []
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.DrainReply")
+    package static let fields: [WireField<DrainReply>] = [.strings(1, \.workers)]
 }

@@ -73,6 +73,10 @@ public struct JobOptions: BridgedMessage {
     public var rope: RotaryMethodMessage?
     /// Use so many workers at most, so that others are free for other jobs; 0: all.
     public var workers: UInt32 = 0
+    /// Say how likely each token of the answer was.
+    public var logProbabilities: Bool = false
+    /// And which others were likeliest at its place; 0 to 20.
+    public var topProbabilities: UInt32 = 0
 
     public init() {}
 
@@ -81,6 +85,7 @@ public struct JobOptions: BridgedMessage {
         .enumeration(1, \.kind), .string(2, \.name), .uint32(3, \.maxTokens), .message(4, \.sampling),
         .strings(5, \.stop), .bool(6, \.chat), .string(7, \.system), .bool(8, \.beyondWindow),
         .bool(9, \.ignoreEnd), .bool(10, \.literal), .message(11, \.rope), .uint32(12, \.workers),
+        .bool(13, \.logProbabilities), .uint32(14, \.topProbabilities),
     ]
 }
 
@@ -322,6 +327,10 @@ public struct JobEvent: BridgedMessage {
     public var tokens: [UInt32] = []
     public var firstPosition: UInt64 = 0
     public var nll: [Float] = []
+    /// One per token, where the job asked for them; natural logarithms.
+    public var logProbabilities: [Float] = []
+    /// Likewise.
+    public var likely: [LikelyTokens] = []
 
     public init() {}
 
@@ -329,6 +338,21 @@ public struct JobEvent: BridgedMessage {
     package static let fields: [WireField<JobEvent>] = [
         .uint64(1, \.number), .enumeration(2, \.kind), .message(3, \.job), .bytes(4, \.text),
         .uint32s(5, \.tokens), .uint64(6, \.firstPosition), .floats(7, \.nll),
+        .floats(8, \.logProbabilities), .messages(9, \.likely),
+    ]
+}
+
+/// The likeliest tokens at one place, likeliest first.
+public struct LikelyTokens: BridgedMessage {
+    public var tokens: [UInt32] = []
+    /// Natural logarithms, one per token.
+    public var logProbabilities: [Float] = []
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.LikelyTokens")
+    package static let fields: [WireField<LikelyTokens>] = [
+        .uint32s(1, \.tokens), .floats(2, \.logProbabilities),
     ]
 }
 

@@ -30,6 +30,9 @@ public enum CoordinatorService {
         "/lariat.v1.Coordinator/GetLog", replyStreaming: true)
     public static let getCluster = RPCMethod<ClusterRequest, ClusterState>(
         "/lariat.v1.Coordinator/GetCluster")
+    public static let getTrace = RPCMethod<JobRequest, TracePart>(
+        "/lariat.v1.Coordinator/GetTrace", replyStreaming: true)
+    public static let drain = RPCMethod<DrainRequest, DrainReply>("/lariat.v1.Coordinator/Drain")
 }
 
 /// lariat.v1.Membership: how workers join, stay and leave.
@@ -47,6 +50,12 @@ public enum WorkerService {
     public static let run = RPCMethod<RunCommand, RunEvent>(
         "/lariat.v1.Worker/Run", requestStreaming: true, replyStreaming: true)
     public static let calibrate = RPCMethod<CalibrateRequest, WorkerRates>("/lariat.v1.Worker/Calibrate")
+}
+
+/// What shows that a caller of lariat.v1.Ring/Exchange is a member of the run.
+public enum RunKey {
+    /// The metadata that carries it.
+    public static let metadata = "lariat-run-key"
 }
 
 /// lariat.v1.Ring: blocks and partials from one worker to another. Messages carry a tensor behind the header:

@@ -57,6 +57,10 @@ public struct RunPlan: BridgedMessage {
     public var tokenCount: UInt64 = 0
     /// Leader: the prompt's last tokens, for the repetition penalty.
     public var recent: [UInt32] = []
+    /// Random, known to this run's members only: every ring call shows it (`RunKey.metadata`).
+    public var runKey: String = ""
+    public var logProbabilities: Bool = false
+    public var topProbabilities: UInt32 = 0
 
     public init() {}
 
@@ -68,6 +72,7 @@ public struct RunPlan: BridgedMessage {
         .uint32(8, \.maxTokens), .message(9, \.sampling), .bool(10, \.ignoreEnd), .message(11, \.profile),
         .string(12, \.fingerprint), .uint32(13, \.pieceTokens), .uint32(14, \.appendRun),
         .double(15, \.stallSeconds), .uint64(16, \.tokenCount), .uint32s(17, \.recent),
+        .string(18, \.runKey), .bool(19, \.logProbabilities), .uint32(20, \.topProbabilities),
     ]
 }
 
@@ -108,6 +113,8 @@ public struct RunEvent: BridgedMessage {
         case log = 5
         /// Finish, share, prefill_seconds, decode_seconds.
         case finished = 6
+        /// Spans.
+        case trace = 7
     }
 
     public var kind: Kind = .unspecified
@@ -123,6 +130,10 @@ public struct RunEvent: BridgedMessage {
     public var share: WorkerShare?
     public var prefillSeconds: Double = 0
     public var decodeSeconds: Double = 0
+    /// TOKEN.
+    public var likely: LikelyTokens?
+    /// TRACE.
+    public var spans: [TraceSpanMessage] = []
 
     public init() {}
 
@@ -132,6 +143,53 @@ public struct RunEvent: BridgedMessage {
         .enumeration(1, \.kind), .uint32(2, \.layers), .uint32(3, \.prefilledLayers), .uint32(4, \.token),
         .float(5, \.logProbability), .uint64(6, \.firstPosition), .floats(7, \.nll), .string(8, \.level),
         .string(9, \.text), .string(10, \.finish), .message(11, \.share), .double(12, \.prefillSeconds),
-        .double(13, \.decodeSeconds),
+        .double(13, \.decodeSeconds), .message(14, \.likely), .messages(15, \.spans),
+    ]
+}
+
+/// What a worker did for a while. Times count from its start of the job.
+public struct TraceSpanMessage: BridgedMessage {
+    public enum Kind: UInt32, WireEnumeration, CaseIterable {
+        case unspecified = 0
+        /// A layer's products before or after attention.
+        case dense = 1
+        /// Over the blocks of one step.
+        case attention = 2
+        /// For blocks of one step, or for its own to be sent.
+        case wait = 3
+        /// A block's way in, from its first to its last byte.
+        case transfer = 4
+        /// One token.
+        case decode = 5
+    }
+
+    public var kind: Kind = .unspecified
+    /// DECODE: which token of the answer.
+    public var layer: UInt32 = 0
+    public var step: UInt32 = 0
+    public var startMicroseconds: UInt64 = 0
+    public var durationMicroseconds: UInt64 = 0
+    public var bytes: UInt64 = 0
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.TraceSpan")
+    package static let fields: [WireField<TraceSpanMessage>] = [
+        .enumeration(1, \.kind), .uint32(2, \.layer), .uint32(3, \.step), .uint64(4, \.startMicroseconds),
+        .uint64(5, \.durationMicroseconds), .uint64(6, \.bytes),
+    ]
+}
+
+/// A part of a job's timeline.
+public struct TracePart: BridgedMessage {
+    public var rank: UInt32 = 0
+    public var worker: String = ""
+    public var spans: [TraceSpanMessage] = []
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.TracePart")
+    package static let fields: [WireField<TracePart>] = [
+        .uint32(1, \.rank), .string(2, \.worker), .messages(3, \.spans),
     ]
 }

@@ -57,6 +57,11 @@ public struct ReceivedMessage: Sendable {
     public let bytes: ByteBuffer
     /// Between the arrival of its first and of its last bytes.
     public let transfer: Duration
+
+    package init(bytes: ByteBuffer, transfer: Duration) {
+        self.bytes = bytes
+        self.transfer = transfer
+    }
 }
 
 /// Raw messages of a request.

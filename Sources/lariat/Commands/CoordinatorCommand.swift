@@ -27,6 +27,7 @@ struct CoordinatorCommand: ReportingCommand {
     @Option(help: "bf16 (default) or f32; every worker must use the same.")
     var precision: Precision?
     @OptionGroup var tls: TLSOptions
+    @OptionGroup var drain: DrainOptions
     @OptionGroup var log: LogOptions
     @Flag(help: .hidden)
     var exitWithParent = false
@@ -34,11 +35,13 @@ struct CoordinatorCommand: ReportingCommand {
     func execute() async throws {
         let configuration = try settings()
         let logger = log.logger("coordinator", normally: .info)
-        try await ServerProcess.run(exitWithParent: exitWithParent) {
-            let model = try ModelAdapter(
-                Model(path: configuration.modelPath), precision: configuration.precision)
-            try await CoordinatorServer(configuration: configuration, model: model, logger: logger).run()
-        }
+        let model = try ModelAdapter(Model(path: configuration.modelPath), precision: configuration.precision)
+        let server = try CoordinatorServer(configuration: configuration, model: model, logger: logger)
+        let limit = Duration.seconds(drain.drainSeconds)
+        try await ServerProcess.run(
+            exitWithParent: exitWithParent, drainSeconds: drain.drainSeconds,
+            drain: { server.shutdown(drainingFor: limit) }
+        ) { try await server.run() }
     }
 
     /// The same as a specification's.

@@ -49,6 +49,7 @@ struct WorkerCommand: ReportingCommand {
     @Option(help: "bf16 (default) or f32; every process of a cluster must use the same.")
     var precision: Precision?
     @OptionGroup var tls: TLSOptions
+    @OptionGroup var drain: DrainOptions
     @OptionGroup var log: LogOptions
     @Flag(help: .hidden)
     var exitWithParent = false
@@ -60,9 +61,10 @@ struct WorkerCommand: ReportingCommand {
     func execute() async throws {
         let configuration = try settings()
         let logger = log.logger(configuration.name, normally: .info)
-        try await ServerProcess.run(exitWithParent: exitWithParent) {
-            try await WorkerServer(configuration: configuration, logger: logger).run()
-        }
+        let server = try WorkerServer(configuration: configuration, logger: logger)
+        try await ServerProcess.run(
+            exitWithParent: exitWithParent, drainSeconds: drain.drainSeconds, drain: { server.drain() }
+        ) { try await server.run() }
     }
 
     private func settings() throws -> WorkerConfiguration {

@@ -53,7 +53,17 @@ extension JobOptions: JSONRepresentable {
             ("chat", .bool(chat)), ("system", .string(system)), ("beyond_window", .bool(beyondWindow)),
             ("ignore_end", .bool(ignoreEnd)),
             ("literal", .bool(literal)), ("rope", rope?.json ?? .null),
-            ("workers", .unsigned(UInt64(workers))),
+            ("workers", .unsigned(UInt64(workers))), ("log_probabilities", .bool(logProbabilities)),
+            ("top_probabilities", .unsigned(UInt64(topProbabilities))),
+        ])
+    }
+}
+
+extension LikelyTokens: JSONRepresentable {
+    var json: JSONValue {
+        .object([
+            ("tokens", .array(tokens.map { .unsigned(UInt64($0)) })),
+            ("log_probabilities", .array(logProbabilities.map { .float($0) })),
         ])
     }
 }
@@ -143,6 +153,10 @@ extension JobEvent: JSONRepresentable {
         case .tokens:
             members.append(("text", .string(String(lossy: text))))
             members.append(("tokens", .array(tokens.map { .unsigned(UInt64($0)) })))
+            if !logProbabilities.isEmpty {
+                members.append(("log_probabilities", .array(logProbabilities.map { .float($0) })))
+            }
+            if !likely.isEmpty { members.append(("likely", .array(likely.map(\.json)))) }
         case .scores:
             members.append(("first_position", .unsigned(firstPosition)))
             members.append(("nll", .array(nll.map { .float($0) })))
@@ -214,7 +228,21 @@ extension MemberRecord: JSONRepresentable {
             ("isa", .string(isa)), ("precision", .string(precision)), ("fingerprint", .string(fingerprint)),
             ("state", .string(state)), ("last_heartbeat_seconds", .number(lastHeartbeatSeconds)),
             ("model", .string(model)), ("version", .string(version)),
-            ("reason", .string(reason)),
+            ("reason", .string(reason)), ("host_cores", .unsigned(UInt64(hostCores))),
+            ("kv_bytes_used", .unsigned(kvBytesUsed)), ("job", .string(job)),
+            ("progress", progress?.json ?? .null),
+        ])
+    }
+}
+
+extension RunProgress: JSONRepresentable {
+    var json: JSONValue {
+        .object([
+            ("layer", .unsigned(UInt64(layer))), ("layers", .unsigned(UInt64(layers))),
+            ("step", .unsigned(UInt64(step))), ("steps", .unsigned(UInt64(steps))),
+            ("ring_bytes_sent", .unsigned(ringBytesSent)),
+            ("ring_bytes_received", .unsigned(ringBytesReceived)),
+            ("compute_seconds", .number(computeSeconds)), ("wait_seconds", .number(waitSeconds)),
         ])
     }
 }

@@ -8,14 +8,25 @@ enum ServerProcess {
     /// How long an orderly end may take when nobody is left to press Ctrl-C again.
     static let graceSeconds: UInt32 = 15
 
-    /// Runs `serve` until it returns, or cancels it on SIGINT or SIGTERM and waits for its orderly end; a second signal
-    /// ends the process at once.
-    static func run(exitWithParent: Bool, _ serve: @escaping @Sendable () async throws -> Void) async throws {
+    /// Runs `serve` until it returns. SIGTERM drains: jobs that run may end, `drainSeconds` at most; then, and at once on
+    /// SIGINT, `serve` is cancelled and its orderly end awaited. A second signal ends the process at once.
+    /// - Parameter drain: begins to drain; `serve` returns when it has.
+    static func run(
+        exitWithParent: Bool, drainSeconds: Double, drain: @escaping @Sendable () -> Void,
+        _ serve: @escaping @Sendable () async throws -> Void
+    ) async throws {
         let interrupts = Interrupts(secondEnds: true)
         if exitWithParent { watchParent() }
         let server = Task { try await serve() }
         let watcher = Task {
-            if await interrupts.next() != nil { server.cancel() }
+            guard let signal = await interrupts.next() else { return }
+            // Who is started by a command ends with it.
+            if signal == SIGTERM, !exitWithParent, drainSeconds > 0 {
+                drain()
+                try? await Task.sleep(for: .seconds(drainSeconds))
+                guard !Task.isCancelled else { return }
+            }
+            server.cancel()
         }
         defer { watcher.cancel() }
         do { try await server.value } catch {

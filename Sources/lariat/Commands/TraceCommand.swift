@@ -1,0 +1,59 @@
+// lariat trace: a job's timeline as a file that Perfetto opens.
+
+internal import ArgumentParser
+import Foundation
+internal import RPC
+
+struct TraceCommand: ReportingCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "trace", abstract: "Write a job's timeline, worker by worker and link by link.",
+        discussion: """
+            The file is in the Trace Event Format: open it in https://ui.perfetto.dev, which keeps it in the browser, or \
+            in chrome://tracing. Each worker has a track for what it computed, one for what it waited for, and one for \
+            the blocks that came in. A job that runs has the part that its workers have reported so far.
+            """)
+
+    @Argument(help: "The job's id (default: the newest job).")
+    var job: String?
+    @Option(
+        name: [.short, .customLong("output")],
+        help: ArgumentHelp("The file to write; - for standard output.", valueName: "file"))
+    var outputFile = "trace.json"
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var log: LogOptions
+
+    func execute() async throws {
+        try await CoordinatorClient.with(connection, log) { coordinator in
+            let id = if let job { job } else { try await coordinator.newestJob() }
+            let record = try await coordinator.job(id)
+            let call = try await coordinator.replies(
+                CoordinatorService.getTrace, JobRequest.with { $0.id = id }, timeout: .seconds(600))
+            var file = TraceFile(workers: record.shares.map(\.worker))
+            var text = TraceFile.beginning
+            var spans = 0
+            do throws(RPCStatus) {
+                while let part = try await call.next() {
+                    spans += part.spans.count
+                    text += file.events(part)
+                }
+            } catch {
+                throw Failure(error, coordinator: coordinator.address)
+            }
+            guard spans > 0 else {
+                throw Failure(
+                    "there is no timeline of job \(id): \(JobReport(record).stateText); workers report theirs as a job goes on"
+                )
+            }
+            text += TraceFile.end
+            guard outputFile != "-" else {
+                return try await Terminal.print(text.trimmingCharacters(in: .newlines))
+            }
+            do {
+                try Data(text.utf8).write(to: URL(filePath: outputFile), options: .atomic)
+            } catch {
+                throw Failure("\(outputFile): cannot be written: \(error.localizedDescription)")
+            }
+            Terminal.note("\(spans) spans of job \(id) in \(outputFile); open it in https://ui.perfetto.dev")
+        }
+    }
+}
