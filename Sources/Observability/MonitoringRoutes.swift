@@ -11,7 +11,7 @@ public enum MonitoringRoutes {
     /// GET /metrics: Prometheus text. GET /healthz: 200 "ok" while the process lives. GET /readyz: 200 "ready", or
     /// 503 with the reason.
     ///
-    /// Each is answered within ten seconds, or refused with 503.
+    /// A closure that takes longer than ten seconds is cancelled, and 503 answered.
     public static func all(
         metrics: @escaping @Sendable () async -> [MetricFamily],
         health: @escaping @Sendable () async -> Health

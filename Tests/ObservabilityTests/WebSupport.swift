@@ -6,10 +6,10 @@ import Observability
 import Synchronization
 import Testing
 
-/// Runs blocking work on a thread of its own kind, never on the pool that serves Swift's tasks.
+/// Runs blocking work on a thread of its own: Dispatch's queues share their threads with Swift's tasks.
 func blocking<T: Sendable>(_ work: @escaping @Sendable () throws -> T) async throws -> T {
     try await withCheckedThrowingContinuation { continuation in
-        DispatchQueue.global().async { continuation.resume(with: Result { try work() }) }
+        Thread.detachNewThread { continuation.resume(with: Result { try work() }) }
     }
 }
 
@@ -55,8 +55,14 @@ final class CapturedLog: LogHandler, Sendable {
     private let lines = Mutex<[String]>([])
     var text: String { lines.withLock { $0.joined(separator: "\n") } }
 
-    let metadata: Logger.Metadata = [:]
-    let logLevel = Logger.Level.info
+    var metadata: Logger.Metadata {
+        get { [:] }
+        set {}
+    }
+    var logLevel: Logger.Level {
+        get { .info }
+        set {}
+    }
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { nil }
         set {}
@@ -135,7 +141,10 @@ final class RawClient: Sendable {
                 connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        try #require(status == 0, "connect: \(errno)")
+        guard status == 0 else {
+            Glibc.close(socket)
+            throw POSIXError(.init(rawValue: errno) ?? .EIO)
+        }
     }
 
     deinit { Glibc.close(socket) }
@@ -147,7 +156,7 @@ final class RawClient: Sendable {
         var sent = 0
         while sent < bytes.count {
             let count = bytes[sent...].withUnsafeBytes {
-                Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue))
+                Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
             }
             guard count > 0 else { return false }
             sent += count

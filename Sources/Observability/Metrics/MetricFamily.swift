@@ -1,5 +1,19 @@
 // A metric with all its series, correct by construction.
 
+/// A value with the labels of its series.
+public struct Labelled<Value> {
+    public let value: Value
+    public let labels: Labels
+
+    public init(_ value: Value, _ labels: Labels) {
+        self.value = value
+        self.labels = labels
+    }
+}
+
+extension Labelled: Sendable where Value: Sendable {}
+extension Labelled: Equatable where Value: Equatable {}
+
 /// One metric: a name, a kind and a value for each set of labels.
 ///
 /// Whatever it is made from, it can be shown: names are repaired (see `Labels`), a counter's name ends in _total
@@ -15,18 +29,13 @@ public struct MetricFamily: Sendable, Equatable {
         case histogram(Histogram)
     }
 
-    public struct Series: Sendable, Equatable {
-        public let labels: Labels
-        public fileprivate(set) var value: Value
-    }
-
     public let name: String
     public let help: String
     public let kind: Kind
     /// In the order they were given.
-    public private(set) var series: [Series] = []
+    public private(set) var series: [Labelled<Value>] = []
 
-    private init(_ name: String, _ help: String, _ kind: Kind, _ values: [(Labels, Value)]) {
+    private init(_ name: String, _ help: String, _ kind: Kind, _ values: [Labelled<Value>]) {
         var name = MetricName.repaired(name)
         if kind == .counter {
             if !name.hasSuffix("_total") { name += "_total" }
@@ -40,54 +49,56 @@ public struct MetricFamily: Sendable, Equatable {
     }
 
     /// A value that only rises while the process lives. Values with the same labels are added up.
-    public static func counter(_ name: String, _ help: String, _ values: [(Labels, Double)]) -> MetricFamily {
-        MetricFamily(name, help, .counter, values.map { ($0, .number($1 > 0 ? $1 : 0)) })
+    public static func counter(_ name: String, _ help: String, _ values: [Labelled<Double>]) -> MetricFamily {
+        MetricFamily(
+            name, help, .counter, values.map { Labelled(.number($0.value > 0 ? $0.value : 0), $0.labels) })
     }
 
     public static func counter(_ name: String, _ help: String, _ value: Double) -> MetricFamily {
-        counter(name, help, [(Labels.none, value)])
+        counter(name, help, [Labelled(value, .none)])
     }
 
     /// A value that rises and falls. Of values with the same labels the last counts.
-    public static func gauge(_ name: String, _ help: String, _ values: [(Labels, Double)]) -> MetricFamily {
-        MetricFamily(name, help, .gauge, values.map { ($0, .number($1)) })
+    public static func gauge(_ name: String, _ help: String, _ values: [Labelled<Double>]) -> MetricFamily {
+        MetricFamily(name, help, .gauge, values.map { Labelled(.number($0.value), $0.labels) })
     }
 
     public static func gauge(_ name: String, _ help: String, _ value: Double) -> MetricFamily {
-        gauge(name, help, [(Labels.none, value)])
+        gauge(name, help, [Labelled(value, .none)])
     }
 
     /// A distribution. Those with the same labels and bounds are merged; with other bounds the first counts.
-    public static func histogram(_ name: String, _ help: String, _ values: [(Labels, Histogram)])
+    public static func histogram(_ name: String, _ help: String, _ values: [Labelled<Histogram>])
         -> MetricFamily
     {
-        MetricFamily(name, help, .histogram, values.map { ($0, .histogram($1)) })
+        MetricFamily(name, help, .histogram, values.map { Labelled(.histogram($0.value), $0.labels) })
     }
 
     public static func histogram(_ name: String, _ help: String, _ value: Histogram) -> MetricFamily {
-        histogram(name, help, [(Labels.none, value)])
+        histogram(name, help, [Labelled(value, .none)])
     }
 
     /// Takes the series of another family of the same name and kind; of any other family, none.
     mutating func merge(_ other: MetricFamily) {
         guard other.name == name, other.kind == kind else { return }
-        add(other.series.map { ($0.labels, $0.value) })
+        add(other.series)
     }
 
-    private mutating func add(_ values: [(Labels, Value)]) {
+    private mutating func add(_ values: [Labelled<Value>]) {
         var places = Dictionary(uniqueKeysWithValues: series.enumerated().map { ($1.labels, $0) })
-        for (labels, value) in values {
-            guard let place = places[labels] else {
-                places[labels] = series.count
-                series.append(Series(labels: labels, value: value))
+        for new in values {
+            guard let place = places[new.labels] else {
+                places[new.labels] = series.count
+                series.append(new)
                 continue
             }
-            switch (series[place].value, value) {
-            case (.number(let old), .number(let new)):
-                series[place].value = .number(kind == .counter ? old + new : new)
-            case (.histogram(var old), .histogram(let new)):
-                old.merge(new)
-                series[place].value = .histogram(old)
+            switch (series[place].value, new.value) {
+            case (.number(let old), .number(let added)) where kind == .counter:
+                series[place] = Labelled(.number(old + added), new.labels)
+            case (.number, .number): series[place] = new
+            case (.histogram(var old), .histogram(let added)):
+                old.merge(added)
+                series[place] = Labelled(.histogram(old), new.labels)
             default: break
             }
         }

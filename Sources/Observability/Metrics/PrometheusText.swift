@@ -25,7 +25,8 @@ public enum PrometheusText {
         return page
     }
 
-    private static func append(_ series: MetricFamily.Series, of name: String, to page: inout String) {
+    private static func append(_ series: Labelled<MetricFamily.Value>, of name: String, to page: inout String)
+    {
         let labels = series.labels.pairs.map { "\($0.name)=\"\(escaped($0.value, quotes: true))\"" }
         func sample(_ suffix: String, _ more: [String], _ value: String) {
             let all = labels + more

@@ -11,9 +11,9 @@ public struct CounterVector: Sendable, Equatable {
         values = Vector(maximumSeries: maximumSeries)
     }
 
-    /// Adds `amount`; what is negative or not finite is left out.
+    /// Adds `amount`; what is negative or not finite is left out. Adding 0 makes a series that reads 0.
     public mutating func add(_ amount: Double = 1, _ labels: Labels = .none) {
-        guard amount.isFinite, amount > 0 else { return }
+        guard amount.isFinite, amount >= 0 else { return }
         values.update(labels, from: 0) { $0 += amount }
     }
 
@@ -66,8 +66,8 @@ private struct Vector<Value: Sendable & Equatable>: Sendable, Equatable {
     }
 
     /// In a fixed order, so that pages can be compared.
-    var sorted: [(Labels, Value)] {
+    var sorted: [Labelled<Value>] {
         entries.sorted { $0.key.pairs.lexicographicallyPrecedes($1.key.pairs) { $0.value < $1.value } }
-            .map { ($0.key, $0.value) }
+            .map { Labelled($0.value, $0.key) }
     }
 }

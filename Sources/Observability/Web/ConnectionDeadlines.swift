@@ -40,6 +40,9 @@ package struct ConnectionDeadlines {
     /// No request's head is being answered or its body read: what arrives belongs to the next head.
     package var awaitsHead: Bool { !readingBody }
 
+    /// Requests were sent, in part or in full, that got no response or one before their end.
+    package var hasUnansweredRequests: Bool { outstanding > 0 || readingBody }
+
     /// No request is under way.
     package var isIdle: Bool { outstanding == 0 && !isFinishing }
 

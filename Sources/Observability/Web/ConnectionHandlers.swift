@@ -64,6 +64,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var inputClosed = false
     fileprivate private(set) var headsRead = 0
     private var isOver = false
+    /// What arrived is not HTTP, or too large.
+    private var isRefused = false
 
     init(_ limits: WebLimits, client: ConnectionNews, statistics: WebStatistics) {
         deadlines = ConnectionDeadlines(limits, connected: .now)
@@ -119,7 +121,10 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         let sent = promise ?? context.eventLoop.makePromise()
         sent.futureResult.assumeIsolated().whenComplete { _ in
             self.deadlines.finished(.now)
-            if self.inputClosed { context.close(promise: nil) } else { self.arm(context) }
+            // Closing while the client still sends would reset the connection, and the client might lose what it
+            // was sent last: why its request was refused.
+            let isSending = self.isRefused || self.deadlines.hasUnansweredRequests
+            if self.inputClosed || !isSending { context.close(promise: nil) } else { self.arm(context) }
         }
         context.close(mode: .output, promise: sent)
     }
@@ -140,10 +145,9 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if error as? HTTPParserError == .headerOverflow {
-            statistics.refused(.headSize)
-        } else if error is HTTPParserError {
-            statistics.refused(.malformed)
+        if let error = error as? HTTPParserError {
+            if !isRefused { statistics.refused(error == .headerOverflow ? .headSize : .malformed) }
+            isRefused = true
         } else if headsRead == 0, error is NIOSSLError || error is BoringSSLError {
             statistics.refused(.tls)
         }

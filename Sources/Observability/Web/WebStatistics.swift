@@ -5,7 +5,7 @@ import Synchronization
 /// Requests answered and refused. Made before the server, so that the server's own routes can show it.
 public final class WebStatistics: Sendable {
     /// Why something was refused or cut off.
-    enum Refusal: String {
+    enum Refusal: String, CaseIterable {
         case headTime = "head_time"
         case headSize = "head_size"
         case malformed
@@ -28,7 +28,12 @@ public final class WebStatistics: Sendable {
 
     private let state = Mutex(State())
 
-    public init() {}
+    public init() {
+        // A reason that never came up reads 0, so that its first time is seen as a rise.
+        state.withLock { state in
+            for reason in Refusal.allCases { state.refused.add(0, ["reason": reason.rawValue]) }
+        }
+    }
 
     /// Labels are routes' patterns, status codes and fixed words only, never text from a client.
     public func families() -> [MetricFamily] {
