@@ -27,10 +27,14 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        // Without its default traits: configuration files and the larger half of Foundation are not needed.
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
@@ -60,7 +64,7 @@ let package = Package(
         .target(name: "Evaluation", dependencies: ["Sampling"], swiftSettings: swift),
         .target(name: "HTTP2", dependencies: ["CNGHTTP2"], swiftSettings: swiftOverC),
 
-        // Floor 3: models, and messages between processes.
+        // Floor 3: models, messages between processes, and what both kinds of process show of themselves.
         .target(
             name: "Transformer",
             dependencies: ["GGUF", "Tokenizer", "LongRoPE", "Kernels", "RingAttention"],
@@ -68,6 +72,21 @@ let package = Package(
         .target(
             name: "RPC", dependencies: ["CLariatProto", "CProtobufC", "HTTP2", log] + nio,
             swiftSettings: swiftOverC),
+
+        .target(
+            name: "Observability",
+            dependencies: [
+                log,
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: swift),
 
         // Floor 4: the two kinds of process.
         .target(
@@ -133,6 +152,7 @@ let package = Package(
             swiftSettings: swift),
         .testTarget(name: "HTTP2Tests", dependencies: ["HTTP2"], swiftSettings: swift),
         .testTarget(name: "RPCTests", dependencies: ["HTTP2", "RPC", log] + nio, swiftSettings: swift),
+        .testTarget(name: "ObservabilityTests", dependencies: ["Observability", log], swiftSettings: swift),
         .testTarget(
             name: "TransformerTests",
             dependencies: ["Kernels", "LongRoPE", "RingAttention", "Transformer", "TestSupport"],

@@ -1,0 +1,40 @@
+// The paths that monitoring systems ask: metrics, and whether the process lives and is ready.
+
+/// Whether a process can do its work.
+public enum Health: Sendable, Equatable {
+    case ready
+    /// Why not, in plain words: shown to whoever asks.
+    case notReady(String)
+}
+
+public enum MonitoringRoutes {
+    /// GET /metrics: Prometheus text. GET /healthz: 200 "ok" while the process lives. GET /readyz: 200 "ready", or
+    /// 503 with the reason.
+    ///
+    /// A closure that takes longer than ten seconds is cancelled, and 503 answered.
+    public static func all(
+        metrics: @escaping @Sendable () async -> [MetricFamily],
+        health: @escaping @Sendable () async -> Health
+    ) -> [WebRoute] {
+        let noStore = WebField("Cache-Control", "no-store")
+        func route(_ path: String, _ answer: @escaping @Sendable () async -> WebResponse) -> WebRoute {
+            WebRoute(.get, path, deadline: .seconds(10)) { _ in
+                var response = await answer()
+                response.headers.append(noStore)
+                return response
+            }
+        }
+        return [
+            route("/metrics") {
+                .text(PrometheusText.render(await metrics()), type: PrometheusText.contentType)
+            },
+            route("/healthz") { .text("ok\n") },
+            route("/readyz") {
+                switch await health() {
+                case .ready: .text("ready\n")
+                case .notReady(let reason): .text(reason + "\n", status: 503)
+                }
+            },
+        ]
+    }
+}

@@ -1,0 +1,216 @@
+// What watches a connection from within its channel: deadlines, the size of heads, and whether the client is there.
+//
+// Hummingbird's own idle timeout starts anew with every part of a body, does not see a client that never reads, and
+// NIO's decoder does not limit the request line; its way to learn of a client that left ends the connection.
+
+import HTTPTypes
+import NIOCore
+import NIOHTTP1
+import NIOHTTPTypes
+import NIOSSL
+import Synchronization
+
+/// What the event loop tells the task that serves a connection: that the client left, or the server is to stop.
+final class ConnectionNews: Sendable {
+    private struct State {
+        var isGone = false
+        var isLastRequest = false
+        var action: (@Sendable () -> Void)?
+    }
+
+    private let state = Mutex(State())
+
+    /// Runs `action` once when the client leaves; at once when it has left. One at a time.
+    func whenGone(_ action: @escaping @Sendable () -> Void) {
+        let isGone = state.withLock {
+            if !$0.isGone { $0.action = action }
+            return $0.isGone
+        }
+        if isGone { action() }
+    }
+
+    /// The server stops: the request under way is the last.
+    var isLastRequest: Bool { state.withLock { $0.isLastRequest } }
+
+    func stop() {
+        state.withLock { $0.isLastRequest = true }
+    }
+
+    func forget() {
+        state.withLock { $0.action = nil }
+    }
+
+    func leave() {
+        let action = state.withLock {
+            $0.isGone = true
+            return $0.action.take()
+        }
+        action?()
+    }
+}
+
+/// Closes connections whose time is over and tells `ConnectionNews` when the client leaves. Sits behind the HTTP
+/// decoder. A client that closes its sending side counts as gone, as in most HTTP servers: the two look the same.
+final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias InboundOut = HTTPRequestPart
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
+
+    fileprivate private(set) var deadlines: ConnectionDeadlines
+    private let client: ConnectionNews
+    private let statistics: WebStatistics
+    private var timer: (at: ContinuousClock.Instant, task: Scheduled<Void>)?
+    private var inputClosed = false
+    fileprivate private(set) var headsRead = 0
+    private var isOver = false
+    /// What arrived is not HTTP, or too large.
+    private var isRefused = false
+
+    init(_ limits: WebLimits, client: ConnectionNews, statistics: WebStatistics) {
+        deadlines = ConnectionDeadlines(limits, connected: .now)
+        self.client = client
+        self.statistics = statistics
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        arm(context)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        end()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        end()
+        context.fireChannelInactive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !deadlines.isFinishing else { return }
+        switch Self.unwrapInboundIn(data) {
+        case .head:
+            headsRead += 1
+            deadlines.headRead(.now)
+        case .body: break
+        case .end: deadlines.requestRead()
+        }
+        arm(context)
+        context.fireChannelRead(data)
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        let isEnd = if case .end = Self.unwrapOutboundIn(data) { true } else { false }
+        context.write(data, promise: promise)
+        if isEnd {
+            deadlines.responseWritten(.now)
+            arm(context)
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        deadlines.writable(context.channel.isWritable, .now)
+        arm(context)
+        context.fireChannelWritabilityChanged()
+    }
+
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        guard case .output = mode else { return context.close(mode: mode, promise: promise) }
+        deadlines.finish(.now)
+        arm(context)
+        let sent = promise ?? context.eventLoop.makePromise()
+        sent.futureResult.assumeIsolated().whenComplete { _ in
+            self.deadlines.finished(.now)
+            // Closing while the client still sends would reset the connection, and the client might lose what it
+            // was sent last: why its request was refused.
+            let isSending = self.isRefused || self.deadlines.hasUnansweredRequests
+            if self.inputClosed || !isSending { context.close(promise: nil) } else { self.arm(context) }
+        }
+        context.close(mode: .output, promise: sent)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        switch event {
+        case ChannelEvent.inputClosed:
+            inputClosed = true
+            client.leave()
+        case is ChannelShouldQuiesceEvent:
+            // Not passed on: Hummingbird would close before a response is sent in full.
+            client.stop()
+            if deadlines.isIdle { context.close(promise: nil) }
+            return
+        default: break
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if let error = error as? HTTPParserError {
+            if !isRefused { statistics.refused(error == .headerOverflow ? .headSize : .malformed) }
+            isRefused = true
+        } else if headsRead == 0, error is NIOSSLError || error is BoringSSLError {
+            statistics.refused(.tls)
+        }
+        context.fireErrorCaught(error)
+    }
+
+    private func end() {
+        isOver = true
+        timer?.task.cancel()
+        timer = nil
+        client.leave()
+    }
+
+    /// Makes sure that a timer goes off at the next deadline or before.
+    private func arm(_ context: ChannelHandlerContext) {
+        guard !isOver, let next = deadlines.next else { return }
+        if let timer, timer.at <= next.at { return }
+        timer?.task.cancel()
+        let task = context.eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(next.at - .now)) {
+            self.timer = nil
+            self.expire(context)
+        }
+        timer = (next.at, task)
+    }
+
+    private func expire(_ context: ChannelHandlerContext) {
+        guard let deadline = deadlines.next, deadline.at <= .now else { return arm(context) }
+        switch deadline.expiry {
+        case .head: statistics.refused(.headTime)
+        case .body: statistics.refused(.bodyTime)
+        case .write: statistics.refused(.writeTime)
+        case .idle, .close: break
+        }
+        client.leave()
+        context.close(promise: nil)
+    }
+}
+
+/// Refuses a request head that grows beyond its limit while it arrives. Sits before the HTTP decoder.
+final class HeadLimit: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    private let maximumBytes: Int
+    private let watched: ConnectionGuard
+    private var bytes = 0
+    private var isOver = false
+
+    init(maximumBytes: Int, watched: ConnectionGuard) {
+        self.maximumBytes = maximumBytes
+        self.watched = watched
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isOver else { return }
+        let count = Self.unwrapInboundIn(data).readableBytes
+        let headsBefore = watched.headsRead
+        context.fireChannelRead(data)
+        // What completed a head is not counted towards the next: at most one read is missed by that.
+        guard watched.headsRead == headsBefore, watched.deadlines.awaitsHead else { return bytes = 0 }
+        bytes += count
+        guard bytes > maximumBytes else { return }
+        isOver = true
+        context.fireErrorCaught(HTTPParserError.headerOverflow)
+    }
+}

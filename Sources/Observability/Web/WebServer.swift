@@ -1,0 +1,243 @@
+// A small HTTP/1.1 server on one port.
+
+import HummingbirdCore
+import HummingbirdTLS
+public import Logging
+import NIOCore
+import NIOPosix
+import NIOSSL
+import Synchronization
+
+/// Files (PEM) that let a server show who it is. Clients show nothing.
+public struct WebTLS: Sendable, Hashable {
+    /// The server's certificate, followed by those that lead to a known authority.
+    public var certificate: String
+    public var key: String
+
+    public init(certificate: String, key: String) {
+        self.certificate = certificate
+        self.key = key
+    }
+}
+
+/// Where a server listens.
+public struct WebAddress: Sendable, Hashable, CustomStringConvertible {
+    /// A name or IP address; IPv6 without brackets. "0.0.0.0" for all addresses.
+    public var host: String
+    /// 0: any free port.
+    public var port: Int
+
+    public init(host: String, port: Int) {
+        self.host = host
+        self.port = port
+    }
+
+    public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}
+
+/// Serves routes over HTTP/1.1, with or without TLS (1.2 or newer).
+///
+/// It has no signal handlers and ends only by `shutdown`. Nothing a client does can take more than `WebLimits` gives.
+public final class WebServer: Sendable {
+    /// Words a refusal that no handler made (unknown path, body too large, handler failed...): from the path as
+    /// sent, the status and a reason in plain text. The status is not the closure's to choose.
+    public typealias Refusal = @Sendable (_ path: String, _ status: Int, _ reason: String) -> WebResponse
+
+    fileprivate struct Running {
+        let task: Task<Void, Never>
+        /// Stops to listen, ends idle connections, and returns when all others have ended.
+        let drain: @Sendable () async -> Void
+        /// Ends when the server has.
+        let ended: AsyncStream<Void>
+    }
+
+    private enum State {
+        case new, starting, stopped
+        case running(Running)
+    }
+
+    private let address: WebAddress
+    private let tls: WebTLS?
+    private let routes: [WebRoute]
+    private let limits: WebLimits
+    private let statistics: WebStatistics
+    private let logger: Logger
+    private let refusal: Refusal
+    private let state = Mutex(State.new)
+
+    /// `statistics`: one for each server.
+    public init(
+        address: WebAddress, tls: WebTLS? = nil, routes: [WebRoute], limits: WebLimits = WebLimits(),
+        statistics: WebStatistics = WebStatistics(), logger: Logger,
+        refusal: @escaping Refusal = { _, status, reason in .text(reason + "\n", status: status) }
+    ) {
+        self.address = address
+        self.tls = tls
+        self.routes = routes
+        self.limits = limits
+        self.statistics = statistics
+        self.logger = logger
+        self.refusal = refusal
+    }
+
+    /// Starts to listen. Returns the address with its real port.
+    public func start() async throws(WebServerError) -> WebAddress {
+        let isFirst = state.withLock {
+            guard case .new = $0 else { return false }
+            $0 = .starting
+            return true
+        }
+        guard isFirst else { throw .startedTwice }
+        let web = WebChannel(
+            service: WebService(
+                routes: try WebRouteTable(routes), limits: limits, statistics: statistics, isTLS: tls != nil,
+                logger: logger, refusal: refusal))
+        guard let tls else { return try await listen(web) }
+        let configuration = try tls.configuration()
+        let secured: TLSChannel<WebChannel>
+        do { secured = try TLSChannel(web, tlsConfiguration: configuration) } catch {
+            throw .certificate(
+                "the certificate \(tls.certificate) and the key \(tls.key) do not fit together: \(error)")
+        }
+        return try await listen(secured)
+    }
+
+    private func listen(_ child: some ServerChildChannel) async throws(WebServerError) -> WebAddress {
+        let (starts, started) = AsyncStream<Result<WebAddress, WebServerError>>.makeStream(
+            bufferingPolicy: .bufferingOldest(1))
+        let (ended, end) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingOldest(1))
+        let address = address
+        let server = Server(
+            childChannelSetup: child,
+            configuration: ServerConfiguration(
+                address: .hostname(address.host, port: address.port), backlog: limits.waitingConnections,
+                availableConnectionsDelegate: ConnectionLimit(limits.connections, statistics)),
+            onServerRunning: { channel in
+                let port = channel.localAddress?.port ?? address.port
+                started.yield(.success(WebAddress(host: address.host, port: port)))
+            },
+            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger)
+        let task = Task {
+            do { try await server.run() } catch {
+                started.yield(.failure(.cannotListen(Self.explain(error, address))))
+            }
+            end.finish()
+        }
+        var outcome = starts.makeAsyncIterator()
+        guard let bound = try await outcome.next()?.get() else {
+            task.cancel()
+            throw .cannotListen("cannot listen on \(address): the start was cancelled")
+        }
+        let running = Running(
+            task: task, drain: { try? await server.shutdownGracefully() }, ended: ended)
+        let isStopped = state.withLock {
+            guard case .starting = $0 else { return true }
+            $0 = .running(running)
+            return false
+        }
+        if isStopped {
+            await Self.stop(running, grace: .zero, logger)
+            throw .cannotListen("cannot listen on \(address): the server was shut down while it started")
+        }
+        logger.info("HTTP on \(bound)\(tls == nil ? "" : " with TLS")")
+        return bound
+    }
+
+    /// Stops to listen at once, lets requests under way end for as long as `grace`, and then cuts them off. Returns
+    /// when all connections are closed and all handlers have returned; at the latest two seconds after `grace`.
+    public func shutdown(grace: Duration) async {
+        let before = state.withLock { state in
+            defer { state = .stopped }
+            return state
+        }
+        guard case .running(let running) = before else { return }
+        await Self.stop(running, grace: grace, logger)
+    }
+
+    private static func stop(_ running: Running, grace: Duration, _ logger: Logger) async {
+        let drain = Task { await running.drain() }
+        if await running.ends(within: grace) { return }
+        running.task.cancel()
+        if await !running.ends(within: .seconds(2)) {
+            logger.warning("a handler of the web server did not end when it was cancelled")
+        }
+        drain.cancel()
+    }
+
+    private static func explain(_ error: any Error, _ address: WebAddress) -> String {
+        let start = "cannot listen on \(address)"
+        guard let error = error as? IOError else { return "\(start): \(error)" }
+        switch error.errnoCode {
+        case EADDRINUSE:
+            return
+                "\(start): the port is in use; stop what uses it (ss -ltnp shows it) or choose another port"
+        case EACCES: return "\(start): not permitted; ports below 1024 need root"
+        case EADDRNOTAVAIL: return "\(start): this host has no such address; use 0.0.0.0 for all"
+        default: return "\(start): \(error)"
+        }
+    }
+}
+
+extension WebServer.Running {
+    func ends(within time: Duration) async -> Bool {
+        await withTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                for await _ in ended {}
+                return !Task.isCancelled
+            }
+            group.addTask {
+                try? await Task.sleep(for: time)
+                return false
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? false
+        }
+    }
+}
+
+/// Leaves connections above a limit waiting in the system's queue until another ends.
+private struct ConnectionLimit: AvailableConnectionsDelegate {
+    private let maximum: Int
+    private let statistics: WebStatistics
+    private var open = 0
+
+    init(_ maximum: Int, _ statistics: WebStatistics) {
+        self.maximum = max(1, maximum)
+        self.statistics = statistics
+        statistics.connections(open: 0, maximum: self.maximum)
+    }
+
+    mutating func connectionOpened() {
+        open += 1
+        statistics.connections(open: open, maximum: maximum)
+    }
+
+    mutating func connectionClosed() {
+        open -= 1
+        statistics.connections(open: open, maximum: maximum)
+    }
+
+    func isAcceptingNewConnections() -> Bool {
+        open < maximum
+    }
+}
+
+extension WebTLS {
+    fileprivate func configuration() throws(WebServerError) -> TLSConfiguration {
+        let chain: [NIOSSLCertificateSource]
+        do { chain = try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) } } catch {
+            throw .certificate(
+                "cannot read the TLS certificate \(certificate): \(error); it must be a readable PEM file")
+        }
+        let privateKey: NIOSSLPrivateKey
+        do { privateKey = try NIOSSLPrivateKey(file: key, format: .pem) } catch {
+            throw .certificate(
+                "cannot read the TLS private key \(key): \(error); it must be a readable PEM file")
+        }
+        var configuration = TLSConfiguration.makeServerConfiguration(
+            certificateChain: chain, privateKey: .privateKey(privateKey))
+        configuration.minimumTLSVersion = .tlsv12
+        configuration.applicationProtocols = ["http/1.1"]
+        return configuration
+    }
+}
