@@ -46,7 +46,7 @@ let package = Package(
         .target(name: "CLariatProto", dependencies: ["CProtobufC"], cSettings: c),
         .target(name: "CLariatKernels", cSettings: c),
 
-        // Floor 1: files in and out, positions, samples, specifications.
+        // Floor 1: files in and out, positions, samples, specifications, JSON.
         .target(
             name: "GGUF", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: swiftOverC),
@@ -54,8 +54,10 @@ let package = Package(
         .target(name: "LongRoPE", swiftSettings: swift),
         .target(name: "Sampling", swiftSettings: swift),
         .target(name: "Cluster", dependencies: ["Yams"], swiftSettings: swift),
+        .target(name: "JSONText", swiftSettings: swift),
 
-        // Floor 2: compute, the ring's rules, HTTP/2's rules, the search for factors and measures of a model.
+        // Floor 2: compute, the ring's rules, HTTP/2's rules, the OpenAI API's rules, the search for factors and
+        // measures of a model.
         .target(
             name: "Kernels", dependencies: ["CLariatKernels", "COneDNN", "GGUF", "LongRoPE"],
             swiftSettings: swiftOverC),
@@ -63,6 +65,7 @@ let package = Package(
         .target(name: "FactorSearch", dependencies: ["LongRoPE", "Sampling"], swiftSettings: swift),
         .target(name: "Evaluation", dependencies: ["Sampling"], swiftSettings: swift),
         .target(name: "HTTP2", dependencies: ["CNGHTTP2"], swiftSettings: swiftOverC),
+        .target(name: "OpenAI", dependencies: ["JSONText"], swiftSettings: swift),
 
         // Floor 3: models, messages between processes, and what both kinds of process show of themselves.
         .target(
@@ -123,7 +126,7 @@ let package = Package(
         .executableTarget(
             name: "lariat",
             dependencies: [
-                "Benchmark", "ContextExtension", "Evaluation", "FactorSearch", "GGUF", "Tokenizer",
+                "Benchmark", "ContextExtension", "Evaluation", "FactorSearch", "GGUF", "JSONText", "Tokenizer",
                 "Coordinator", "Worker", "Transformer", "Cluster", "RPC", "Kernels", "LongRoPE",
                 "Sampling", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -151,6 +154,8 @@ let package = Package(
             name: "FactorSearchTests", dependencies: ["FactorSearch", "LongRoPE", "Sampling"],
             swiftSettings: swift),
         .testTarget(name: "HTTP2Tests", dependencies: ["HTTP2"], swiftSettings: swift),
+        .testTarget(name: "JSONTextTests", dependencies: ["JSONText"], swiftSettings: swift),
+        .testTarget(name: "OpenAITests", dependencies: ["JSONText", "OpenAI"], swiftSettings: swift),
         .testTarget(name: "RPCTests", dependencies: ["HTTP2", "RPC", log] + nio, swiftSettings: swift),
         .testTarget(name: "ObservabilityTests", dependencies: ["Observability", log], swiftSettings: swift),
         .testTarget(
@@ -176,8 +181,8 @@ let package = Package(
             name: "BenchmarkTests", dependencies: ["Benchmark", "GGUF", "Kernels", "TestSupport", log],
             swiftSettings: swift),
         .testTarget(
-            name: "lariatTests", dependencies: ["Benchmark", "Kernels", "lariat", "RPC"], swiftSettings: swift
-        ),
+            name: "lariatTests", dependencies: ["Benchmark", "JSONText", "Kernels", "lariat", "RPC"],
+            swiftSettings: swift),
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
