@@ -73,7 +73,7 @@ let package = Package(
             dependencies: ["GGUF", "Tokenizer", "LongRoPE", "Kernels", "RingAttention"],
             swiftSettings: swift),
         .target(
-            name: "RPC", dependencies: ["CLariatProto", "CProtobufC", "HTTP2", log] + nio,
+            name: "RPC", dependencies: ["CLariatProto", "CProtobufC", "HTTP2", "JSONText", log] + nio,
             swiftSettings: swiftOverC),
 
         .target(
@@ -96,13 +96,14 @@ let package = Package(
             name: "Worker",
             dependencies: [
                 "GGUF", "LongRoPE", "Sampling", "Cluster", "Kernels", "RingAttention", "Transformer", "RPC",
-                log, .product(name: "NIOCore", package: "swift-nio"),
+                "Observability", log, .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: swift),
         .target(
             name: "Coordinator",
             dependencies: [
-                "Tokenizer", "LongRoPE", "Sampling", "Kernels", "RingAttention", "Transformer", "RPC", log,
+                "Tokenizer", "LongRoPE", "Sampling", "Kernels", "RingAttention", "Transformer", "RPC",
+                "Observability", log,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
@@ -156,7 +157,8 @@ let package = Package(
         .testTarget(name: "HTTP2Tests", dependencies: ["HTTP2"], swiftSettings: swift),
         .testTarget(name: "JSONTextTests", dependencies: ["JSONText"], swiftSettings: swift),
         .testTarget(name: "OpenAITests", dependencies: ["JSONText", "OpenAI"], swiftSettings: swift),
-        .testTarget(name: "RPCTests", dependencies: ["HTTP2", "RPC", log] + nio, swiftSettings: swift),
+        .testTarget(
+            name: "RPCTests", dependencies: ["HTTP2", "JSONText", "RPC", log] + nio, swiftSettings: swift),
         .testTarget(name: "ObservabilityTests", dependencies: ["Observability", log], swiftSettings: swift),
         .testTarget(
             name: "TransformerTests",

@@ -14,6 +14,8 @@ public struct CoordinatorConfiguration: Sendable {
     public var precision: String
     /// Mutual TLS on its port and on the connections to workers.
     public var tls: TLSFiles?
+    /// `/metrics`, `/healthz` and `/readyz` in plain HTTP; nil: not served.
+    public var metrics: RPCAddress?
     /// Workers are told to send a heartbeat this often.
     public var heartbeatSeconds = 1.0
     /// A worker that was not heard for so long is lost.

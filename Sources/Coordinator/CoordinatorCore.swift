@@ -1,5 +1,6 @@
 // The coordinator's state and decisions: who is there, what waits, what runs.
 package import Logging
+package import Observability
 package import RPC
 
 /// Serves every request, whatever transport it came by. Blocking work (journal, tokenising) happens elsewhere.
@@ -39,6 +40,8 @@ package actor CoordinatorCore {
     private var lastJoin: ContinuousClock.Instant?
     private var promptBytes = 0
     private var finishedSinceForgetting = 0
+    private var statistics = CoordinatorStatistics()
+    private var throughput = Throughput(at: .now)
     /// No more jobs are taken or started.
     private var stopping = false
 
@@ -81,6 +84,8 @@ package actor CoordinatorCore {
             try? await Task.sleep(for: .milliseconds(100))
             expire(at: .now)
             schedule(at: .now)
+            throughput.look(
+                at: .now, sums: tokens, running: running.count, waiting: queue.count)
             await saveUnsaved()
         }
     }
@@ -106,6 +111,7 @@ package actor CoordinatorCore {
         for name in members.expire(at: now) {
             let reason = members.reason(name)
             logger.warning("worker lost", metadata: ["worker": "\(name)", "reason": "\(reason)"])
+            statistics.count(lost: name)
             postLost(name, reason: reason)
         }
     }
@@ -119,6 +125,7 @@ package actor CoordinatorCore {
     /// A worker whose connection broke gets no job until it has shown that it lives.
     private func lose(_ worker: String, reason: String) {
         guard members.lose(worker, reason: reason) else { return }
+        statistics.count(lost: worker)
         logger.warning("worker lost", metadata: ["worker": "\(worker)", "reason": "\(reason)"])
     }
 
@@ -150,6 +157,13 @@ package actor CoordinatorCore {
 
     /// Admits a job and journals it. The reply may be sent when this returns.
     package func submit(_ options: JobOptions, prompt: [UInt32]) async throws(CoordinatorError) -> JobRecord {
+        do throws(CoordinatorError) { return try await admit(options, prompt: prompt) } catch {
+            statistics.count(refused: error.kind.rawValue)
+            throw error
+        }
+    }
+
+    private func admit(_ options: JobOptions, prompt: [UInt32]) async throws(CoordinatorError) -> JobRecord {
         guard !stopping else { throw CoordinatorError(.unavailable, "the coordinator is shutting down") }
         let admitted = try admission.admit(
             options, prompt: prompt, members: members.ready, seed: UInt64.random(in: 1...UInt64.max))
@@ -171,6 +185,7 @@ package actor CoordinatorCore {
             queue.release()
             throw CoordinatorError(error.kind, "the job was not accepted: \(error.message)")
         }
+        statistics.count(submitted: admitted.options.kind)
         queue.enqueue(written.record.id, sequence: written.sequence)
         active[written.record.id] = Active(
             record: written.record, profile: admitted.profile, feed: JobFeed(written.record, lastEvent: 1))
@@ -463,6 +478,7 @@ package actor CoordinatorCore {
         }
         if let outcome {
             if !outcome.journalled { unsaved[record.id] = outcome.record }
+            statistics.count(ended: outcome.record, gaps: outcome.tokenGaps)
             active[record.id] = nil
             record = outcome.record
         } else {
@@ -503,6 +519,7 @@ package actor CoordinatorCore {
     /// Ends a job that did not run.
     private func close(_ job: Active) async {
         let record = job.record
+        statistics.count(ended: record, gaps: nil)
         let end = JobEvent.with {
             $0.kind = .end
             $0.job = record
@@ -559,6 +576,7 @@ package actor CoordinatorCore {
     package func heartbeat(_ request: HeartbeatRequest) throws(CoordinatorError) -> HeartbeatReply {
         let before = members.epoch
         let (newest, drains) = try members.heartbeat(request, at: .now)
+        statistics.count(heartbeatOf: request.name)
         if newest != before {
             logger.info("worker drains", metadata: ["worker": "\(request.name)"])
         }
@@ -586,6 +604,86 @@ package actor CoordinatorCore {
             postLost(request.name, reason: "it was shut down")
         }
         return HeartbeatReply.with { $0.epoch = members.epoch }
+    }
+
+    // MARK: figures
+
+    /// Tokens since the start, of all jobs.
+    private var tokens: (prompt: Double, generated: Double) {
+        let ended = statistics.endedTokens
+        let now = unended
+        return (ended.prompt + now.prompt, ended.generated + now.generated)
+    }
+
+    /// Tokens of the jobs that have not ended.
+    private var unended: (prompt: Double, generated: Double) {
+        running.keys.reduce(into: (0, 0)) { sums, id in
+            guard let record = active[id]?.feed.news.record else { return }
+            sums.0 += Double(record.prefilledTokens)
+            sums.1 += Double(record.generatedTokens)
+        }
+    }
+
+    /// The last hour, oldest first.
+    package var lastHour: [Throughput.Sample] { throughput.samples }
+
+    /// Whether jobs can be run.
+    package var health: Health {
+        if stopping { return .notReady("the coordinator is shutting down") }
+        return members.whyNobody.map { .notReady($0) } ?? .ready
+    }
+
+    /// Everything that is counted and measured here.
+    package func metrics() -> [MetricFamily] {
+        let all = members.all(busy: busyWorkers, at: .now)
+        func gauge(_ name: String, _ help: String, _ value: (MemberRecord) -> Double) -> MetricFamily {
+            .gauge(name, help, all.map { Labelled(value($0), ["worker": $0.name]) })
+        }
+        let states = ["ready", "busy", "draining", "lost", "refused"]
+        let unended = unended
+        return [
+            .gauge(
+                "lariat_build_info", "1; what this is is in the labels.",
+                [
+                    Labelled(
+                        1,
+                        [
+                            "version": configuration.version, "model": model.name,
+                            "precision": configuration.precision,
+                        ])
+                ]),
+            .gauge("lariat_jobs_running", "Jobs that run.", Double(running.count)),
+            .gauge("lariat_jobs_waiting", "Jobs that wait for their turn.", Double(queue.count)),
+            .gauge("lariat_epoch", "Counts the changes of who is in the cluster.", Double(members.epoch)),
+            .gauge(
+                "lariat_workers", "Workers, by state.",
+                states.map { state in
+                    Labelled(Double(all.count { $0.state == state }), ["state": state])
+                }),
+            .gauge(
+                "lariat_worker_info", "1; what a worker computes with is in the labels.",
+                all.map {
+                    Labelled(
+                        1,
+                        [
+                            "worker": $0.name, "isa": $0.isa, "precision": $0.precision,
+                            "version": $0.version,
+                        ])
+                }),
+            gauge("lariat_worker_up", "Whether a worker is in the cluster.") {
+                ["ready", "busy", "draining"].contains($0.state) ? 1 : 0
+            },
+            gauge("lariat_worker_heartbeat_age_seconds", "Time since a worker was heard.") {
+                $0.lastHeartbeatSeconds
+            },
+            gauge("lariat_worker_threads", "Compute threads of a worker.") { Double($0.threads) },
+            gauge("lariat_kv_used_bytes", "Keys and values that a worker holds for its job.") {
+                Double($0.kvBytesUsed)
+            },
+            gauge("lariat_kv_capacity_bytes", "What keys and values may use on a worker.") {
+                Double($0.memoryBytes)
+            },
+        ] + statistics.families(running: unended) + ProcessMetrics.current()
     }
 
     package func cluster() -> ClusterState {

@@ -2,18 +2,18 @@
 
 /// A refusal or failure in words that say what to do. `kind` decides the gRPC status.
 public struct CoordinatorError: Error, Equatable, Sendable, CustomStringConvertible {
-    public enum Kind: Sendable {
+    public enum Kind: String, Sendable {
         /// The request itself is wrong.
         case invalid
-        case notFound
+        case notFound = "not_found"
         /// The request is fine, but the cluster or job is not in a state for it.
-        case notPossible
+        case notPossible = "not_possible"
         /// A limit or the disk is full.
         case exhausted
         /// Try again later.
         case unavailable
         /// A fault of the coordinator's data or code.
-        case internalFault
+        case internalFault = "internal"
     }
     public let kind: Kind
     public let message: String

@@ -1,5 +1,6 @@
 // The coordinator as a process sees it: opens the journal, serves its port, runs jobs until told to stop.
 public import Logging
+import Observability
 import RPC
 import Synchronization
 
@@ -58,6 +59,11 @@ public final class CoordinatorServer: Sendable {
             throw CoordinatorError(.unavailable, error.message)
         }
         state.withLock { $0.address = bound.description }
+        let monitoring: WebServer?
+        do { monitoring = try await startMonitoring(core) } catch {
+            await server.shutdown(grace: .zero)
+            throw error
+        }
         health.set(serving: true)
         logger.info("coordinator serves", metadata: ["address": "\(bound)", "model": "\(model.name)"])
 
@@ -72,9 +78,25 @@ public final class CoordinatorServer: Sendable {
         logger.info("coordinator stops")
         watch.cancel()
         await core.stop()
+        await monitoring?.shutdown(grace: .seconds(1))
         await server.shutdown(grace: .seconds(2))
         await dialler.close()
         await watch.value
+    }
+
+    private func startMonitoring(_ core: CoordinatorCore) async throws(CoordinatorError) -> WebServer? {
+        guard let address = configuration.metrics else { return nil }
+        let statistics = WebStatistics()
+        let server = WebServer(
+            address: WebAddress(host: address.host, port: address.port),
+            routes: MonitoringRoutes.all(
+                metrics: { await core.metrics() + statistics.families() }, health: { await core.health }),
+            statistics: statistics, logger: logger)
+        do throws(WebServerError) {
+            let bound = try await server.start()
+            logger.info("metrics served", metadata: ["address": "\(bound)"])
+            return server
+        } catch { throw CoordinatorError(.unavailable, "metrics: \(error)") }
     }
 
     /// Lets `run()` end: jobs that still run after the time given fail with that reason, waiting ones stay in the

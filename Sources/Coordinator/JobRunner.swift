@@ -1,10 +1,13 @@
 // Runs one job: calls its workers, feeds what they say to `RunState`, and does what that decides.
+import Observability
 import RPC
 import Synchronization
 
 /// What a finished run leaves.
 struct RunOutcome: Sendable {
     var record: JobRecord
+    /// Times between the tokens of its answer.
+    var tokenGaps: Histogram
     /// False when the journal could not take the end.
     var journalled: Bool
 }
@@ -60,7 +63,7 @@ struct JobRunner: Sendable {
             group.cancelAll()
             return saved
         }
-        return RunOutcome(record: state.record, journalled: saved)
+        return RunOutcome(record: state.record, tokenGaps: state.tokenGaps, journalled: saved)
     }
 
     /// Writes, shows and sends what one round of inputs led to. False when the journal did not take the end.

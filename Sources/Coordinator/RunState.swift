@@ -1,6 +1,7 @@
 // A running job as a state machine: what workers report goes in, what to do comes out. No clocks, no sockets, no
 // journal, so that each failure can be tested in a line.
 import Foundation
+package import Observability
 package import RPC
 import Sampling
 
@@ -71,6 +72,9 @@ package struct RunState: Sendable {
     }
 
     package private(set) var record: JobRecord
+    /// Times between the tokens of the answer.
+    package private(set) var tokenGaps = CoordinatorStatistics.tokenGaps
+    private var lastToken: Instant?
     private let leader: Int
     private let layers: Int
     private let limits: Limits
@@ -235,6 +239,8 @@ package struct RunState: Sendable {
             return wrong(rank, "sent more tokens than were asked for")
         }
         record.generatedTokens += 1
+        if let lastToken { tokenGaps.observe(now - lastToken) }
+        lastToken = now
         pendingTokens.append(event.token)
         if record.options?.logProbabilities == true {
             guard event.logProbability <= 0,

@@ -17,12 +17,16 @@ struct Membership: Sendable {
     let logger: Logger
     /// Tells this process from an earlier one of the same name.
     private let instance = UUID().uuidString
-    private let draining = Draining()
+    private let standing = Standing()
 
-    /// Whether this worker wants no more jobs.
-    private final class Draining: Sendable {
-        let wanted = Atomic<Bool>(false)
+    private final class Standing: Sendable {
+        /// This worker wants no more jobs.
+        let drains = Atomic<Bool>(false)
+        let joined = Atomic<Bool>(false)
     }
+
+    /// Whether the coordinator knows this worker.
+    var isMember: Bool { standing.joined.load(ordering: .relaxed) }
 
     init(configuration: WorkerConfiguration, model: Model, compute: Compute, runs: RunService, logger: Logger)
     {
@@ -34,9 +38,9 @@ struct Membership: Sendable {
     }
 
     /// Takes no more jobs; `keep` returns when the coordinator has none for it.
-    func drain() { draining.wanted.store(true, ordering: .relaxed) }
+    func drain() { standing.drains.store(true, ordering: .relaxed) }
 
-    private var drains: Bool { draining.wanted.load(ordering: .relaxed) }
+    var drains: Bool { standing.drains.load(ordering: .relaxed) }
 
     private static let slowestRetry: Duration = .seconds(5)
     private static let callTimeout: Duration = .seconds(3)
@@ -89,8 +93,11 @@ struct Membership: Sendable {
             $0.precision = configuration.precision.rawValue
             $0.fingerprint = model.fingerprint
             $0.model = URL(filePath: model.path).lastPathComponent
+            $0.version = configuration.version
         }
         let reply = try await client.unary(MembershipService.register, request, timeout: Self.callTimeout)
+        standing.joined.store(true, ordering: .relaxed)
+        defer { standing.joined.store(false, ordering: .relaxed) }
         runs.learn(epoch: reply.epoch)
         joined()
         logger.info(
@@ -104,8 +111,15 @@ struct Membership: Sendable {
                 await leave(client)
                 throw error
             }
-            let answer = try await client.unary(
-                MembershipService.heartbeat, heartbeat(epoch: reply.epoch), timeout: Self.callTimeout)
+            let answer: HeartbeatReply
+            do {
+                answer = try await client.unary(
+                    MembershipService.heartbeat, heartbeat(epoch: reply.epoch), timeout: Self.callTimeout)
+                runs.statistics.count(heartbeat: true)
+            } catch {
+                runs.statistics.count(heartbeat: false)
+                throw error
+            }
             runs.learn(epoch: answer.epoch)
             if answer.leave {
                 logger.info("drained; leaves the cluster")

@@ -1,6 +1,7 @@
 // Carries out one job at a time for the coordinator: `lariat.v1.Worker/Run`.
 import Kernels
 import Logging
+import Observability
 import RPC
 import RingAttention
 import Sampling
@@ -16,6 +17,7 @@ final class RunService: Sendable {
     let configuration: WorkerConfiguration
     private let hub: RingHub
     let logger: Logger
+    let statistics = WorkerStatistics()
     /// What computes now; the job is empty during a measurement.
     private let current = Mutex<Occupant?>(nil)
     /// The newest epoch that the coordinator has told.
@@ -53,6 +55,9 @@ final class RunService: Sendable {
     /// What runs now.
     var running: Occupant? { current.withLock { $0 } }
 
+    /// The newest epoch that this worker knows.
+    var knownEpoch: UInt64 { epoch.load(ordering: .relaxed) }
+
     /// Tells the epoch that heartbeats bring.
     func learn(epoch newer: UInt64) { epoch.max(newer, ordering: .relaxed) }
 
@@ -89,7 +94,9 @@ final class RunService: Sendable {
                 to: engine.peersSentTo, tls: configuration.tls, timeout: .seconds(10), logger: logger)
             try await compute(run, shard, engine, links, commands, events)
             await links.close(orderly: true)
+            statistics.count(run: true)
         } catch {
+            statistics.count(run: false)
             engine.cancel()
             await links.close(orderly: false)
             throw error
@@ -277,6 +284,7 @@ final class RunService: Sendable {
         if run.kind == .score { try score(run, shard, engine, emit) }
         let prefilled = ContinuousClock.now
         let (seconds, waited) = ((prefilled - start).seconds, engine.timings.wait.seconds)
+        count(engine, run, seconds: seconds)
         try emit(
             .with {
                 $0.kind = .log
@@ -395,6 +403,43 @@ final class RunService: Sendable {
 }
 
 extension RunService {
+    /// What this prefill says about the worker.
+    private func count(_ engine: ShardEngine, _ run: Run, seconds: Double) {
+        let (work, plan, rank) = (model.shape.work, run.assignment.plan, run.rank)
+        let layers = Double(model.shape.layers)
+        let next = run.members.count > 1 ? run.members[(rank + 1) % run.members.count].name : nil
+        statistics.count(
+            prefill: engine.timings, tokens: run.assignment.tokens, seconds: seconds, next: next,
+            operations: (
+                attention: layers * Double(plan.causalArea(of: rank)) * work.attentionOperations,
+                dense: layers * Double(run.assignment.tokens) * work.denseOperations
+            ))
+    }
+
+    /// Everything that is counted and measured here.
+    func metrics() -> [MetricFamily] {
+        let running = running
+        return [
+            .gauge(
+                "lariat_build_info", "1; what this is is in the labels.",
+                [
+                    Labelled(
+                        1,
+                        [
+                            "worker": configuration.name, "model": model.name,
+                            "isa": configuration.isa.rawValue, "precision": configuration.precision.rawValue,
+                            "version": configuration.version,
+                        ])
+                ]),
+            .gauge("lariat_epoch", "The newest epoch of the cluster that this worker knows.", Double(knownEpoch)),
+            .gauge("lariat_jobs_running", "Jobs that run here.", (running?.job ?? "").isEmpty ? 0 : 1),
+            .gauge("lariat_kv_used_bytes", "Keys and values held for the job.", Double(running?.kvBytes ?? 0)),
+            .gauge(
+                "lariat_kv_capacity_bytes", "What keys and values may use.", Double(configuration.memoryBytes)),
+            .gauge("lariat_threads", "Compute threads.", Double(configuration.threads)),
+        ] + statistics.families() + ProcessMetrics.current()
+    }
+
     /// Which tokens were likeliest, where the job asks for it.
     private func likeliest(_ run: Run, _ logits: [Float]) throws(ModelError) -> LikelyTokens? {
         guard run.topProbabilities > 0 else { return nil }

@@ -13,6 +13,8 @@ public struct WorkerConfiguration: Sendable {
     /// What others should dial, where that differs from what it listens on.
     public var advertise: HostPort?
     public var advertiseRing: HostPort?
+    /// `/metrics`, `/healthz` and `/readyz` in plain HTTP; nil: not served.
+    public var metrics: HostPort?
     public var coordinator: HostPort
     public var modelPath: String
     public var threads: Int
@@ -22,6 +24,8 @@ public struct WorkerConfiguration: Sendable {
     public var memoryBytes: Int
     public var isa: ISA
     public var precision: Precision
+    /// Shown to others.
+    public var version = ""
     /// Mutual TLS on both listeners and on every connection made.
     public var tls: TLSFiles?
 

@@ -2,6 +2,7 @@
 import Cluster
 import Kernels
 public import Logging
+import Observability
 public import RPC
 import Transformer
 
@@ -79,6 +80,12 @@ public final class WorkerServer: Sendable {
             await control.shutdown(grace: .zero)
             throw error
         }
+        let monitoring: WebServer?
+        do throws(RPCStatus) { monitoring = try await startMonitoring() } catch {
+            await control.shutdown(grace: .zero)
+            await ring.shutdown(grace: .zero)
+            throw error
+        }
         logger.info(
             "worker listens",
             metadata: [
@@ -87,7 +94,28 @@ public final class WorkerServer: Sendable {
         health.set(serving: true)
         await membership.keep(control: controlAddress, ring: ringAddress)
         health.set(serving: false)
+        await monitoring?.shutdown(grace: .seconds(1))
         await control.shutdown(grace: .seconds(5))
         await ring.shutdown(grace: .seconds(1))
+    }
+
+    private func startMonitoring() async throws(RPCStatus) -> WebServer? {
+        guard let address = configuration.metrics else { return nil }
+        let statistics = WebStatistics()
+        let server = WebServer(
+            address: WebAddress(host: address.host, port: address.port),
+            routes: MonitoringRoutes.all(
+                metrics: { [runs] in runs.metrics() + statistics.families() },
+                health: { [membership] in
+                    if membership.drains { return .notReady("the worker is draining") }
+                    return membership.isMember
+                        ? .ready : .notReady("the worker has not joined the coordinator")
+                }),
+            statistics: statistics, logger: logger)
+        do throws(WebServerError) {
+            let bound = try await server.start()
+            logger.info("metrics served", metadata: ["address": "\(bound)"])
+            return server
+        } catch { throw RPCStatus(.failedPrecondition, "metrics: \(error)") }
     }
 }

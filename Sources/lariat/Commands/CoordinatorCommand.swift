@@ -20,6 +20,11 @@ struct CoordinatorCommand: ReportingCommand {
     var listen: HostPort?
     @Option(
         help: ArgumentHelp(
+            "Serve /metrics, /healthz and /readyz here, in plain HTTP (default: not served).",
+            valueName: "host:port"))
+    var metrics: HostPort?
+    @Option(
+        help: ArgumentHelp(
             "Folder of the journal; made if absent (default: ~/.local/share/lariat).", valueName: "dir"))
     var data: String?
     @Option(help: ArgumentHelp("The model, a GGUF file; every worker must have the same.", valueName: "file"))
@@ -66,6 +71,7 @@ struct CoordinatorCommand: ReportingCommand {
             configuration.lostSeconds = spec.lostAfter / .seconds(1)
             configuration.stallSeconds = spec.stall / .seconds(1)
         }
+        configuration.metrics = metrics.map { RPCAddress(host: $0.host, port: $0.port) }
         configuration.version = LariatVersion.current
         return configuration
     }

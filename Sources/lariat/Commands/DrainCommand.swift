@@ -1,6 +1,7 @@
 // lariat drain: a worker takes no more jobs, finishes what it runs, and leaves.
 
 internal import ArgumentParser
+internal import JSONText
 internal import RPC
 
 struct DrainCommand: ReportingCommand {

@@ -31,6 +31,11 @@ struct WorkerCommand: ReportingCommand {
     var advertise: HostPort?
     @Option(help: ArgumentHelp("Where other workers reach --ring, if elsewhere.", valueName: "host:port"))
     var ringAdvertise: HostPort?
+    @Option(
+        help: ArgumentHelp(
+            "Serve /metrics, /healthz and /readyz here, in plain HTTP (default: not served).",
+            valueName: "host:port"))
+    var metrics: HostPort?
     @Option(help: ArgumentHelp("The coordinator to join.", valueName: "host:port"))
     var coordinator: HostPort?
     @Option(help: ArgumentHelp("The model, a GGUF file.", valueName: "file"))
@@ -89,6 +94,8 @@ struct WorkerCommand: ReportingCommand {
             ringAdvertise ?? specified.flatMap { $0.ringAdvertise == $0.ring ? nil : $0.ringAdvertise }
         try check(listen, configuration.advertise, "--advertise")
         try check(ring, configuration.advertiseRing, "--ring-advertise")
+        configuration.metrics = metrics
+        configuration.version = LariatVersion.current
         configuration.cores = cores.isEmpty ? nil : cores
         guard cores.isEmpty || cores.count == configuration.threads else {
             throw Failure(

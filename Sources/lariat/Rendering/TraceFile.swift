@@ -1,5 +1,6 @@
 // A job's timeline in the Trace Event Format, which Perfetto (ui.perfetto.dev) and chrome://tracing open. No I/O.
 
+internal import JSONText
 package import RPC
 
 /// Writes a timeline piece by piece: `beginning`, what `events` gives for each part, `end`.

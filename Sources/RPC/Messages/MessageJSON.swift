@@ -1,28 +1,27 @@
 // Messages as JSON, with the keys of Proto/lariat.proto. No I/O.
 
-package import JSONText
-package import RPC
+public import JSONText
 
 /// A value with a JSON form.
-protocol JSONRepresentable {
+public protocol JSONRepresentable {
     var json: JSONValue { get }
 }
 
 extension JobKind: JSONRepresentable {
     /// As in Proto/: "GENERATE".
-    var name: String {
+    public var name: String {
         switch self {
         case .unspecified, .unknown: "JOB_KIND_UNSPECIFIED"
         case .generate: "GENERATE"
         case .score: "SCORE"
         }
     }
-    var json: JSONValue { .string(name) }
+    public var json: JSONValue { .string(name) }
 }
 
 extension JobState: JSONRepresentable {
     /// As in Proto/: "PREFILL".
-    var name: String {
+    public var name: String {
         switch self {
         case .unspecified: "JOB_STATE_UNSPECIFIED"
         case .queued: "QUEUED"
@@ -33,11 +32,11 @@ extension JobState: JSONRepresentable {
         case .cancelled: "CANCELLED"
         }
     }
-    var json: JSONValue { .string(name) }
+    public var json: JSONValue { .string(name) }
 }
 
 extension SamplingMessage: JSONRepresentable {
-    var json: JSONValue {
+    public var json: JSONValue {
         .object([
             ("temperature", .float(temperature)), ("top_k", .unsigned(UInt64(topK))), ("top_p", .float(topP)),
             ("min_p", .float(minP)), ("repetition_penalty", .float(repetitionPenalty)),
@@ -47,7 +46,7 @@ extension SamplingMessage: JSONRepresentable {
 }
 
 extension JobOptions: JSONRepresentable {
-    var json: JSONValue {
+    public var json: JSONValue {
         .object([
             ("kind", kind.json), ("name", .string(name)), ("max_tokens", .unsigned(UInt64(maxTokens))),
             ("sampling", sampling?.json ?? .null), ("stop", .array(stop.map { .string($0) })),
@@ -61,7 +60,7 @@ extension JobOptions: JSONRepresentable {
 }
 
 extension LikelyTokens: JSONRepresentable {
-    var json: JSONValue {
+    public var json: JSONValue {
         .object([
             ("tokens", .array(tokens.map { .unsigned(UInt64($0)) })),
             ("log_probabilities", .array(logProbabilities.map { .float($0) })),
@@ -70,7 +69,7 @@ extension LikelyTokens: JSONRepresentable {
 }
 
 extension RotaryMethodMessage: JSONRepresentable {
-    var json: JSONValue {
+    public var json: JSONValue {
         .object([
             ("name", .string(name)), ("tables", .array(tables.map(\.json))), ("gap", gap?.json ?? .null),
         ])
@@ -78,7 +77,7 @@ extension RotaryMethodMessage: JSONRepresentable {
 }
 
 extension RotaryTableMessage: JSONRepresentable {
-    var json: JSONValue {
+    public var json: JSONValue {
         .object([
             ("name", .string(name)), ("window", .unsigned(window)),
             ("factors", .array(factors.map { .number($0) })), ("start_tokens", .unsigned(startTokens)),
@@ -88,11 +87,11 @@ extension RotaryTableMessage: JSONRepresentable {
 }
 
 extension PositionGapMessage: JSONRepresentable {
-    var json: JSONValue { .object([("every", .unsigned(every)), ("length", .unsigned(length))]) }
+    public var json: JSONValue { .object([("every", .unsigned(every)), ("length", .unsigned(length))]) }
 }
 
 extension ProfileMessage: JSONRepresentable {
-    var json: JSONValue {
+    public var json: JSONValue {
         .object([
             ("name", .string(name)), ("theta", .number(theta)),
             ("rotary_dimension", .unsigned(UInt64(rotaryDimension))),
@@ -104,7 +103,7 @@ extension ProfileMessage: JSONRepresentable {
 }
 
 extension RingStepRecord: JSONRepresentable {
-    var json: JSONValue {
+    public var json: JSONValue {
         .object([
             ("step", .unsigned(UInt64(step))), ("compute_seconds", .number(computeSeconds)),
             ("wait_seconds", .number(waitSeconds)), ("wire_seconds", .number(wireSeconds)),
@@ -114,7 +113,7 @@ extension RingStepRecord: JSONRepresentable {
 }
 
 extension WorkerShare: JSONRepresentable {
-    var json: JSONValue {
+    public var json: JSONValue {
         .object([
             ("rank", .unsigned(UInt64(rank))), ("worker", .string(worker)), ("tokens", .unsigned(tokens)),
             ("kv_bytes", .unsigned(kvBytes)), ("ring_bytes_sent", .unsigned(ringBytesSent)),
@@ -126,7 +125,7 @@ extension WorkerShare: JSONRepresentable {
 }
 
 extension JobRecord: JSONRepresentable {
-    var json: JSONValue {
+    public var json: JSONValue {
         .object([
             ("id", .string(id)), ("options", options?.json ?? .null), ("state", state.json),
             ("reason", .string(reason)), ("submitted_us", .unsigned(submittedMicroseconds)),
@@ -146,7 +145,7 @@ extension JobRecord: JSONRepresentable {
 
 extension JobEvent: JSONRepresentable {
     /// Only the fields that its kind names.
-    var json: JSONValue {
+    public var json: JSONValue {
         var members: [(String, JSONValue)] = [("number", .unsigned(number)), ("kind", .string(kindName))]
         switch kind {
         case .unspecified: break
@@ -178,7 +177,7 @@ extension JobEvent: JSONRepresentable {
 }
 
 extension LogLine: JSONRepresentable {
-    var json: JSONValue {
+    public var json: JSONValue {
         .object([
             ("time_us", .unsigned(timeMicroseconds)), ("level", .string(level)), ("source", .string(source)),
             ("text", .string(text)),
@@ -187,7 +186,7 @@ extension LogLine: JSONRepresentable {
 }
 
 extension Forecast: JSONRepresentable {
-    var json: JSONValue {
+    public var json: JSONValue {
         .object([
             ("admissible", .bool(admissible)), ("reason", .string(reason)),
             ("prompt_tokens", .unsigned(promptTokens)), ("reserved_tokens", .unsigned(reservedTokens)),
@@ -200,7 +199,7 @@ extension Forecast: JSONRepresentable {
 }
 
 extension WorkerCost: JSONRepresentable {
-    var json: JSONValue {
+    public var json: JSONValue {
         .object([
             ("worker", .string(worker)), ("compute_seconds", .number(computeSeconds)),
             ("wire_seconds", .number(wireSeconds)), ("rates", rates?.json ?? .null),
@@ -209,7 +208,7 @@ extension WorkerCost: JSONRepresentable {
 }
 
 extension WorkerRates: JSONRepresentable {
-    var json: JSONValue {
+    public var json: JSONValue {
         .object([
             ("dense_operations_per_second", .number(denseOperationsPerSecond)),
             ("attention_operations_per_second", .number(attentionOperationsPerSecond)),
@@ -222,7 +221,7 @@ extension WorkerRates: JSONRepresentable {
 }
 
 extension MemberRecord: JSONRepresentable {
-    var json: JSONValue {
+    public var json: JSONValue {
         .object([
             ("name", .string(name)), ("address", .string(address)), ("ring_address", .string(ringAddress)),
             ("threads", .unsigned(UInt64(threads))), ("memory_bytes", .unsigned(memoryBytes)),
@@ -237,7 +236,7 @@ extension MemberRecord: JSONRepresentable {
 }
 
 extension RunProgress: JSONRepresentable {
-    var json: JSONValue {
+    public var json: JSONValue {
         .object([
             ("layer", .unsigned(UInt64(layer))), ("layers", .unsigned(UInt64(layers))),
             ("step", .unsigned(UInt64(step))), ("steps", .unsigned(UInt64(steps))),
@@ -249,7 +248,7 @@ extension RunProgress: JSONRepresentable {
 }
 
 extension ClusterState: JSONRepresentable {
-    var json: JSONValue {
+    public var json: JSONValue {
         .object([
             ("epoch", .unsigned(epoch)), ("model", .string(model)), ("fingerprint", .string(fingerprint)),
             ("members", .array(members.map(\.json))), ("queued", .unsigned(UInt64(queued))),
@@ -261,12 +260,5 @@ extension ClusterState: JSONRepresentable {
 
 extension String {
     /// UTF-8; what is not becomes the replacement character.
-    init(lossy bytes: [UInt8]) { self = String(decoding: bytes, as: UTF8.self) }
-}
-
-/// JSON of the messages that commands print.
-package enum MessageJSON {
-    package static func of(_ job: JobRecord) -> JSONValue { job.json }
-    package static func of(_ event: JobEvent) -> JSONValue { event.json }
-    package static func of(_ state: ClusterState) -> JSONValue { state.json }
+    public init(lossy bytes: [UInt8]) { self = String(decoding: bytes, as: UTF8.self) }
 }

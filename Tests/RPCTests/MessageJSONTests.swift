@@ -4,9 +4,8 @@ import Foundation
 import JSONText
 import RPC
 import Testing
-import lariat
 
-@Suite struct JSONTests {
+@Suite struct MessageJSONTests {
     private func parsed(_ value: JSONValue) throws -> Any {
         try JSONSerialization.jsonObject(with: Data(value.text.utf8), options: [.fragmentsAllowed])
     }
@@ -20,7 +19,7 @@ import lariat
         job.profile = ProfileMessage()
         job.shares = [.with { $0.steps = [RingStepRecord()] }]
         job.text = [0x68, 0xff]
-        let object = try #require(try parsed(MessageJSON.of(job)) as? [String: Any])
+        let object = try #require(try parsed(job.json) as? [String: Any])
         #expect(object["state"] as? String == "PREFILL")
         #expect(object["text"] as? String == "h\u{fffd}")
         let share = try #require((object["shares"] as? [[String: Any]])?.first)
@@ -38,7 +37,7 @@ import lariat
     @Test func clusterHasTheProtoNames() throws {
         var state = ClusterState()
         state.members = [MemberRecord()]
-        let object = try #require(try parsed(MessageJSON.of(state)) as? [String: Any])
+        let object = try #require(try parsed(state.json) as? [String: Any])
         #expect(try Set(object.keys) == protoFields(of: "ClusterState"))
         let members = try #require(object["members"] as? [[String: Any]])
         #expect(try Set(members[0].keys) == protoFields(of: "Member"))
@@ -50,12 +49,12 @@ import lariat
         event.kind = .tokens
         event.text = Array("hi".utf8)
         event.tokens = [3, 4]
-        #expect(MessageJSON.of(event).text == #"{"number":7,"kind":"TOKENS","text":"hi","tokens":[3,4]}"#)
+        #expect(event.json.text == #"{"number":7,"kind":"TOKENS","text":"hi","tokens":[3,4]}"#)
         event.kind = .scores
         event.firstPosition = 1
         event.nll = [0.25, .infinity]
         #expect(
-            MessageJSON.of(event).text == #"{"number":7,"kind":"SCORES","first_position":1,"nll":[0.25,null]}"#)
+            event.json.text == #"{"number":7,"kind":"SCORES","first_position":1,"nll":[0.25,null]}"#)
     }
 
     /// The field names of a message in Proto/lariat.proto.

@@ -1,0 +1,118 @@
+// What a coordinator counts about its jobs: a value that is told and asked, for the page of metrics.
+package import Observability
+package import RPC
+
+/// Sums since the coordinator's start.
+package struct CoordinatorStatistics: Sendable {
+    /// Reads of one refusal's kind.
+    private var refused = CounterVector()
+    private var submitted = CounterVector()
+    private var finished = CounterVector()
+    private var promptTokens = 0.0
+    private var generatedTokens = 0.0
+    private var queue = Histogram.seconds
+    private var prefill = Histogram.seconds
+    private var decode = Histogram.seconds
+    private var firstToken = Histogram.seconds
+    private var betweenTokens = CoordinatorStatistics.tokenGaps
+    private var compute = CounterVector()
+    private var wait = CounterVector()
+    private var wire = CounterVector()
+    private var link = CounterVector()
+    private var heartbeats = CounterVector()
+    private var lost = CounterVector()
+
+    /// From a millisecond to ten seconds: decoding is between 2 ms and some seconds a token.
+    package static let tokenGaps = Histogram(upperBounds: [
+        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 10,
+    ])
+
+    package init() {
+        for kind in [JobKind.generate, .score] {
+            submitted.add(0, Self.labels(kind))
+            for state in [JobState.succeeded, .failed, .cancelled] { finished.add(0, Self.labels(kind, state)) }
+        }
+    }
+
+    /// Tokens of jobs that have ended.
+    package var endedTokens: (prompt: Double, generated: Double) { (promptTokens, generatedTokens) }
+
+    package mutating func count(submitted kind: JobKind) { submitted.add(1, Self.labels(kind)) }
+
+    package mutating func count(refused reason: String) { refused.add(1, ["reason": reason]) }
+
+    package mutating func count(heartbeatOf worker: String) { heartbeats.add(1, ["worker": worker]) }
+
+    package mutating func count(lost worker: String) { lost.add(1, ["worker": worker]) }
+
+    /// - Parameter gaps: times between the tokens of its answer.
+    package mutating func count(ended job: JobRecord, gaps: Histogram?) {
+        let kind = job.options?.kind ?? .generate
+        finished.add(1, Self.labels(kind, job.state))
+        promptTokens += Double(job.prefilledTokens)
+        generatedTokens += Double(job.generatedTokens)
+        if let gaps { _ = betweenTokens.merge(gaps) }
+        guard job.startedMicroseconds > 0 else { return }
+        queue.observe(Double(job.startedMicroseconds &- job.submittedMicroseconds) / 1e6)
+        if job.firstTokenSeconds > 0 { firstToken.observe(job.firstTokenSeconds) }
+        guard job.state == .succeeded else { return }
+        prefill.observe(job.prefillSeconds)
+        if kind == .generate { decode.observe(job.decodeSeconds) }
+        let ring = job.shares.sorted { $0.rank < $1.rank }
+        for share in ring {
+            let worker: Labels = ["worker": share.worker]
+            compute.add(share.computeSeconds, worker)
+            wait.add(share.waitSeconds, worker)
+            wire.add(share.steps.reduce(0) { $0 + $1.wireSeconds }, worker)
+            if ring.count > 1 {
+                let next = ring[(Int(share.rank) + 1) % ring.count].worker
+                link.add(Double(share.ringBytesSent), ["from": share.worker, "to": next])
+            }
+        }
+    }
+
+    /// - Parameters:
+    ///   - running: prompt and generated tokens of jobs that have not ended.
+    package func families(running: (prompt: Double, generated: Double)) -> [MetricFamily] {
+        [
+            submitted.family("lariat_jobs_submitted_total", "Jobs that were accepted and journalled."),
+            finished.family("lariat_jobs_finished_total", "Jobs that have ended, by outcome."),
+            refused.family("lariat_jobs_refused_total", "Submissions that were refused, by reason."),
+            .counter(
+                "lariat_prompt_tokens_total", "Prompt tokens prefilled.", promptTokens + running.prompt),
+            .counter(
+                "lariat_generated_tokens_total", "Tokens generated.", generatedTokens + running.generated),
+            .histogram("lariat_queue_seconds", "Time from a job's submission to its start.", queue),
+            .histogram("lariat_prefill_seconds", "Time of the prefill of jobs that succeeded.", prefill),
+            .histogram("lariat_decode_seconds", "Time of decoding of jobs that succeeded.", decode),
+            .histogram(
+                "lariat_time_to_first_token_seconds", "Time from a job's start to its first token.",
+                firstToken),
+            .histogram(
+                "lariat_inter_token_latency_seconds", "Time from one token of an answer to the next.",
+                betweenTokens),
+            compute.family(
+                "lariat_worker_compute_seconds_total", "Time that a worker computed in prefills, finished jobs."
+            ),
+            wait.family(
+                "lariat_worker_wait_seconds_total", "Time that a worker waited for blocks, finished jobs."),
+            wire.family(
+                "lariat_worker_wire_seconds_total", "Time that blocks took to come in, finished jobs."),
+            link.family("lariat_link_bytes_total", "Blocks sent over a link of the ring, finished jobs."),
+            heartbeats.family("lariat_worker_heartbeats_total", "Heartbeats of a worker."),
+            lost.family("lariat_workers_lost_total", "How often a worker was lost."),
+        ]
+    }
+
+    private static func labels(_ kind: JobKind) -> Labels { ["kind": kind == .score ? "score" : "generate"] }
+
+    private static func labels(_ kind: JobKind, _ state: JobState) -> Labels {
+        let outcome =
+            switch state {
+            case .succeeded: "succeeded"
+            case .cancelled: "cancelled"
+            default: "failed"
+            }
+        return ["kind": kind == .score ? "score" : "generate", "outcome": outcome]
+    }
+}
