@@ -101,17 +101,15 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         let isEnd = if case .end = Self.unwrapOutboundIn(data) { true } else { false }
-        context.write(data, promise: promise)
-        if isEnd {
-            deadlines.responseWritten(.now)
-            arm(context)
+        let taken = promise ?? context.eventLoop.makePromise()
+        deadlines.writing(.now)
+        taken.futureResult.assumeIsolated().whenComplete { _ in
+            self.deadlines.written(.now)
+            self.arm(context)
         }
-    }
-
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
-        deadlines.writable(context.channel.isWritable, .now)
+        context.write(data, promise: taken)
+        if isEnd { deadlines.responseWritten(.now) }
         arm(context)
-        context.fireChannelWritabilityChanged()
     }
 
     func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
