@@ -39,9 +39,6 @@ package struct ConnectionDeadlines {
         return write.at < phase.at ? write : phase
     }
 
-    /// No request's head is being answered or its body read: what arrives belongs to the next head.
-    package var awaitsHead: Bool { !readingBody }
-
     /// Requests were sent, in part or in full, that got no response or one before their end.
     package var hasUnansweredRequests: Bool { outstanding > 0 || readingBody }
 

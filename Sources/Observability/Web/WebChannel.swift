@@ -36,22 +36,16 @@ struct WebChannel: ServerChildChannel {
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         let client = ConnectionNews()
-        let guarded = ConnectionGuard(service.limits, client: client, statistics: service.statistics)
-        do {
-            try channel.pipeline.syncOperations.addHandler(
-                HeadLimit(maximumBytes: service.limits.headBytes, watched: guarded))
-            try Self.setOptions(channel)
-        } catch {
-            return channel.eventLoop.makeFailedFuture(error)
-        }
-        let bound = NIOLoopBound(guarded, eventLoop: channel.eventLoop)
+        let limits = service.limits
+        let statistics = service.statistics
+        do { try Self.setOptions(channel) } catch { return channel.eventLoop.makeFailedFuture(error) }
         let http = HTTP1Channel(
             responder: { _, _, _ in },
             configuration: .init(
-                additionalChannelHandlers: [bound.value],
+                additionalChannelHandlers: [ConnectionGuard(limits, client: client, statistics: statistics)],
                 httpDecoderConfiguration: .init(
-                    maxHeaderFieldSize: service.limits.headBytes, maxHeaderListSize: service.limits.headBytes,
-                    maxHeaderFieldCount: service.limits.headers)))
+                    maxHeaderFieldSize: limits.headBytes, maxHeaderListSize: limits.headBytes,
+                    maxHeaderFieldCount: limits.headers)))
         return http.setup(channel: channel, logger: logger).map { Value(parts: $0, client: client) }
     }
 
