@@ -81,18 +81,20 @@ struct WebRulesTests {
         expect(.body, 12)
         deadlines.requestRead()
         expect(nil, 0)
-        // The handler sends more than the client takes; what the client takes in time ends the wait.
-        deadlines.writable(false, at(20))
-        deadlines.writable(false, at(23))
+        // Two pieces are handed over; each that the client takes gives time for the next.
+        deadlines.writing(at(20))
+        deadlines.writing(at(21))
         expect(.write, 24)
-        deadlines.writable(true, at(23))
+        deadlines.written(at(23))
+        expect(.write, 27)
+        deadlines.written(at(24))
         expect(nil, 0)
         deadlines.responseWritten(at(30))
         expect(.idle, 33)
-        // An answer of which the client takes nothing: the earlier deadline counts.
-        deadlines.writable(false, at(31))
+        // An end that the client does not take: the earlier deadline counts.
+        deadlines.writing(at(31))
         expect(.idle, 33)
-        deadlines.writable(true, at(32))
+        deadlines.written(at(32))
         // Two requests sent ahead; the second's body is late but is not waited for before its turn.
         deadlines.headRead(at(40))
         deadlines.requestRead()

@@ -379,8 +379,8 @@ struct WebServerTests {
                 })
             if streaming {
                 #expect(ended.value)
-                // Back-pressure: what was taken is what the system's buffers and one piece hold.
-                #expect(written.value < 20_000_000)
+                // Back-pressure: no more was taken than the system's buffers and one piece hold.
+                #expect(written.value < 3_000_000)
             }
             // Others are served.
             #expect(try await curl("http://127.0.0.1:\(port)/quick") == "quick\n")
@@ -395,7 +395,7 @@ struct WebServerTests {
                 try await Task.sleep(for: .seconds(60))
                 return .text("")
             },
-            WebRoute(.get, "/stream", deadline: .milliseconds(200)) { _ in
+            WebRoute(.get, "/stream", deadline: .seconds(1)) { _ in
                 .stream(type: "text/plain") { writer in
                     try await writer.write("begun")
                     try await Task.sleep(for: .seconds(60))
@@ -482,7 +482,11 @@ struct WebServerTests {
             },
             WebRoute(.get, "/long") { _ in
                 begun.change { $0 += 1 }
-                do { try await Task.sleep(for: .seconds(60)) } catch { cancelled.change { $0 = true } }
+                do { try await Task.sleep(for: .seconds(60)) } catch {
+                    // Tidying up that takes its time.
+                    await Task { try? await Task.sleep(for: .milliseconds(200)) }.value
+                    cancelled.change { $0 = true }
+                }
                 return .text("late")
             },
         ]

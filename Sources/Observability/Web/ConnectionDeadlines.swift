@@ -22,6 +22,8 @@ package struct ConnectionDeadlines {
     /// Requests whose heads were read and whose responses have not ended. More than one when a client sends
     /// ahead; they are answered one at a time, and what is sent ahead is not hurried.
     private var outstanding = 0
+    /// Pieces handed over that the system has not taken.
+    private var unsent = 0
     private var readingBody = false
     /// Nothing more will be sent or read.
     package private(set) var isFinishing = false
@@ -36,9 +38,6 @@ package struct ConnectionDeadlines {
         guard let phase, let write else { return phase ?? write }
         return write.at < phase.at ? write : phase
     }
-
-    /// No request's head is being answered or its body read: what arrives belongs to the next head.
-    package var awaitsHead: Bool { !readingBody }
 
     /// Requests were sent, in part or in full, that got no response or one before their end.
     package var hasUnansweredRequests: Bool { outstanding > 0 || readingBody }
@@ -69,13 +68,16 @@ package struct ConnectionDeadlines {
         }
     }
 
-    /// More waits to be sent than the connection should hold, or no longer.
-    package mutating func writable(_ isWritable: Bool, _ now: Instant) {
-        if isWritable {
-            write = nil
-        } else if write == nil {
-            write = Deadline(expiry: .write, at: now + limits.writeTime)
-        }
+    /// Something was handed over to be sent.
+    package mutating func writing(_ now: Instant) {
+        unsent += 1
+        if unsent == 1 { write = Deadline(expiry: .write, at: now + limits.writeTime) }
+    }
+
+    /// The system took what was handed over first.
+    package mutating func written(_ now: Instant) {
+        unsent = max(0, unsent - 1)
+        write = unsent == 0 ? nil : Deadline(expiry: .write, at: now + limits.writeTime)
     }
 
     /// The last response was handed over, perhaps not yet sent.

@@ -1,7 +1,7 @@
-// What watches a connection from within its channel: deadlines, the size of heads, and whether the client is there.
+// What watches a connection from within its channel: deadlines, and whether the client is there.
 //
-// Hummingbird's own idle timeout starts anew with every part of a body, does not see a client that never reads, and
-// NIO's decoder does not limit the request line; its way to learn of a client that left ends the connection.
+// Hummingbird's own idle timeout starts anew with every part of a body and does not see a client that never reads; its
+// way to learn of a client that left ends the connection.
 
 import HTTPTypes
 import NIOCore
@@ -57,12 +57,12 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundIn = HTTPResponsePart
     typealias OutboundOut = HTTPResponsePart
 
-    fileprivate private(set) var deadlines: ConnectionDeadlines
+    private var deadlines: ConnectionDeadlines
     private let client: ConnectionNews
     private let statistics: WebStatistics
     private var timer: (at: ContinuousClock.Instant, task: Scheduled<Void>)?
     private var inputClosed = false
-    fileprivate private(set) var headsRead = 0
+    private var sawHead = false
     private var isOver = false
     /// What arrived is not HTTP, or too large.
     private var isRefused = false
@@ -90,7 +90,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         guard !deadlines.isFinishing else { return }
         switch Self.unwrapInboundIn(data) {
         case .head:
-            headsRead += 1
+            sawHead = true
             deadlines.headRead(.now)
         case .body: break
         case .end: deadlines.requestRead()
@@ -101,17 +101,15 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         let isEnd = if case .end = Self.unwrapOutboundIn(data) { true } else { false }
-        context.write(data, promise: promise)
-        if isEnd {
-            deadlines.responseWritten(.now)
-            arm(context)
+        let taken = promise ?? context.eventLoop.makePromise()
+        deadlines.writing(.now)
+        taken.futureResult.assumeIsolated().whenComplete { _ in
+            self.deadlines.written(.now)
+            self.arm(context)
         }
-    }
-
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
-        deadlines.writable(context.channel.isWritable, .now)
+        context.write(data, promise: taken)
+        if isEnd { deadlines.responseWritten(.now) }
         arm(context)
-        context.fireChannelWritabilityChanged()
     }
 
     func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
@@ -148,7 +146,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         if let error = error as? HTTPParserError {
             if !isRefused { statistics.refused(error == .headerOverflow ? .headSize : .malformed) }
             isRefused = true
-        } else if headsRead == 0, error is NIOSSLError || error is BoringSSLError {
+        } else if !sawHead, error is NIOSSLError || error is BoringSSLError {
             statistics.refused(.tls)
         }
         context.fireErrorCaught(error)
@@ -183,34 +181,5 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         }
         client.leave()
         context.close(promise: nil)
-    }
-}
-
-/// Refuses a request head that grows beyond its limit while it arrives. Sits before the HTTP decoder.
-final class HeadLimit: ChannelInboundHandler, RemovableChannelHandler {
-    typealias InboundIn = ByteBuffer
-    typealias InboundOut = ByteBuffer
-
-    private let maximumBytes: Int
-    private let watched: ConnectionGuard
-    private var bytes = 0
-    private var isOver = false
-
-    init(maximumBytes: Int, watched: ConnectionGuard) {
-        self.maximumBytes = maximumBytes
-        self.watched = watched
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard !isOver else { return }
-        let count = Self.unwrapInboundIn(data).readableBytes
-        let headsBefore = watched.headsRead
-        context.fireChannelRead(data)
-        // What completed a head is not counted towards the next: at most one read is missed by that.
-        guard watched.headsRead == headsBefore, watched.deadlines.awaitsHead else { return bytes = 0 }
-        bytes += count
-        guard bytes > maximumBytes else { return }
-        isOver = true
-        context.fireErrorCaught(HTTPParserError.headerOverflow)
     }
 }

@@ -36,31 +36,29 @@ struct WebChannel: ServerChildChannel {
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         let client = ConnectionNews()
-        let guarded = ConnectionGuard(service.limits, client: client, statistics: service.statistics)
-        do {
-            try channel.pipeline.syncOperations.addHandler(
-                HeadLimit(maximumBytes: service.limits.headBytes, watched: guarded))
-            try Self.watchForSilence(channel)
-        } catch {
-            return channel.eventLoop.makeFailedFuture(error)
-        }
-        let bound = NIOLoopBound(guarded, eventLoop: channel.eventLoop)
+        let limits = service.limits
+        let statistics = service.statistics
+        do { try Self.setOptions(channel) } catch { return channel.eventLoop.makeFailedFuture(error) }
         let http = HTTP1Channel(
             responder: { _, _, _ in },
             configuration: .init(
-                additionalChannelHandlers: [bound.value],
+                additionalChannelHandlers: [ConnectionGuard(limits, client: client, statistics: statistics)],
                 httpDecoderConfiguration: .init(
-                    maxHeaderFieldSize: service.limits.headBytes, maxHeaderListSize: service.limits.headBytes,
-                    maxHeaderFieldCount: service.limits.headers)))
+                    maxHeaderFieldSize: limits.headBytes, maxHeaderListSize: limits.headBytes,
+                    maxHeaderFieldCount: limits.headers)))
         return http.setup(channel: channel, logger: logger).map { Value(parts: $0, client: client) }
     }
 
-    /// A host that vanished without a word is noticed after a minute, also while nothing is sent to it.
-    private static func watchForSilence(_ channel: any Channel) throws {
+    /// A host that vanished without a word is noticed after a minute, also while nothing is sent to it. And the
+    /// system takes little more than it can send: otherwise it tells of progress only once a third of megabytes is
+    /// gone, and a client that reads slowly looks like one that does not read.
+    private static func setOptions(_ channel: any Channel) throws {
         guard let options = channel.syncOptions else { return }
         try options.setOption(.socketOption(.so_keepalive), value: 1)
-        for (name, seconds) in [(TCP_KEEPIDLE, 30), (TCP_KEEPINTVL, 10), (TCP_KEEPCNT, 3)] {
-            try options.setOption(.tcpOption(.init(rawValue: name)), value: seconds)
+        for (name, value) in [
+            (TCP_KEEPIDLE, 30), (TCP_KEEPINTVL, 10), (TCP_KEEPCNT, 3), (TCP_NOTSENT_LOWAT, 64 << 10),
+        ] {
+            try options.setOption(.tcpOption(.init(rawValue: name)), value: value)
         }
     }
 
@@ -70,7 +68,7 @@ struct WebChannel: ServerChildChannel {
             try await withTaskCancellationHandler {
                 try await value.parts.executeThenClose { inbound, outbound in
                     var parts = inbound.makeAsyncIterator()
-                    try await serve(&parts, outbound, value)
+                    try await serve(&parts, value)
                     // All is sent, then the sending side closed; what still arrives is dropped. `ConnectionGuard`
                     // closes the connection when the client does, or when that takes too long.
                     outbound.finish()
@@ -88,14 +86,15 @@ struct WebChannel: ServerChildChannel {
     /// Returns when no more requests are to be answered; throws when the connection is of no more use.
     private func serve(
         _ parts: inout NIOAsyncChannelInboundStream<HTTPRequestPart>.AsyncIterator,
-        _ outbound: NIOAsyncChannelOutboundWriter<HTTPResponsePart>, _ value: Value
+        _ value: Value
     ) async throws {
+        let writer = PartWriter(channel: value.channel)
         do {
             while let part = try await parts.next() {
                 // Anything else is the end of a request that was answered without reading it.
                 guard case .head(let head) = part else { continue }
                 let exchange = WebExchange(
-                    service: service, client: value.client, outbound: outbound, head: head,
+                    service: service, client: value.client, writer: writer, head: head,
                     remoteAddress: value.channel.remoteAddress?.ipAddress)
                 guard try await exchange.run(&parts), !value.client.isLastRequest else { return }
             }
@@ -105,7 +104,7 @@ struct WebChannel: ServerChildChannel {
                 error == .headerOverflow
                 ? "the request's head is larger than \(service.limits.headBytes) bytes or has more than \(service.limits.headers) headers"
                 : "this is not HTTP/1.1"
-            try await outbound.write(contentsOf: [
+            try await writer.write(
                 .head(
                     HTTPResponse(
                         status: .init(code: status),
@@ -113,10 +112,23 @@ struct WebChannel: ServerChildChannel {
                             .connection: "close", .contentType: "text/plain; charset=utf-8",
                             .contentLength: String(text.utf8.count + 1),
                         ])),
-                .body(ByteBuffer(string: text + "\n")), .end(nil),
-            ])
+                .body(ByteBuffer(string: text + "\n")), .end(nil))
             service.statistics.answered(route: nil, status: status, after: .zero)
         }
+    }
+}
+
+/// Sends parts and waits until the system has taken them.
+///
+/// NIO's own writer for async channels learns late that a channel is full and takes tens of megabytes before.
+private struct PartWriter: Sendable {
+    let channel: any Channel
+
+    func write(_ parts: HTTPResponsePart...) async throws {
+        try await channel.eventLoop.flatSubmit { [channel] in
+            for part in parts.dropLast() { channel.write(part, promise: nil) }
+            return parts.last.map { channel.writeAndFlush($0) } ?? channel.eventLoop.makeSucceededVoidFuture()
+        }.get()
     }
 }
 
@@ -148,7 +160,7 @@ private struct WebExchange {
 
     let service: WebService
     let client: ConnectionNews
-    let outbound: NIOAsyncChannelOutboundWriter<HTTPResponsePart>
+    let writer: PartWriter
     let head: HTTPRequest
     let remoteAddress: String?
     let started = ContinuousClock.now
@@ -192,7 +204,7 @@ private struct WebExchange {
             guard let length = Int(length), length <= limit else { return try await refuseBodySize(route) }
         }
         if announcesBody, head.headerFields[.expect]?.lowercased() == "100-continue" {
-            try await outbound.write(.head(HTTPResponse(status: .continue)))
+            try await writer.write(.head(HTTPResponse(status: .continue)))
         }
         var body: [UInt8] = []
         defer { service.statistics.releaseBody(body.count) }
@@ -262,23 +274,28 @@ private struct WebExchange {
     ) async throws -> Bool {
         if head.method == .head {
             // The encoder would end a body that HEAD must not have: the connection is closed instead.
-            try await outbound.write(.head(fields(response, length: nil, closing: true)))
+            try await writer.write(.head(fields(response, length: nil, closing: true)))
             record(route, Self.status(response))
             return false
         }
-        let outbound = outbound
+        let writer = writer
         let opening = fields(response, length: nil, closing: isLast)
         let gate = Gate()
         let (result, stop) = await whileClientWaits(until: deadline) {
-            try await outbound.write(.head(opening))
+            try await writer.write(.head(opening))
             defer { gate.shut() }
             try await write(
                 WebBodyWriter { bytes in
                     guard gate.isOpen else { throw CancellationError() }
-                    try await Self.send(bytes[...], to: outbound)
+                    try await withTaskCancellationHandler {
+                        try await Self.send(bytes[...], to: writer)
+                    } onCancel: {
+                        // A write that waits for the client cannot be taken back, only the connection closed.
+                        writer.channel.close(promise: nil)
+                    }
                 })
             gate.shut()
-            try await outbound.write(.end(nil))
+            try await writer.write(.end(nil))
         }
         guard case .failure(let error) = result else {
             record(route, Self.status(response))
@@ -347,25 +364,25 @@ private struct WebExchange {
         let status = Self.status(response)
         let opening = HTTPResponsePart.head(fields(response, length: bytes.count, closing: closing))
         if head.method == .head || status == 204 || status == 304 {
-            return try await outbound.write(contentsOf: [opening, .end(nil)])
+            return try await writer.write(opening, .end(nil))
         }
         if bytes.count <= Self.pieceBytes {
-            return try await outbound.write(contentsOf: [opening, .body(ByteBuffer(bytes: bytes)), .end(nil)])
+            return try await writer.write(opening, .body(ByteBuffer(bytes: bytes)), .end(nil))
         }
-        try await outbound.write(opening)
-        try await Self.send(bytes[...], to: outbound)
-        try await outbound.write(.end(nil))
+        try await writer.write(opening)
+        try await Self.send(bytes[...], to: writer)
+        try await writer.write(.end(nil))
     }
 
     /// A piece is what a client must take within `WebLimits.writeTime`.
     private static let pieceBytes = 64 << 10
 
     private static func send(
-        _ bytes: ArraySlice<UInt8>, to outbound: NIOAsyncChannelOutboundWriter<HTTPResponsePart>
+        _ bytes: ArraySlice<UInt8>, to writer: PartWriter
     ) async throws {
         var rest = bytes
         while !rest.isEmpty {
-            try await outbound.write(.body(ByteBuffer(bytes: rest.prefix(pieceBytes))))
+            try await writer.write(.body(ByteBuffer(bytes: rest.prefix(pieceBytes))))
             rest = rest.dropFirst(pieceBytes)
         }
     }

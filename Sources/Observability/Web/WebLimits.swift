@@ -11,7 +11,7 @@ public struct WebLimits: Sendable, Equatable {
     public var bodyTime: Duration = .seconds(60)
     /// From a response to the end of the next request's head.
     public var idleTime: Duration = .seconds(60)
-    /// For a client to take about 64 KiB that wait to be sent.
+    /// For a client to take about 128 KiB that wait to be sent: slower ones are cut off.
     public var writeTime: Duration = .seconds(30)
     /// For a client to close its side after the last response.
     public var closeTime: Duration = .seconds(2)

@@ -47,8 +47,6 @@ public final class WebServer: Sendable {
         let task: Task<Void, Never>
         /// Stops to listen, ends idle connections, and returns when all others have ended.
         let drain: @Sendable () async -> Void
-        /// Ends when the server has.
-        let ended: AsyncStream<Void>
     }
 
     private enum State {
@@ -105,7 +103,6 @@ public final class WebServer: Sendable {
     private func listen(_ child: some ServerChildChannel) async throws(WebServerError) -> WebAddress {
         let (starts, started) = AsyncStream<Result<WebAddress, WebServerError>>.makeStream(
             bufferingPolicy: .bufferingOldest(1))
-        let (ended, end) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingOldest(1))
         let address = address
         let server = Server(
             childChannelSetup: child,
@@ -121,7 +118,6 @@ public final class WebServer: Sendable {
             do { try await server.run() } catch {
                 started.yield(.failure(.cannotListen(Self.explain(error, address))))
             }
-            end.finish()
         }
         var outcome = starts.makeAsyncIterator()
         guard let bound = try await outcome.next()?.get() else {
@@ -129,7 +125,7 @@ public final class WebServer: Sendable {
             throw .cannotListen("cannot listen on \(address): the start was cancelled")
         }
         let running = Running(
-            task: task, drain: { try? await server.shutdownGracefully() }, ended: ended)
+            task: task, drain: { try? await server.shutdownGracefully() })
         let isStopped = state.withLock {
             guard case .starting = $0 else { return true }
             $0 = .running(running)
@@ -179,19 +175,20 @@ public final class WebServer: Sendable {
 }
 
 extension WebServer.Running {
+    /// Whether the server has ended before `time` is over.
     func ends(within time: Duration) async -> Bool {
-        await withTaskGroup(of: Bool.self) { group in
-            group.addTask {
-                for await _ in ended {}
-                return !Task.isCancelled
-            }
-            group.addTask {
-                try? await Task.sleep(for: time)
-                return false
-            }
-            defer { group.cancelAll() }
-            return await group.next() ?? false
+        let (outcomes, outcome) = AsyncStream<Bool>.makeStream(bufferingPolicy: .bufferingOldest(1))
+        // Waiting for a task cannot be cancelled, so it is left to a task of its own.
+        Task {
+            await task.value
+            outcome.yield(true)
         }
+        let timer = Task {
+            try await Task.sleep(for: time)
+            outcome.yield(false)
+        }
+        defer { timer.cancel() }
+        return await outcomes.first { _ in true } ?? false
     }
 }
 
