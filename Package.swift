@@ -42,7 +42,7 @@ let package = Package(
         .target(name: "CLariatProto", dependencies: ["CProtobufC"], cSettings: c),
         .target(name: "CLariatKernels", cSettings: c),
 
-        // Floor 1: files in and out, positions, samples, specifications.
+        // Floor 1: files in and out, positions, samples, specifications, JSON.
         .target(
             name: "GGUF", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: swiftOverC),
@@ -50,6 +50,7 @@ let package = Package(
         .target(name: "LongRoPE", swiftSettings: swift),
         .target(name: "Sampling", swiftSettings: swift),
         .target(name: "Cluster", dependencies: ["Yams"], swiftSettings: swift),
+        .target(name: "JSONText", swiftSettings: swift),
 
         // Floor 2: compute, the ring's rules, HTTP/2's rules, the search for factors and measures of a model.
         .target(
@@ -104,8 +105,8 @@ let package = Package(
         .executableTarget(
             name: "lariat",
             dependencies: [
-                "Benchmark", "ContextExtension", "Evaluation", "FactorSearch", "GGUF", "Tokenizer",
-                "Coordinator", "Worker", "Transformer", "Cluster", "RPC", "Kernels", "LongRoPE",
+                "Benchmark", "ContextExtension", "Evaluation", "FactorSearch", "GGUF", "JSONText",
+                "Tokenizer", "Coordinator", "Worker", "Transformer", "Cluster", "RPC", "Kernels", "LongRoPE",
                 "Sampling", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -132,6 +133,7 @@ let package = Package(
             name: "FactorSearchTests", dependencies: ["FactorSearch", "LongRoPE", "Sampling"],
             swiftSettings: swift),
         .testTarget(name: "HTTP2Tests", dependencies: ["HTTP2"], swiftSettings: swift),
+        .testTarget(name: "JSONTextTests", dependencies: ["JSONText"], swiftSettings: swift),
         .testTarget(name: "RPCTests", dependencies: ["HTTP2", "RPC", log] + nio, swiftSettings: swift),
         .testTarget(
             name: "TransformerTests",
@@ -154,8 +156,8 @@ let package = Package(
             name: "BenchmarkTests", dependencies: ["Benchmark", "GGUF", "Kernels", "TestSupport", log],
             swiftSettings: swift),
         .testTarget(
-            name: "lariatTests", dependencies: ["Benchmark", "Kernels", "lariat", "RPC"], swiftSettings: swift
-        ),
+            name: "lariatTests", dependencies: ["Benchmark", "JSONText", "Kernels", "lariat", "RPC"],
+            swiftSettings: swift),
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [

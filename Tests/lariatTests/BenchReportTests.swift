@@ -1,6 +1,7 @@
 // Lists of numbers, tables and JSON of measurements.
 
 import Benchmark
+import JSONText
 import Kernels
 import RPC
 import Testing

@@ -1,6 +1,7 @@
-// JSON output: read back by another parser, keys as in Proto/.
+// JSON of messages: read back by another parser, keys as in Proto/.
 
 import Foundation
+import JSONText
 import RPC
 import Testing
 import lariat
@@ -9,29 +10,6 @@ import lariat
     private func parsed(_ value: JSONValue) throws -> Any {
         try JSONSerialization.jsonObject(with: Data(value.text.utf8), options: [.fragmentsAllowed])
     }
-
-    @Test func isReadBack() throws {
-        let text = "quote \" backslash \\ line\nend \u{1} \u{2028} é 𝄞"
-        let value = JSONValue.object([
-            ("b", .array([.integer(-1), .unsigned(.max), .bool(true), .null])), ("a", .string(text)),
-            ("n", .number(0.1)),
-        ])
-        let object = try #require(try parsed(value) as? [String: Any])
-        #expect(object["a"] as? String == text)
-        #expect(object["n"] as? Double == 0.1)
-        #expect((object["b"] as? [Any])?.count == 4)
-        #expect(value.text.hasPrefix(#"{"b":[-1,18446744073709551615,true,null],"a":"#))
-        #expect(!value.text.contains("\n"))
-    }
-
-    @Test(
-        arguments: [
-            (0, "0"), (-0.5, "-0.5"), (3, "3"), (1e-9, "1e-09"), (1e300, "1e+300"), (.nan, "null"),
-            (.infinity, "null"),
-        ] as [(Double, String)])
-    func numbers(value: Double, text: String) { #expect(JSONValue.number(value).text == text) }
-
-    @Test func floatsKeepTheirShortForm() { #expect(JSONValue.float(0.1).text == "0.1") }
 
     /// Every field of a job appears under the name that Proto/lariat.proto gives it.
     @Test func jobHasTheProtoNames() throws {
@@ -42,7 +20,7 @@ import lariat
         job.profile = ProfileMessage()
         job.shares = [.with { $0.steps = [RingStepRecord()] }]
         job.text = [0x68, 0xff]
-        let object = try #require(try parsed(JSONText.of(job)) as? [String: Any])
+        let object = try #require(try parsed(MessageJSON.of(job)) as? [String: Any])
         #expect(object["state"] as? String == "PREFILL")
         #expect(object["text"] as? String == "h\u{fffd}")
         let share = try #require((object["shares"] as? [[String: Any]])?.first)
@@ -60,7 +38,7 @@ import lariat
     @Test func clusterHasTheProtoNames() throws {
         var state = ClusterState()
         state.members = [MemberRecord()]
-        let object = try #require(try parsed(JSONText.of(state)) as? [String: Any])
+        let object = try #require(try parsed(MessageJSON.of(state)) as? [String: Any])
         #expect(try Set(object.keys) == protoFields(of: "ClusterState"))
         let members = try #require(object["members"] as? [[String: Any]])
         #expect(try Set(members[0].keys) == protoFields(of: "Member"))
@@ -72,12 +50,13 @@ import lariat
         event.kind = .tokens
         event.text = Array("hi".utf8)
         event.tokens = [3, 4]
-        #expect(JSONText.of(event).text == #"{"number":7,"kind":"TOKENS","text":"hi","tokens":[3,4]}"#)
+        #expect(MessageJSON.of(event).text == #"{"number":7,"kind":"TOKENS","text":"hi","tokens":[3,4]}"#)
         event.kind = .scores
         event.firstPosition = 1
         event.nll = [0.25, .infinity]
         #expect(
-            JSONText.of(event).text == #"{"number":7,"kind":"SCORES","first_position":1,"nll":[0.25,null]}"#)
+            MessageJSON.of(event).text
+                == #"{"number":7,"kind":"SCORES","first_position":1,"nll":[0.25,null]}"#)
     }
 
     /// The field names of a message in Proto/lariat.proto.

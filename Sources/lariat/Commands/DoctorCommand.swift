@@ -3,6 +3,7 @@
 internal import ArgumentParser
 internal import Cluster
 import Foundation
+internal import JSONText
 internal import Kernels
 internal import Logging
 internal import RPC

@@ -4,6 +4,7 @@ internal import ArgumentParser
 internal import ContextExtension
 internal import Evaluation
 import Foundation
+internal import JSONText
 internal import LongRoPE
 internal import RPC
 

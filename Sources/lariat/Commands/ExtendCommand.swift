@@ -6,6 +6,7 @@ internal import Evaluation
 internal import FactorSearch
 import Foundation
 internal import GGUF
+internal import JSONText
 internal import LongRoPE
 internal import Transformer
 

@@ -1,6 +1,7 @@
 // lariat jobs: the list of jobs, newest first.
 
 internal import ArgumentParser
+internal import JSONText
 internal import RPC
 
 struct JobsCommand: ReportingCommand {

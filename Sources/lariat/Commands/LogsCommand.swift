@@ -1,6 +1,7 @@
 // lariat logs: what coordinator and workers said about a job.
 
 internal import ArgumentParser
+internal import JSONText
 internal import RPC
 
 struct LogsCommand: ReportingCommand {

@@ -2,6 +2,7 @@
 
 internal import ArgumentParser
 internal import Cluster
+internal import JSONText
 internal import Logging
 
 struct UpCommand: ReportingCommand {

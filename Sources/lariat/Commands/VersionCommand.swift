@@ -1,6 +1,7 @@
 // lariat version: the version of this program.
 
 internal import ArgumentParser
+internal import JSONText
 
 struct VersionCommand: ReportingCommand {
     static let configuration = CommandConfiguration(commandName: "version", abstract: "Print the version.")

@@ -3,6 +3,7 @@
 internal import ArgumentParser
 internal import Benchmark
 import Foundation
+internal import JSONText
 internal import Kernels
 
 /// Lengths of prompts: `512,2048,8192`; 0 is allowed where a prompt may be as short as possible.

@@ -1,6 +1,7 @@
 // Measurements as tables for people and as one JSON object for programs. No I/O.
 
 package import Benchmark
+package import JSONText
 package import Kernels
 internal import RPC
 

@@ -1,5 +1,6 @@
 // Messages as JSON, with the keys of Proto/lariat.proto. No I/O.
 
+package import JSONText
 package import RPC
 
 /// A value with a JSON form.
@@ -236,7 +237,7 @@ extension String {
 }
 
 /// JSON of the messages that commands print.
-package enum JSONText {
+package enum MessageJSON {
     package static func of(_ job: JobRecord) -> JSONValue { job.json }
     package static func of(_ event: JobEvent) -> JSONValue { event.json }
     package static func of(_ state: ClusterState) -> JSONValue { state.json }

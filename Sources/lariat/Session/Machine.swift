@@ -1,6 +1,7 @@
 // What this machine has to offer: processor, memory, limits.
 
 import Foundation
+internal import JSONText
 internal import Kernels
 
 /// Facts about the machine that this process runs on.

@@ -2,6 +2,7 @@
 
 import Dispatch
 import Foundation
+internal import JSONText
 
 /// The two output streams of this process.
 enum Terminal {

@@ -1,7 +1,7 @@
 // JSON text with keys in the order in which they were given. No I/O.
 
 /// A JSON value (RFC 8259) that is only ever written.
-package enum JSONValue: Sendable {
+public enum JSONValue: Sendable {
     case null
     case bool(Bool)
     case integer(Int64)
@@ -12,13 +12,13 @@ package enum JSONValue: Sendable {
     case array([JSONValue])
     case object([(String, JSONValue)])
 
-    package static func float(_ value: Float) -> JSONValue {
+    public static func float(_ value: Float) -> JSONValue {
         // Through text: as a Double, 0.1 would become 0.10000000149011612.
         value.isFinite ? .number(Double(value.description) ?? Double(value)) : .null
     }
 
     /// On one line, UTF-8, without blanks.
-    package var text: String {
+    public var text: String {
         var text = ""
         write(to: &text)
         return text
@@ -72,7 +72,8 @@ package enum JSONValue: Sendable {
             case "\n": text += "\\n"
             case "\r": text += "\\r"
             case "\t": text += "\\t"
-            case "\u{0}"..."\u{1f}", "\u{7f}", "\u{2028}", "\u{2029}":
+            // Controls, and what some readers of lines take for a line's end.
+            case "\u{0}"..."\u{1f}", "\u{7f}"..."\u{9f}", "\u{2028}", "\u{2029}":
                 let digits = String(scalar.value, radix: 16)
                 text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
             default: text.unicodeScalars.append(scalar)
