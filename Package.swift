@@ -52,7 +52,8 @@ let package = Package(
         .target(name: "Cluster", dependencies: ["Yams"], swiftSettings: swift),
         .target(name: "JSONText", swiftSettings: swift),
 
-        // Floor 2: compute, the ring's rules, HTTP/2's rules, the search for factors and measures of a model.
+        // Floor 2: compute, the ring's rules, HTTP/2's rules, the OpenAI API's rules, the search for factors and
+        // measures of a model.
         .target(
             name: "Kernels", dependencies: ["CLariatKernels", "COneDNN", "GGUF", "LongRoPE"],
             swiftSettings: swiftOverC),
@@ -60,6 +61,7 @@ let package = Package(
         .target(name: "FactorSearch", dependencies: ["LongRoPE", "Sampling"], swiftSettings: swift),
         .target(name: "Evaluation", dependencies: ["Sampling"], swiftSettings: swift),
         .target(name: "HTTP2", dependencies: ["CNGHTTP2"], swiftSettings: swiftOverC),
+        .target(name: "OpenAI", dependencies: ["JSONText"], swiftSettings: swift),
 
         // Floor 3: models, and messages between processes.
         .target(
@@ -134,6 +136,7 @@ let package = Package(
             swiftSettings: swift),
         .testTarget(name: "HTTP2Tests", dependencies: ["HTTP2"], swiftSettings: swift),
         .testTarget(name: "JSONTextTests", dependencies: ["JSONText"], swiftSettings: swift),
+        .testTarget(name: "OpenAITests", dependencies: ["JSONText", "OpenAI"], swiftSettings: swift),
         .testTarget(name: "RPCTests", dependencies: ["HTTP2", "RPC", log] + nio, swiftSettings: swift),
         .testTarget(
             name: "TransformerTests",
