@@ -1,0 +1,128 @@
+// The objects of an answer: a whole one, or one of the pieces of a stream.
+import JSONText
+
+/// Why an answer ended.
+public enum FinishReason: String, Sendable {
+    /// At a stop text or at the model's own end.
+    case stop
+    case length
+
+    /// - Parameter job: how the coordinator says it. Nil for a job that did not end by itself: "cancelled", "error".
+    public init?(job: String) {
+        switch job {
+        case "stop", "end": self = .stop
+        case "length": self = .length
+        default: return nil
+        }
+    }
+}
+
+/// Tokens that were read and written.
+public struct Usage: Equatable, Sendable {
+    public var promptTokens: Int
+    public var completionTokens: Int
+
+    public init(promptTokens: Int, completionTokens: Int) {
+        self.promptTokens = promptTokens
+        self.completionTokens = completionTokens
+    }
+
+    var json: JSONValue {
+        .object([
+            ("prompt_tokens", .integer(Int64(promptTokens))),
+            ("completion_tokens", .integer(Int64(completionTokens))),
+            ("total_tokens", .integer(Int64(promptTokens) + Int64(completionTokens))),
+        ])
+    }
+}
+
+/// What happens to a job, in this order: started, any number of tokens, ended or failed.
+public enum ResponseEvent: Equatable, Sendable {
+    case started
+    /// Whole characters only: the text of a token may come with a later one.
+    /// - Parameter logprobs: of these tokens, where the request asks for them.
+    case tokens(text: String, ids: [UInt32], logprobs: [TokenLogprob] = [])
+    case ended(FinishReason, Usage)
+    case failed(APIError)
+}
+
+/// What is the same in every object of one answer.
+public struct ResponseIdentity: Equatable, Sendable {
+    let form: CompletionRequest.Form
+    let id: String
+    let model: String
+    let created: Int64
+    let fingerprint: String
+    let hasLogprobs: Bool
+    let hasTokenIDs: Bool
+    let includesUsage: Bool
+
+    /// - Parameters:
+    ///   - job: the coordinator's id of it; becomes part of the answer's.
+    ///   - created: seconds since 1970.
+    ///   - fingerprint: of the model file: the same one gives the same answer to the same seed.
+    public init(_ request: CompletionRequest, job: String, created: Int64, fingerprint: String) {
+        form = request.form
+        id = (request.form == .chat ? "chatcmpl-" : "cmpl-") + job
+        model = request.model
+        self.created = created
+        self.fingerprint = fingerprint
+        hasLogprobs = request.logprobs != nil
+        hasTokenIDs = request.returnsTokenIDs
+        includesUsage = request.includesUsage
+    }
+
+    /// The whole answer.
+    func whole(
+        text: String, ids: [UInt32], logprobs: JSONValue, finish: FinishReason, usage: Usage
+    ) -> JSONValue {
+        let content: (String, JSONValue) =
+            form == .chat
+            ? (
+                "message",
+                .object([("role", .string("assistant")), ("content", .string(text)), ("refusal", .null)])
+            )
+            : ("text", .string(text))
+        return object(
+            form == .chat ? "chat.completion" : "text_completion",
+            choices: [choice(content, ids: ids, logprobs: logprobs, finish: finish)], usage: usage.json)
+    }
+
+    /// A piece of a stream. `delta` is only for chat; nil: an empty one.
+    func piece(
+        delta: [(String, JSONValue)] = [], text: String = "", ids: [UInt32] = [], logprobs: JSONValue = .null,
+        finish: FinishReason? = nil
+    ) -> JSONValue {
+        let content: (String, JSONValue) =
+            form == .chat ? ("delta", .object(delta)) : ("text", .string(text))
+        return object(
+            pieceName, choices: [choice(content, ids: ids, logprobs: logprobs, finish: finish)],
+            usage: includesUsage ? .null : nil)
+    }
+
+    /// The last piece, where it is asked for.
+    func usagePiece(_ usage: Usage) -> JSONValue { object(pieceName, choices: [], usage: usage.json) }
+
+    private var pieceName: String { form == .chat ? "chat.completion.chunk" : "text_completion" }
+
+    private func choice(
+        _ content: (String, JSONValue), ids: [UInt32], logprobs: JSONValue, finish: FinishReason?
+    ) -> JSONValue {
+        var members: [(String, JSONValue)] = [
+            ("index", .integer(0)), content, ("logprobs", logprobs),
+            ("finish_reason", JSONValue(finish?.rawValue)),
+        ]
+        if hasTokenIDs { members.append(("token_ids", .array(ids.map { .unsigned(UInt64($0)) }))) }
+        return .object(members)
+    }
+
+    private func object(_ name: String, choices: [JSONValue], usage: JSONValue?) -> JSONValue {
+        var members: [(String, JSONValue)] = [
+            ("id", .string(id)), ("object", .string(name)), ("created", .integer(created)),
+            ("model", .string(model)), ("system_fingerprint", .string(fingerprint)),
+            ("choices", .array(choices)),
+        ]
+        if let usage { members.append(("usage", usage)) }
+        return .object(members)
+    }
+}
