@@ -31,7 +31,7 @@ def test_systemd_has_nothing_to_say(repository, binary, tmp_path, unit):
         ["systemd-analyze", "verify", copy], capture_output=True, text=True, timeout=60).stderr
 
 
-@pytest.mark.parametrize("unit,most", zip(UNITS, (1.2, 1.4)))
+@pytest.mark.parametrize("unit,most", list(zip(UNITS, (1.2, 1.4))))
 def test_exposure(repository, unit, most):
     result = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", repository / "Ops/systemd" / unit], capture_output=True,
