@@ -99,7 +99,10 @@ def debian(tmp_path_factory):
             target = folder / source.relative_to("/")
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
-    return folder
+    # Swift reads a program's arguments there.
+    run("mount", "-t", "proc", "proc", folder / "proc")
+    yield folder
+    run("umount", "--lazy", folder / "proc")
 
 
 def test_a_bare_debian(debian, package, binary):
