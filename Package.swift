@@ -26,6 +26,8 @@ let package = Package(
     products: [.executable(name: "lariat", targets: ["lariat"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -46,14 +48,24 @@ let package = Package(
         .target(name: "CLariatProto", dependencies: ["CProtobufC"], cSettings: c),
         .target(name: "CLariatKernels", cSettings: c),
 
-        // Floor 1: files in and out, positions, samples, specifications, JSON.
+        // Floor 1: files in and out, positions, samples, specifications, certificates, JSON.
         .target(
             name: "GGUF", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: swiftOverC),
         .target(name: "Tokenizer", swiftSettings: swift),
         .target(name: "LongRoPE", swiftSettings: swift),
         .target(name: "Sampling", swiftSettings: swift),
-        .target(name: "Cluster", dependencies: ["Yams"], swiftSettings: swift),
+        .target(
+            name: "Cluster", dependencies: ["Yams", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: swift),
+        .target(
+            name: "Certificates",
+            dependencies: [
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "X509", package: "swift-certificates"),
+            ],
+            swiftSettings: swift),
         .target(name: "JSONText", swiftSettings: swift),
 
         // Floor 2: compute, the ring's rules, HTTP/2's rules, the OpenAI API's rules, the search for factors and
@@ -145,6 +157,7 @@ let package = Package(
         .testTarget(name: "SamplingTests", dependencies: ["Sampling"], swiftSettings: swift),
         .testTarget(name: "EvaluationTests", dependencies: ["Evaluation", "Sampling"], swiftSettings: swift),
         .testTarget(name: "ClusterTests", dependencies: ["Cluster", "TestSupport"], swiftSettings: swift),
+        .testTarget(name: "CertificatesTests", dependencies: ["Certificates"], swiftSettings: swift),
         .testTarget(
             name: "KernelsTests",
             dependencies: ["CLariatKernels", "GGUF", "Kernels", "LongRoPE", "TestSupport"],

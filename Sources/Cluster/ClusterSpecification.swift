@@ -29,6 +29,12 @@ public struct ClusterSpecification: Sendable, Equatable {
         public let listen: HostPort
         /// Where workers and clients reach it; `listen` unless given.
         public let advertise: HostPort
+        /// The web page and the OpenAI-compatible API: HTTPS where there is TLS. nil: off.
+        public let web: HostPort?
+        /// `/metrics`, `/healthz` and `/readyz` in plain HTTP. nil: off.
+        public let metrics: HostPort?
+        /// Where `lariat cluster up` logs in.
+        public let login: Login
         /// The folder of its journal.
         public let data: String
         /// nil: no TLS.
@@ -45,6 +51,10 @@ public struct ClusterSpecification: Sendable, Equatable {
         public let advertise: HostPort
         /// Where the other workers reach `ring`.
         public let ringAdvertise: HostPort
+        /// `/metrics`, `/healthz` and `/readyz` in plain HTTP. nil: off.
+        public let metrics: HostPort?
+        /// Where `lariat cluster up` logs in.
+        public let login: Login
         /// Compute threads; nil: one per core of `cores`, or of the host.
         public let threads: Int?
         /// The cores that compute threads are bound to; empty: no binding.
@@ -56,6 +66,25 @@ public struct ClusterSpecification: Sendable, Equatable {
         public let tls: TLSFiles?
     }
 
+    /// How processes are brought to their hosts and started there.
+    public struct Deploy: Sendable, Equatable {
+        /// What keeps processes running on the hosts.
+        public enum Manager: String, Sendable, CaseIterable {
+            /// Processes of the user who logs in, in sessions of their own. Needs nothing but a shell.
+            case shell
+            /// The units of the Debian package. Needs root, or sudo without a password.
+            case systemd
+        }
+
+        public let manager: Manager
+        /// The program on the hosts, an absolute path.
+        public let binary: String
+        /// Where specification, certificates and logs lie on the hosts: absolute, or `~/...` in the home of the login.
+        public let directory: String
+        /// Options for ssh, before Lariat's own.
+        public let ssh: [String]
+    }
+
     /// The file, as it was named.
     public let path: String
     public let model: String
@@ -64,15 +93,35 @@ public struct ClusterSpecification: Sendable, Equatable {
     public let coordinator: Coordinator
     /// 1 to `mostWorkers`, with different names and addresses, in the order of the file.
     public let workers: [Worker]
+    /// The file of API tokens. nil: nobody needs one.
+    public let tokens: String?
+    /// Whether listening beyond loopback without TLS, or on the web without tokens, was asked for.
+    public let isInsecure: Bool
+    public let deploy: Deploy
     /// How often a worker reports to the coordinator.
     public let heartbeat: Duration
     /// After how long without a report a worker counts as lost; at least twice `heartbeat`.
     public let lostAfter: Duration
     /// The longest wait for a peer that lives but sends nothing.
     public let stall: Duration
+    /// What is allowed but may not be meant, in the order of the file.
+    public let remarks: [ClusterError]
+
+    /// What a specification is read for.
+    public enum Purpose: Sendable {
+        /// Processes will run as it says.
+        case running
+        /// Certificates will be made for it: `tls` may still be missing.
+        case certificates
+    }
 
     public static let largestFile = 1 << 20
     public static let mostWorkers = 256
+
+    /// The folder of the file, absolute: what relative paths start from.
+    public var folder: String {
+        URL(filePath: path).deletingLastPathComponent().standardizedFileURL.path
+    }
 
     /// The worker of that name.
     public func worker(named name: String) -> Worker? { workers.first { $0.name == name } }
@@ -81,17 +130,20 @@ public struct ClusterSpecification: Sendable, Equatable {
     /// - Parameters:
     ///   - path: The file's name: for messages, and its folder is what relative paths start from.
     ///   - environment: Where `${VAR}` and `HOME` are looked up.
+    ///   - purpose: With `.certificates`, TLS that is missing is no error.
     public static func parse(
-        _ text: String, path: String, environment: [String: String] = ProcessInfo.processInfo.environment
+        _ text: String, path: String, environment: [String: String] = ProcessInfo.processInfo.environment,
+        for purpose: Purpose = .running
     ) throws(ClusterError) -> ClusterSpecification {
         let paths = PathExpansion(specification: path, environment: environment)
         let root = try YAMLMapping.root(of: text, path: path)
-        return try SpecificationReader(path: path, paths: paths).read(root)
+        return try SpecificationReader(path: path, paths: paths, purpose: purpose).read(root)
     }
 
     /// Reads and parses a specification file of at most 1 MiB.
     public static func load(
-        _ path: String, environment: [String: String] = ProcessInfo.processInfo.environment
+        _ path: String, environment: [String: String] = ProcessInfo.processInfo.environment,
+        for purpose: Purpose = .running
     ) throws(ClusterError) -> ClusterSpecification {
         func fail(_ problem: String) -> ClusterError {
             ClusterError(path: path, line: nil, key: nil, problem: problem)
@@ -119,7 +171,7 @@ public struct ClusterSpecification: Sendable, Equatable {
                 path: path, line: data.prefix(valid).count { $0 == 0x0a } + 1, key: nil,
                 problem: "is not UTF-8 text")
         }
-        return try parse(text, path: path, environment: environment)
+        return try parse(text, path: path, environment: environment, for: purpose)
     }
 
     static let tooLarge = "is larger than 1 MiB, the most that a specification may have"

@@ -1,4 +1,5 @@
 // Network addresses as people write them: host:port, IPv6 in brackets.
+import Foundation
 
 /// A host (name, IPv4 or IPv6 address) and a TCP port.
 public struct HostPort: Sendable, Hashable, CustomStringConvertible {
@@ -46,6 +47,33 @@ public struct HostPort: Sendable, Hashable, CustomStringConvertible {
 
     /// Whether it stands for every address of its host, so that it says nothing about where to connect to.
     public var isWildcard: Bool { host == "0.0.0.0" || host == "::" }
+
+    /// Whether only processes of the same host can connect to it: 127.0.0.0/8, ::1 or the name localhost.
+    public var isLoopback: Bool { Self.isLoopback(host: host) }
+
+    /// The same for a host without a port. A name other than localhost is never loopback, whatever it resolves to.
+    static func isLoopback(host: String) -> Bool {
+        if host.lowercased() == "localhost" { return true }
+        if let bytes = ipv4(host) { return bytes[0] == 127 }
+        return ipv6(host) == [UInt8](repeating: 0, count: 15) + [1]
+    }
+
+    /// The four bytes of an IPv4 address; nil if it is none.
+    private static func ipv4(_ host: String) -> [UInt8]? {
+        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count == 4 else { return nil }
+        let bytes = parts.compactMap { part in
+            part.utf8.allSatisfy { (0x30...0x39).contains($0) } ? UInt8(part) : nil
+        }
+        return bytes.count == 4 ? bytes : nil
+    }
+
+    /// The sixteen bytes of an IPv6 address; nil if it is none.
+    private static func ipv6(_ host: String) -> [UInt8]? {
+        guard host.contains(":") else { return nil }
+        var bytes = [UInt8](repeating: 0, count: 16)
+        return inet_pton(AF_INET6, host, &bytes) == 1 ? bytes : nil
+    }
 
     private static func mayStand(_ byte: UInt8, inIPv6: Bool) -> Bool {
         switch byte {

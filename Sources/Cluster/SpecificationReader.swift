@@ -4,13 +4,14 @@
 struct SpecificationReader {
     let path: String
     let paths: PathExpansion
+    let purpose: ClusterSpecification.Purpose
 
     private static let worker = "{ name: alpha, listen: 10.0.0.1:7411, ring: 10.0.0.1:7412, memory: 4GiB }"
 
     func read(_ root: YAMLMapping) throws(ClusterError) -> ClusterSpecification {
         try root.allow([
-            "model", "precision", "isa", "coordinator", "workers", "tls", "heartbeat_seconds",
-            "lost_after_seconds", "stall_seconds",
+            "model", "precision", "isa", "coordinator", "workers", "tls", "tokens", "insecure", "deploy",
+            "heartbeat_seconds", "lost_after_seconds", "stall_seconds",
         ])
         guard let model = try file(root, "model") else {
             throw root.missing("model", example: "~/.cache/lariat/models/model.gguf")
@@ -34,6 +35,9 @@ struct SpecificationReader {
         for mapping in mappings { workers.append(try worker(mapping, model: model, tls: tls)) }
         try checkNames(workers, mappings)
         try checkAddresses(coordinator, coordinatorMapping, workers, mappings)
+        let tokens = try file(root, "tokens")
+        let isInsecure = try root.boolean("insecure") ?? false
+        let deploy = try deploy(root.mapping("deploy"))
         let heartbeat = try root.number("heartbeat_seconds", 0.1...60) ?? 1
         let lostAfter = try root.number("lost_after_seconds", 0.2...600) ?? max(5, 2 * heartbeat)
         guard lostAfter >= 2 * heartbeat else {
@@ -43,22 +47,58 @@ struct SpecificationReader {
             )
         }
         let stall = try root.number("stall_seconds", 1.0...3600) ?? 300
-        return ClusterSpecification(
-            path: path, model: model, precision: precision, isa: isa, coordinator: coordinator,
-            workers: workers, heartbeat: .seconds(heartbeat), lostAfter: .seconds(lostAfter),
-            stall: .seconds(stall))
+        func specification(_ remarks: [ClusterError]) -> ClusterSpecification {
+            ClusterSpecification(
+                path: path, model: model, precision: precision, isa: isa, coordinator: coordinator,
+                workers: workers, tokens: tokens, isInsecure: isInsecure, deploy: deploy,
+                heartbeat: .seconds(heartbeat), lostAfter: .seconds(lostAfter), stall: .seconds(stall),
+                remarks: remarks)
+        }
+        let review = SpecificationReview(
+            specification: specification([]), root: root, coordinator: coordinatorMapping, workers: mappings)
+        if purpose == .running { try review.checkExposure() }
+        return specification(review.remarks())
+    }
+
+    private func deploy(_ mapping: YAMLMapping?) throws(ClusterError) -> ClusterSpecification.Deploy {
+        guard let mapping else {
+            return .init(manager: .shell, binary: "/usr/bin/lariat", directory: "~/.lariat", ssh: [])
+        }
+        try mapping.allow(["manager", "binary", "directory", "ssh"])
+        let manager: ClusterSpecification.Deploy.Manager = try choice(mapping, "manager") ?? .shell
+        let binary = try mapping.string("binary") ?? "/usr/bin/lariat"
+        let directory =
+            try mapping.string("directory") ?? (manager == .systemd ? "/etc/lariat" : "~/.lariat")
+        for (name, path) in [("binary", binary), ("directory", directory)] {
+            let isInHome = name == "directory" && manager == .shell && path.hasPrefix("~/") && path.count > 2
+            guard path.hasPrefix("/") || isInHome else {
+                throw mapping.error(
+                    name,
+                    "\(quoted(path)) is not an absolute path on the hosts; write e.g. "
+                        + (name == "binary" ? "/usr/bin/lariat" : "/etc/lariat"))
+            }
+        }
+        // The packaged units name these files themselves.
+        for (name, path, fixed) in [
+            ("binary", binary, "/usr/bin/lariat"), ("directory", directory, "/etc/lariat"),
+        ] where manager == .systemd && path != fixed {
+            throw mapping.error(name, "the systemd units use \(fixed); remove the key, or use manager: shell")
+        }
+        return .init(
+            manager: manager, binary: binary, directory: directory, ssh: try mapping.strings("ssh") ?? [])
     }
 
     private func coordinator(
         _ mapping: YAMLMapping, tls: CommonTLS?
     ) throws(ClusterError) -> ClusterSpecification.Coordinator {
-        try mapping.allow(["listen", "advertise", "data", "tls"])
+        try mapping.allow(["listen", "advertise", "web", "metrics", "host", "data", "tls"])
         guard let listen = try address(mapping, "listen") else {
             throw mapping.missing("listen", example: "127.0.0.1:7400")
         }
         let advertise = try advertised(mapping, "advertise", instead: listen, of: "listen")
         return ClusterSpecification.Coordinator(
-            listen: listen, advertise: advertise,
+            listen: listen, advertise: advertise, web: try address(mapping, "web"),
+            metrics: try address(mapping, "metrics"), login: try login(mapping, advertise),
             data: try file(mapping, "data", otherwise: "~/.local/share/lariat"),
             tls: try files(mapping, tls, of: "the coordinator"))
     }
@@ -67,8 +107,8 @@ struct SpecificationReader {
         _ mapping: YAMLMapping, model: String, tls: CommonTLS?
     ) throws(ClusterError) -> ClusterSpecification.Worker {
         try mapping.allow([
-            "name", "listen", "ring", "advertise", "advertise_ring", "threads", "cores", "memory", "model",
-            "tls",
+            "name", "listen", "ring", "advertise", "advertise_ring", "metrics", "host", "threads", "cores",
+            "memory", "model", "tls",
         ])
         guard let name = try mapping.string("name") else { throw mapping.missing("name", example: "alpha") }
         let isName = name.utf8.allSatisfy {
@@ -111,6 +151,7 @@ struct SpecificationReader {
         }
         return ClusterSpecification.Worker(
             name: name, listen: listen, ring: ring, advertise: advertise, ringAdvertise: ringAdvertise,
+            metrics: try address(mapping, "metrics"), login: try login(mapping, advertise),
             threads: threads, cores: cores, memory: memory, model: try file(mapping, "model") ?? model,
             tls: try files(mapping, tls, of: "worker \(name)"))
     }
@@ -144,10 +185,18 @@ struct SpecificationReader {
                 throw mapping.error(name, "\(place) is taken by \(owner) already; choose another port")
             }
         }
+        func claimIfGiven(
+            _ address: HostPort?, as advertised: HostPort, _ mapping: YAMLMapping, _ name: String
+        ) throws(ClusterError) {
+            if let address { try claim(address, as: advertised, mapping, name) }
+        }
         try claim(coordinator.listen, as: coordinator.advertise, coordinatorMapping, "listen")
+        try claimIfGiven(coordinator.web, as: coordinator.advertise, coordinatorMapping, "web")
+        try claimIfGiven(coordinator.metrics, as: coordinator.advertise, coordinatorMapping, "metrics")
         for (worker, mapping) in zip(workers, mappings) {
             try claim(worker.listen, as: worker.advertise, mapping, "listen")
             try claim(worker.ring, as: worker.ringAdvertise, mapping, "ring")
+            try claimIfGiven(worker.metrics, as: worker.advertise, mapping, "metrics")
         }
     }
 
@@ -239,6 +288,11 @@ struct SpecificationReader {
                 name, "port 0 would be chosen by the system and nobody would know it; write a port")
         }
         return address
+    }
+
+    private func login(_ mapping: YAMLMapping, _ advertise: HostPort) throws(ClusterError) -> Login {
+        guard let text = try mapping.string("host") else { return Login(user: nil, host: advertise.host) }
+        do { return try Login(parsing: text) } catch { throw mapping.error("host", error.description) }
     }
 
     /// Where others reach `address`: the key's value, or the address itself unless that is a wildcard.

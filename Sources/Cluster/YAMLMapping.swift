@@ -83,6 +83,9 @@ struct YAMLMapping {
         }
     }
 
+    /// Whether the key stands here, whatever its value.
+    func has(_ name: String) -> Bool { entries.contains { $0.name == name } }
+
     func entry(_ name: String) throws(ClusterError) -> Entry? {
         guard let entry = entries.first(where: { $0.name == name }) else { return nil }
         guard !Self.isNull(entry.node) else {
@@ -130,6 +133,35 @@ struct YAMLMapping {
             throw error("\(text) is out of range; it must be from \(range.lowerBound) to \(range.upperBound)")
         }
         return value
+    }
+
+    /// `true` or `false`, without quotes.
+    func boolean(_ name: String) throws(ClusterError) -> Bool? {
+        guard let text = try string(name), let entry = try entry(name) else { return nil }
+        let isPlain = if case .scalar(let scalar) = entry.node { scalar.style == .plain } else { false }
+        switch text {
+        case "true" where isPlain: return true
+        case "false" where isPlain: return false
+        default:
+            throw error(name, "\(quoted(text)) is neither true nor false; write one of them, without quotes")
+        }
+    }
+
+    /// A list of texts, none of them empty.
+    func strings(_ name: String) throws(ClusterError) -> [String]? {
+        guard let items = try list(name) else { return nil }
+        var texts: [String] = []
+        for (index, item) in items.enumerated() {
+            guard case .scalar(let scalar) = item, !scalar.string.isEmpty,
+                !scalar.string.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+            else {
+                throw error(
+                    "\(name)[\(index)]", line: item.mark?.line,
+                    "\(Self.kind(item)) stands here; a text is needed")
+            }
+            texts.append(scalar.string)
+        }
+        return texts
     }
 
     /// A list of whole numbers.

@@ -68,7 +68,7 @@ struct ClusterErrorTests {
             ),
             (
                 25, "colour: red",
-                "25: colour: unknown key; known here: model, precision, isa, coordinator, workers, tls, heartbeat_seconds, lost_after_seconds, stall_seconds"
+                "25: colour: unknown key; known here: model, precision, isa, coordinator, workers, tls, tokens, insecure, deploy, heartbeat_seconds, lost_after_seconds, stall_seconds"
             ),
             (14, "    memmory: 2GiB", "14: workers[0].memmory: unknown key; did you mean memory?"),
             (7, "  dtaa: /tmp", "7: coordinator.dtaa: unknown key; did you mean data?"),
@@ -220,6 +220,7 @@ struct ClusterErrorTests {
         func text(_ first: String, _ second: String) -> String {
             """
             model: m
+            insecure: true
             coordinator: { listen: c:1 }
             workers:
               - { name: a, listen: 0.0.0.0:7, ring: 0.0.0.0:8, advertise: \(first), memory: 1GiB }
@@ -230,7 +231,7 @@ struct ClusterErrorTests {
         let error = Self.error(in: text("one:7", "ONE:7"))
         #expect(
             error?.description
-                == "dir/local.yaml:5: workers[1].listen: one:7 is taken by workers[0].listen already; choose another port"
+                == "dir/local.yaml:6: workers[1].listen: one:7 is taken by workers[0].listen already; choose another port"
         )
     }
 

@@ -7,11 +7,13 @@ let environment = ["HOME": "/home/rope", "DATA": "/data", "EMPTY": ""]
 
 @Suite("Cluster specification")
 struct ClusterSpecificationTests {
-    /// Cluster/ of this repository.
-    static func example(_ name: String) -> String {
+    /// A file of this repository.
+    static func repository(_ path: String) -> String {
         URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().appending(components: "Cluster", name).path
+            .deletingLastPathComponent().appending(path: path).path
     }
+
+    static func example(_ name: String) -> String { repository("Cluster/\(name)") }
 
     static func parse(_ text: String) throws(ClusterError) -> ClusterSpecification {
         try ClusterSpecification.parse(text, path: "/etc/lariat/test.yaml", environment: environment)

@@ -1,0 +1,139 @@
+"""The Debian package and the tarball: what is in them, what lintian says, and that a bare Debian runs them."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tarfile
+
+import pytest
+
+
+def run(*command, check=True, timeout=300, **options):
+    result = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=timeout, **options)
+    assert not check or result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
+    return result
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory, repository, binary):
+    folder = tmp_path_factory.mktemp("packed")
+    run(repository / "Ops/package", "--binary", binary, "--output", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def package(packed):
+    return next(packed.glob("lariat_*.deb"))
+
+
+def needs_runtime(binary):
+    return "libswift" in run("ldd", binary).stdout
+
+
+def test_checksums(packed):
+    assert sorted(path.suffix for path in packed.iterdir()) == ["", ".deb", ".xz"]
+    assert run("sha256sum", "--check", "SHA256SUMS", cwd=packed).stdout.count(": OK") == 2
+
+
+def test_same_bytes_again(packed, repository, binary, tmp_path):
+    run(repository / "Ops/package", "--binary", binary, "--output", tmp_path)
+    assert (tmp_path / "SHA256SUMS").read_text() == (packed / "SHA256SUMS").read_text()
+
+
+def test_control(package, binary):
+    fields = run("dpkg-deb", "--field", package).stdout
+    version = run(binary, "version").stdout.split()[1]
+    assert f"Version: {version}\n" in fields
+    depends = re.search(r"^Depends: (.*)$", fields, re.M).group(1)
+    for library in ("libc6 (>=", "libdnnl2", "libnghttp2-14", "libprotobuf-c1", "libsqlite3-0", "adduser"):
+        assert library in depends
+    assert run("dpkg-deb", "--info", package, "conffiles").stdout == "/etc/lariat/cluster.yaml\n"
+
+
+def test_contents(package):
+    listed = run("dpkg-deb", "--contents", package).stdout
+    for path in ("/usr/bin/lariat", "/lib/systemd/system/lariat-coordinator.service",
+                 "/lib/systemd/system/lariat-worker@.service", "/etc/lariat/cluster.yaml",
+                 "/usr/share/doc/lariat/README.md", "/usr/share/doc/lariat/Ops/slurm/lariat.sbatch",
+                 "/usr/share/doc/lariat/Ops/kubernetes/workers.yaml", "/usr/share/doc/lariat/copyright",
+                 "/usr/share/bash-completion/completions/lariat"):
+        assert f" .{path}\n" in listed, path
+    assert all(" root/root " in line for line in listed.splitlines())
+
+
+def test_lintian(package, binary):
+    errors = [line for line in run("lintian", "--allow-root", package, check=False).stdout.splitlines()
+              if line.startswith("E:")]
+    if needs_runtime(binary):
+        # Only in a binary that was built for tests.
+        errors = [line for line in errors if "custom-library-search-path" not in line]
+    assert errors == []
+
+
+def test_tarball(packed, binary, tmp_path):
+    with tarfile.open(next(packed.glob("*.tar.xz"))) as archive:
+        archive.extractall(tmp_path, filter="data")
+    root = next(tmp_path.iterdir())
+    assert run(root / "bin/lariat", "version").stdout == run(binary, "version").stdout
+    for path in ("LICENSE", "systemd/lariat-coordinator.service", "share/doc/lariat/Cluster/three-hosts.yaml"):
+        assert (root / path).is_file()
+
+
+@pytest.fixture(scope="session")
+def debian(tmp_path_factory):
+    """A bare Debian in a folder, from the mirror that this machine uses."""
+    for tool in ("debootstrap", "chroot"):
+        assert shutil.which(tool), f"{tool} is missing: Ops/setup --tests"
+    assert os.geteuid() == 0, "only root can make a bare Debian"
+    release = run("sh", "-c", ". /etc/os-release && echo $VERSION_CODENAME").stdout.strip()
+    mirrors = run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages",
+                  f"Codename: {release}").stdout.split()
+    folder = tmp_path_factory.mktemp("debian") / "root"
+    run("debootstrap", "--variant=minbase", release, folder, mirrors[0], timeout=500)
+    shutil.copy("/etc/resolv.conf", folder / "etc/resolv.conf")
+    for source in pathlib.Path("/etc/apt").glob("**/*"):
+        # The same mirrors, proxies and keys.
+        if source.is_file():
+            target = folder / source.relative_to("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+    # Swift reads a program's arguments there.
+    run("mount", "-t", "proc", "proc", folder / "proc")
+    yield folder
+    run("umount", "--lazy", folder / "proc")
+
+
+def test_a_bare_debian(debian, package, binary):
+    shutil.copy(package, debian / "tmp/lariat.deb")
+    def inside(*command, **options):
+        return run("chroot", debian, *command, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root",
+                                                     "DEBIAN_FRONTEND": "noninteractive"}, **options)
+    inside("apt-get", "update", "-qq")
+    inside("apt-get", "install", "-y", "-qq", "--no-install-recommends", "/tmp/lariat.deb", timeout=500)
+    if needs_runtime(binary):
+        for library in re.findall(r"=> (/\S+/swift/\S+)", run("ldd", binary).stdout):
+            target = debian / library.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(os.path.realpath(library), target)
+    assert inside("lariat", "version").stdout == run(binary, "version").stdout
+    # The user, and what belongs to whom.
+    assert inside("id", "-gn", "lariat").stdout == "lariat\n"
+    stat = lambda path: inside("stat", "-c", "%U:%G %a", path).stdout.strip()
+    assert stat("/etc/lariat") == "root:lariat 750"
+    assert stat("/var/lib/lariat") == "lariat:lariat 750"
+    # The specification that is installed is understood: the only fault is the model that is not there yet.
+    said = inside("lariat", "coordinator", "--spec", "/etc/lariat/cluster.yaml", check=False).stderr
+    assert "/var/lib/lariat/models/model.gguf" in said, said
+    # What somebody changed survives an update, and keys survive a purge; the journal does not.
+    configuration = debian / "etc/lariat/cluster.yaml"
+    configuration.write_text(configuration.read_text() + "# ours\n")
+    (debian / "etc/lariat/ca.key").write_text("secret")
+    (debian / "var/lib/lariat/coordinator/journal.sqlite").write_text("jobs")
+    (debian / "var/lib/lariat/models/model.gguf").write_text("model")
+    inside("dpkg", "--install", "/tmp/lariat.deb")
+    assert configuration.read_text().endswith("# ours\n")
+    inside("apt-get", "purge", "-y", "-qq", "lariat")
+    assert not configuration.exists() and not (debian / "var/lib/lariat/coordinator").exists()
+    assert (debian / "etc/lariat/ca.key").exists() and (debian / "var/lib/lariat/models/model.gguf").exists()
