@@ -201,7 +201,7 @@ let package = Package(
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Coordinator", "RPC", "RingAttention", "TestSupport", log,
+                "Coordinator", "Observability", "RPC", "RingAttention", "TestSupport", log,
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: swift),
