@@ -19,6 +19,11 @@ let nio: [Target.Dependency] = [
     .product(name: "NIOSSL", package: "swift-nio-ssl"),
     .product(name: "NIOTLS", package: "swift-nio"),
 ]
+/// The files of the coordinator's web page, which are bytes in the binary.
+let page = [
+    "app.js", "charts.js", "dom.js", "feed.js", "format.js", "icon.svg", "index.html", "job.js", "overview.js",
+    "page.css", "ring.js", "state.js",
+]
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 
 let package = Package(
@@ -84,6 +89,7 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
+            resources: page.map { .embedInCode("Page/\($0)") },
             swiftSettings: swift),
 
         // Floor 5: measurements of the floors below.

@@ -1,7 +1,7 @@
 // Two pictures of numbers: the last hour's throughput as strips, and ring steps as a map of who waited when.
 
 import { element, keyed, setAttribute, setAttributes, setText, svg } from "./dom.js";
-import { bytes, clock, count, duration, percent, rate, shortened } from "./format.js";
+import { bytes, clock, count, duration, percent, rate, shortened, wholeSeconds } from "./format.js";
 import { list } from "./state.js";
 
 /** The smallest of 1, 2, 5, 10, 20 ... that is at least `value`. */
@@ -26,9 +26,9 @@ function area(values, width, height, most) {
 }
 
 const STRIPS = [
-  { key: "prompt_tokens_per_second", name: "Prompt tokens/s", kind: "prompt", height: 84, words: rate },
-  { key: "generated_tokens_per_second", name: "Generated tokens/s", kind: "generated", height: 84, words: rate },
-  { key: "running", name: "Jobs running", kind: "jobs", height: 36, words: count, also: "waiting" },
+  { key: "prompt_tokens_per_second", name: "Prompt tokens/s", kind: "prompt", height: 112, words: rate },
+  { key: "generated_tokens_per_second", name: "Generated tokens/s", kind: "generated", height: 112, words: rate },
+  { key: "running", name: "Jobs running", kind: "jobs", height: 44, words: count, also: "waiting" },
 ];
 
 /** Throughput of the last hour: three strips with one axis of time. Hover, or use the arrow keys, to read values. */
@@ -67,7 +67,9 @@ export class ThroughputChart {
           "p",
           { class: "strip-head" },
           element("span", { class: `key ${strip.kind}`, "aria-hidden": "true" }),
-          element("span", {}, strip.also ? "Jobs running, waiting" : strip.name),
+          element("span", {}, strip.name),
+          strip.also ? element("span", { class: "key waiting", "aria-hidden": "true" }) : null,
+          strip.also ? element("span", {}, strip.also) : null,
           parts.value,
         ),
         element("div", { class: "strip-body" }, parts.picture, parts.most),
@@ -140,7 +142,7 @@ export class ThroughputChart {
       const mean = values.reduce((sum, value) => sum + (value || 0), 0) / Math.max(1, values.length);
       return `${strip.name}: mean ${rate(mean)}, most ${rate(Math.max(0, ...values))}`;
     });
-    setAttribute(this.#plot, "aria-label", `Throughput of the last ${duration(span)}. ${words.join(". ")}.`);
+    setAttribute(this.#plot, "aria-label", `Throughput of the last ${wholeSeconds(span)}. ${words.join(". ")}.`);
     this.#drawCursor();
   }
 
@@ -158,8 +160,8 @@ export class ThroughputChart {
     setText(
       this.#readout,
       index === null
-        ? `Means of ${duration(this.#data?.interval_seconds)}; point at the chart to read it.`
-        : `${duration(this.#data?.interval_seconds)} up to ${clock(end)} UTC`,
+        ? `Means of ${wholeSeconds(this.#data?.interval_seconds)}; point at the chart to read it.`
+        : `${wholeSeconds(this.#data?.interval_seconds)} up to ${clock(end)} UTC`,
     );
   }
 }
@@ -294,8 +296,9 @@ export class HeatMap {
     const { cells, size } = this.#table;
     const columns = cells[0]?.length ?? 0;
     const narrow = this.#width < 460;
-    const left = size > 1 || cells.length > 24 ? 34 : narrow ? 84 : 130;
-    const cell = Math.min(72, (this.#width - left) / Math.max(1, columns));
+    const longest = Math.max(...this.#shares.map((share) => shortened(share.worker, narrow ? 10 : 16).length));
+    const left = size > 1 || cells.length > 24 ? 34 : 14 + 8 * longest;
+    const cell = Math.min(112, (this.#width - left) / Math.max(1, columns));
     const rowHeight = Math.max(4, Math.min(26, cells.length > 24 ? 480 / cells.length : 26));
     this.#size = { cell, left, rowHeight };
     const height = 18 + rowHeight * cells.length;
@@ -305,7 +308,7 @@ export class HeatMap {
     const names = [];
     for (const [row, line] of cells.entries()) {
       if (rowHeight >= 11 || row % 8 === 0) {
-        const name = left > 40 ? shortened(this.#shares[row].worker, narrow ? 10 : 16) : String(row * size);
+        const name = left !== 34 ? shortened(this.#shares[row].worker, narrow ? 10 : 16) : String(row * size);
         names.push(svg("text", { x: left - 8, y: 18 + (row + 0.5) * rowHeight + 4, "text-anchor": "end" }, name));
       }
       for (const [column, value] of line.entries()) {
@@ -324,7 +327,8 @@ export class HeatMap {
     const every = Math.max(1, Math.ceil(26 / cell));
     for (let column = 0; column < columns; column += every) {
       const word = column === 0 && cell >= 56 ? "own block" : String(column * size);
-      names.push(svg("text", { x: left + (column + 0.5) * cell, y: 11, "text-anchor": "middle" }, word));
+      const x = left + (column + 0.5) * cell;
+      if (x + 4 * word.length <= this.#width) names.push(svg("text", { x, y: 11, "text-anchor": "middle" }, word));
     }
     this.#cells.replaceChildren(...drawn);
     this.#names.replaceChildren(...names);

@@ -33,7 +33,7 @@ export class JobView {
   #straggler = element("p", { class: "verdict" });
   #map = new HeatMap();
   #log = element("ol", { class: "log" });
-  #answer = element("pre", { class: "answer", tabindex: 0 });
+  #answer = element("pre", { class: "answer-text", tabindex: 0, "aria-label": "Answer" });
   #answerNote = element("p", { class: "muted" });
   #shown = "";
   #cards;
@@ -286,7 +286,7 @@ export class JobView {
       (share) => share.worker,
       row,
       (node, share) => {
-        fill(node, shortened(share.worker, 40), { ...share, wire_seconds: wire(share) });
+        fill(node, shortened(share.worker, 24), { ...share, wire_seconds: wire(share) });
         setAttribute(node, "class", slow?.name === share.worker ? "slow" : null);
       },
     );

@@ -3,7 +3,7 @@
 import { ThroughputChart } from "./charts.js";
 import { element, keyed, progressBar, setAttribute, setText } from "./dom.js";
 import { ago, bytes, count, duration, percent, rate, shortened, wholeSeconds } from "./format.js";
-import { Ring, stateChip } from "./ring.js";
+import { Ring, ringStep, stateChip } from "./ring.js";
 import { RUNNING, rings, stateWord } from "./state.js";
 
 const FIRST_ENDED = 20; // of the jobs that have ended, before someone asks for more
@@ -136,8 +136,8 @@ class WorkerTable {
   constructor() {
     this.#body = element("tbody");
     const columns = [
-      ["Worker", ""], ["State", ""], ["Share", "number"], ["Layer", "number"], ["Computing", "number"],
-      ["To the next", "number"], ["KV", "memory"], ["Threads", "number few"], ["Compute", "few"], ["Heard", "number few"],
+      ["Worker", ""], ["State", ""], ["Share", "number"], ["Layer", "number middling"],
+      ["Computing", "number middling"], ["To the next", "number middling"], ["KV", "memory"], ["Threads", "number few"], ["Compute", "few"], ["Heard", "number few"],
       ["Address", "few"],
     ];
     this.root = element(
@@ -165,9 +165,9 @@ class WorkerTable {
       chip: stateChip(),
       reason: element("span", { class: "job-reason" }),
       share: cell("number share"),
-      layer: cell("number layer"),
-      compute: cell("number computing"),
-      link: cell("number link"),
+      layer: cell("number middling"),
+      compute: cell("number middling"),
+      link: cell("number middling"),
       bar: progressBar("KV memory in use"),
       memory: element("span", { class: "memory-text" }),
       threads: cell("number few"),
@@ -198,13 +198,13 @@ class WorkerTable {
     const { parts } = row;
     const live = progress?.workers.get(member.name);
     const tokens = (job?.shares ?? []).reduce((sum, one) => sum + one.tokens, 0);
-    setText(parts.name, shortened(member.name, 40));
+    setText(parts.name, shortened(member.name, 24));
     parts.chip.update(member.state);
     setText(parts.reason, member.reason ? shortened(member.reason, 160) : job ? `job ${shortened(job.id, 20)}` : "");
     setText(parts.share, share && tokens > 0 ? percent(share.tokens / tokens) : "-");
     const layers = live && progress.layers > 0 && job.state === "PREFILL";
-    const step = layers && live.steps > 1 ? `, step ${live.step}/${live.steps}` : "";
-    setText(parts.layer, layers ? `${live.layer}/${progress.layers}${step}` : "-");
+    const step = layers && live.steps > 1 ? `, step ${ringStep(live)}` : "";
+    setText(parts.layer, layers ? `${live.layer} of ${progress.layers}${step}` : "-");
     setText(parts.compute, live ? percent(live.compute_share, 0) : "-");
     setText(parts.link, live?.ring_bytes_per_second > 0 ? `${bytes(live.ring_bytes_per_second)}/s` : "-");
     const used = member.kv_bytes_used;

@@ -3,7 +3,7 @@
 
 import { element, keyed, setAttribute, setAttributes, setFacts, setText, svg } from "./dom.js";
 import { bytes, count, duration, percent, shortened, wholeSeconds } from "./format.js";
-import { STATES, rings } from "./state.js";
+import { STATES, rings, stateWord } from "./state.js";
 
 const MOST_LABELLED = 24;
 const MOST_LABELLED_NARROW = 8;
@@ -50,23 +50,25 @@ export function stateChip() {
  *
  * A worker's arc is as long as its share of its job's tokens (at least a quarter of an even share, so that it can be
  * seen and pointed at); workers without a job get even arcs. Links go from each worker of a job to the next, and
- * from its last to its first: round the outside when the job has the whole circle, back along an inner lane otherwise.
+ * from its last to its first: on round the circle when one job runs, back along an inner lane when several do.
  */
 export function layout(groups, width) {
   const total = groups.reduce((sum, group) => sum + group.workers.length, 0);
   const narrow = width < NARROW;
   const labelled = total <= (narrow ? MOST_LABELLED_NARROW : MOST_LABELLED);
-  const aside = labelled ? (narrow ? 74 : 128) : 26;
-  const above = labelled ? (narrow ? 46 : 62) : 26;
-  const radius = Math.max(70, Math.min((width - 2 * aside) / 2, labelled ? 178 : 196));
-  const thickness = narrow ? 16 : 22;
+  const lines = !labelled ? 0 : total <= 8 && !narrow ? 3 : total <= MOST_WITH_RATES ? 2 : 1;
+  const aside = labelled ? (narrow ? 76 : 128) : 26;
+  const above = labelled ? 30 + 16 * lines : 26;
+  const radius = Math.max(64, Math.min((width - 2 * aside) / 2, labelled ? 182 : 200));
+  const thickness = narrow ? 12 : 22;
+  const several = groups.filter((group) => group.job).length > 1;
   const place = {
     narrow,
     labelled,
     radius,
     thickness,
-    lane: radius - thickness / 2 - 13,
-    lines: !labelled ? 0 : total <= 8 && !narrow ? 3 : total <= MOST_WITH_RATES ? 2 : 1,
+    lane: radius - thickness / 2 - (narrow ? 9 : 13),
+    lines,
     width,
     height: 2 * (radius + above),
     nodes: [],
@@ -93,10 +95,13 @@ export function layout(groups, width) {
     }
     const nodes = place.nodes.slice(first);
     if (!group.job || nodes.length < 2) continue;
-    for (const [index, node] of nodes.entries()) {
-      const next = nodes[(index + 1) % nodes.length];
-      const closing = index + 1 === nodes.length;
-      const back = closing && groups.length > 1;
+    // Of many workers, some links stand for all.
+    const stride = labelled ? 1 : Math.ceil(nodes.length / 8);
+    for (let index = 0; index < nodes.length; index += stride) {
+      const node = nodes[index];
+      const closing = index + stride >= nodes.length;
+      const next = closing ? nodes[0] : nodes[index + stride];
+      const back = closing && several;
       place.links.push({
         from: node,
         to: next,
@@ -144,6 +149,11 @@ function spoken(node) {
   if (node.live && node.layers > 0) parts.push(`layer ${node.live.layer} of ${node.layers}`);
   if (node.member.reason) parts.push(node.member.reason);
   return parts.join(", ");
+}
+
+/** A worker's step of the ring, from 1: `2 of 3`. In the data, as in a job's shares, step 0 is its own block. */
+export function ringStep({ step, steps }) {
+  return `${Math.min(steps, (step ?? 0) + 1)} of ${steps}`;
 }
 
 /** How much of its arc a worker has done: its layers in prefill, all in decode. */
@@ -226,7 +236,7 @@ export class Ring {
       viewBox: `${-width / 2} ${-height / 2} ${width} ${height}`,
       class: `ring-picture${place.labelled ? "" : " dense"}`,
     });
-    this.root.firstChild.style.setProperty("--hole", `${Math.round(2 * (place.lane - 22) * 0.86)}px`);
+    this.root.firstChild.style.setProperty("--hole", `${Math.round(2 * (place.lane - (place.narrow ? 5 : 20)) * 0.9)}px`);
     if (!place.nodes.some((node) => node.member.name === this.#current)) {
       this.#current = place.nodes[0]?.member.name ?? null;
     }
@@ -312,8 +322,8 @@ export class Ring {
 
   #drawLinks(place) {
     const r = place.lane;
-    const trim = place.labelled ? 12 / r : 0;
-    // Many workers: one thread of pieces round each ring says as much as hundreds.
+    const several = place.links.some((link) => link.back);
+    const trim = (place.labelled ? 12 : 6) / r;
     keyed(
       this.#links,
       place.links,
@@ -325,11 +335,8 @@ export class Ring {
             + arc(r - 12, link.start - trim, link.end + trim).replace("M", "L")
             + `L${point(r - 2, link.end)}`
           : arc(r, link.start + trim, link.end - trim);
-        setAttributes(group.firstChild, {
-          d: path,
-          "marker-end": place.nodes.length <= 64 ? "url(#arrow)" : null,
-        });
-        const moving = link.rate > 0 && place.nodes.length <= 64;
+        setAttributes(group.firstChild, { d: path, "marker-end": "url(#arrow)" });
+        const moving = link.rate > 0;
         setAttributes(group.lastChild, { d: path, class: moving ? "flow moving" : "flow", hidden: !moving });
       },
     );
@@ -343,8 +350,8 @@ export class Ring {
       () => svg("text"),
       (text, link) => {
         const angle = (link.start + link.end) / 2;
-        const [x, y] = point(r - 13, angle).split(" ").map(Number);
-        setAttributes(text, { x, y: y + 4 + 3 * Math.cos(angle + Math.PI), "text-anchor": anchor(-Math.sin(angle)) });
+        const [x, y] = point(r - (several ? 30 : 18), angle).split(" ").map(Number);
+        setAttributes(text, { x, y: y + 4, "text-anchor": anchor(-Math.sin(angle)) });
         setText(text, `${bytes(link.rate)}/s`);
       },
     );
@@ -358,11 +365,11 @@ export class Ring {
       () => svg("g", {}, svg("text", { class: "name" }), svg("text"), svg("text")),
       (group, node) => {
         const lines = [
-          shortened(node.member.name, place.narrow ? 10 : 17),
+          shortened(node.member.name, place.narrow ? 8 : 17),
           ...this.#words(node, place),
         ].slice(0, place.lines);
         const height = 16;
-        const [x, y] = point(place.radius + place.thickness / 2 + 12, node.middle).split(" ").map(Number);
+        const [x, y] = point(place.radius + place.thickness / 2 + (place.narrow ? 8 : 12), node.middle).split(" ").map(Number);
         // Labels at the top grow upwards, those at the bottom downwards, those aside both ways.
         const share = (1 - Math.cos(node.middle + Math.PI)) / 2;
         const top = y - share * height * (lines.length - 1) + (share > 0.9 ? -2 : share < 0.1 ? 10 : 4);
@@ -376,14 +383,13 @@ export class Ring {
 
   #words(node, place) {
     const { member, live, share, job } = node;
-    if (!job) return [member.state, place.narrow ? "" : bytes(member.memory_bytes)];
+    if (!job) return [member.state, member.state === "ready" ? bytes(member.memory_bytes) : ""];
     const sum = (job.shares ?? []).reduce((total, one) => total + one.tokens, 0);
     const held = share && sum > 0 ? percent(share.tokens / sum) : "";
     if (member.state !== "busy") return [member.state, held];
-    if (job.state === "DECODE") return [place.narrow ? "decode" : "busy, decode", held && `${held} of tokens`];
-    const layer = live && node.layers > 0 ? `layer ${live.layer}/${node.layers}` : "busy";
-    const rest = [held && `${held} of tokens`];
-    return [layer, ...rest];
+    const busy = job.state === "PREFILL" && live && node.layers > 0;
+    const doing = busy ? `${place.narrow ? "" : "layer "}${live.layer}/${node.layers}` : stateWord(job);
+    return [doing, held && `${held} of tokens`];
   }
 
   #drawCentre(groups, place) {
@@ -419,19 +425,23 @@ export class Ring {
 
   #phase({ job, progress }, place) {
     const { part, left, bound, stalled } = this.#state.advance(job);
-    const lines = [["", `${shortened(job.id, 12)} · ${job.state.toLowerCase()}`]];
+    const lines = [["", `${shortened(job.id, 12)} ${stateWord(job)}`]];
     if (job.state === "DECODE") {
-      lines.push(["big", count(job.generated_tokens)], ["", `of at most ${count(job.options?.max_tokens)} tokens`]);
+      const most = count(job.options?.max_tokens);
+      lines.push(["big", count(job.generated_tokens)]);
+      lines.push(["", place.narrow ? `of ${most} tokens` : `of at most ${most} tokens`]);
     } else {
       lines.push(["big", percent(part, 0)]);
-      const step = [...(progress?.workers.values() ?? [])].reduce((most, one) => Math.max(most, one.step ?? 0), 0);
-      const steps = [...(progress?.workers.values() ?? [])].reduce((most, one) => Math.max(most, one.steps ?? 0), 0);
+      const first = [...(progress?.workers.values() ?? [])][0];
       if (progress?.layers > 0) {
-        const layer = `layer ${progress.layer} of ${progress.layers}`;
-        lines.push(["", steps > 1 && !place.narrow ? `${layer}, step ${step} of ${steps}` : layer]);
+        const layer = place.narrow
+          ? `layer ${progress.layer}/${progress.layers}`
+          : `layer ${progress.layer} of ${progress.layers}`;
+        lines.push(["", first?.steps > 1 && !place.narrow ? `${layer}, step ${ringStep(first)}` : layer]);
       }
     }
     if (stalled > 0) lines.push(["warn", `no progress for ${wholeSeconds(stalled)}`]);
+    else if (left !== null && place.narrow) lines.push(["", `${bound ? "≤" : "≈"} ${wholeSeconds(left)}`]);
     else if (left !== null) lines.push(["", `${bound ? "at most" : "about"} ${wholeSeconds(left)} left`]);
     return lines;
   }
@@ -486,7 +496,7 @@ export class Ring {
       ["job", job ? job.id : ""],
       ["tokens", share ? count(share.tokens) : ""],
       ["layer", live && layers > 0 ? `${live.layer} of ${layers}` : ""],
-      ["step", live?.steps > 1 ? `${live.step} of ${live.steps}` : ""],
+      ["step", live?.steps > 1 ? ringStep(live) : ""],
       ["computing", live && Number.isFinite(live.compute_share) ? `${percent(live.compute_share, 0)} of the time` : ""],
       ["to the next", live?.ring_bytes_per_second > 0 ? `${bytes(live.ring_bytes_per_second)}/s` : ""],
     ];
