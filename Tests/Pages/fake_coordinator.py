@@ -88,6 +88,7 @@ class Scenario:
         return [weight / sum(raw) for weight in raw]
 
     def shares(self, part):
+        """What each worker has of the job; with ring steps once prefill is over."""
         runners = self.runners()
         tokens = [int(self.prompt_tokens * weight) for weight in self.weights()]
         if tokens:
@@ -345,7 +346,8 @@ class Handler(BaseHTTPRequestHandler):
             size = min(100, int(query.get("page_size", ["50"])[0]))
             start = int(query.get("page_token", ["0"])[0])
             jobs = scenario.jobs()
-            page = [{**job, "text": ""} for job in jobs[start:start + size]]
+            page = [{**job, "text": "", "shares": [{**share, "steps": []} for share in job["shares"]]}
+                    for job in jobs[start:start + size]]
             self.reply(200, {"jobs": page, "next_page_token": str(start + size) if start + size < len(jobs) else ""})
         elif match := re.fullmatch(r"jobs/([^/]+)(/log)?", name):
             job = self.find(unquote(match[1]))

@@ -53,9 +53,9 @@ def test_the_map_is_read_by_pointer_and_keyboard(open_page):
 
 
 def test_many_workers_are_condensed(open_page):
-    page = open_page(workers=256, fragment="#/jobs/j41", busy=False).page
+    page = open_page(workers=128, fragment="#/jobs/j41", busy=False, ended=1).page
     expect(page.locator(".map rect.heat")).to_have_count(64 * 64)
-    expect(page.locator(".map-key")).to_contain_text("Each cell is the mean of 4 workers by 4 steps.")
+    expect(page.locator(".map-key")).to_contain_text("Each cell is the mean of 2 workers by 2 steps.")
 
 
 def test_a_scored_job(open_page):
@@ -93,7 +93,7 @@ def test_cancel_asks_first(open_page):
 def test_an_unknown_job(open_page):
     page = open_page(workers=1, fragment="#/jobs/j999", errors=True).page
     expect(page.locator(".problem").first).to_have_text("There is no job j999.")
-    page.get_by_role("link", name="Overview", exact=True).click()
+    page.locator(".back a").click()
     expect(page.locator(".ring .node")).to_have_count(1)
 
 

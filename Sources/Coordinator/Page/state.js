@@ -89,7 +89,7 @@ export class State {
   takeJob(job) {
     if (typeof job?.id !== "string") return;
     const before = this.jobs.get(job.id);
-    this.jobs.set(job.id, job);
+    this.jobs.set(job.id, slim(job));
     if (job.state === "PREFILL") {
       const clock = this.#clocks.get(job.id) ?? new PrefillClock();
       clock.add(job.prefilled_tokens, job.attempt, performance.now() / 1000);
@@ -245,6 +245,12 @@ export function rings(state) {
     groups.push({ job: null, progress: null, workers: free.map((member) => ({ member, share: null })) });
   }
   return groups;
+}
+
+/** Without what only a job's own view shows, and what may be large: the answer, ring steps, rotary factors. */
+function slim(job) {
+  const shares = list(job.shares).map((share) => ({ ...share, steps: [] }));
+  return { ...job, text: "", shares, profile: null };
 }
 
 /** A job's state as people read it. */
