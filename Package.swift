@@ -75,7 +75,12 @@ let package = Package(
             name: "RPC", dependencies: ["CLariatProto", "CProtobufC", "HTTP2", log] + nio,
             swiftSettings: swiftOverC),
 
-        // Floor 4: the two kinds of process.
+        // Floor 4: the two kinds of process. The page is a target of its own because it is slow to compile: its files
+        // become literals of a hundred thousand bytes.
+        .target(
+            name: "CoordinatorPage", path: "Sources/Coordinator/Page",
+            resources: page.map { .embedInCode($0) },
+            swiftSettings: swift),
         .target(
             name: "Worker",
             dependencies: [
@@ -86,12 +91,13 @@ let package = Package(
         .target(
             name: "Coordinator",
             dependencies: [
-                "Tokenizer", "LongRoPE", "Sampling", "Kernels", "RingAttention", "Transformer", "RPC", log,
+                "CoordinatorPage", "Tokenizer", "LongRoPE", "Sampling", "Kernels", "RingAttention",
+                "Transformer",
+                "RPC", log,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
-            resources: page.map { .embedInCode("Page/\($0)") },
-            swiftSettings: swift),
+            exclude: ["Page"], swiftSettings: swift),
 
         // Floor 5: measurements of the floors below.
         .target(
@@ -166,7 +172,7 @@ let package = Package(
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Coordinator", "RPC", "RingAttention", "TestSupport", log,
+                "Coordinator", "CoordinatorPage", "RPC", "RingAttention", "TestSupport", log,
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: swift),

@@ -1,6 +1,6 @@
 // The web page's files as the binary has them. What they do in a browser is tested in Tests/Pages.
 
-import Coordinator
+import CoordinatorPage
 import Foundation
 import Testing
 

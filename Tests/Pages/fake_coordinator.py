@@ -251,13 +251,13 @@ class Scenario:
         now = math.floor(time.time() / 10) * 10
         prompt, generated, running, waiting = [], [], [], []
         for index in range(360):
-            at = index % 47
+            at = (index + 27) % 47
             on = self.busy and index > 40 and not 180 < index < 200
-            prompt.append(round(380 * (1 + 0.06 * math.sin(index)) * (0.6 + 0.4 * math.sin(index / 60)), 1)
+            prompt.append(round(365 * (1 + 0.03 * math.sin(index)) * (1 + 0.1 * math.sin(index / 30)), 1)
                           if on and at < 30 else 0)
             generated.append(round(23 + 2 * math.sin(index * 2), 2) if on and 30 <= at < 42 else 0)
             running.append(1 if on and at < 42 else 0)
-            waiting.append(max(0, int(3 * math.sin(index / 25))) if on else 0)
+            waiting.append(max(0, round(1.2 - 2 * math.sin(index / 25))) if on else 0)
         return {"interval_seconds": 10, "end_us": micros(now), "prompt_tokens_per_second": prompt,
                 "generated_tokens_per_second": generated, "running": running, "waiting": waiting}
 

@@ -26,8 +26,8 @@ function area(values, width, height, most) {
 }
 
 const STRIPS = [
-  { key: "prompt_tokens_per_second", name: "Prompt tokens/s", kind: "prompt", height: 112, words: rate },
-  { key: "generated_tokens_per_second", name: "Generated tokens/s", kind: "generated", height: 112, words: rate },
+  { key: "prompt_tokens_per_second", name: "Prompt tokens/s", kind: "prompt", height: 124, words: rate },
+  { key: "generated_tokens_per_second", name: "Generated tokens/s", kind: "generated", height: 124, words: rate },
   { key: "running", name: "Jobs running", kind: "jobs", height: 44, words: count, also: "waiting" },
 ];
 

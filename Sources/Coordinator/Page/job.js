@@ -10,7 +10,6 @@ import { ACTIVE, list, stateWord, straggler } from "./state.js";
 const MOST_LINES = 500;
 const LONGEST_ANSWER = 500_000; // characters
 
-const short = (text) => (text ? shortened(text, 20) : "");
 const seconds = (value) => (value > 0 ? duration(value) : "-");
 
 function card(title, ...children) {
