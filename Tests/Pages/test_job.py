@@ -109,3 +109,21 @@ def test_from_the_list_to_a_job_and_back(open_page):
     expect(page.get_by_role("heading", name="j41")).to_be_visible()
     page.go_back()
     expect(page.locator(".ring .node")).to_have_count(3)
+
+
+def test_an_ended_job_is_asked_for_once(open_page):
+    opened = open_page(workers=3, fragment="#/jobs/j41", busy=False)
+    opened.page.wait_for_selector(".log li")
+    opened.page.wait_for_timeout(7000)
+    asked = [path for _, path in opened.requests() if path.startswith("/api/v1/jobs/j41")]
+    assert sorted(asked) == ["/api/v1/jobs/j41", "/api/v1/jobs/j41/log"]
+
+
+def test_a_job_that_ends_gets_its_steps(open_page):
+    scenario = Scenario(workers=3, phase="PREFILL", fraction=0.5, slow="beta")
+    page = open_page(scenario, fragment="#/jobs/j42").page
+    expect(page.locator(".phases")).to_contain_text("16,384 of 32,768 tokens")
+    expect(page.locator(".map")).to_be_hidden()
+    scenario.phase = "DECODE"
+    expect(page.locator(".map rect.heat")).to_have_count(9)
+    expect(page.locator(".verdict")).to_contain_text("Straggler: beta")

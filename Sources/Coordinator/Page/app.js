@@ -23,6 +23,8 @@ const feed = new Feed({
   event(name, value) {
     if (name === "cluster") state.takeCluster(value);
     if (name === "job") takeJob(value);
+    // The record of a job that has just ended has more than its event.
+    if (name === "job" && value.id === route && !ACTIVE.has(value.state)) feed.refresh("job");
     draw();
   },
   nextPath(name, pages) {
@@ -38,8 +40,11 @@ const feed = new Feed({
     if (name === "cluster") state.takeCluster(value);
     else if (name === "jobs") state.takeJobs(pages);
     else if (name === "throughput") state.takeThroughput(value);
-    else if (name === "job") takeJob(value);
-    else if (name === "log") takeLog(value.lines);
+    else if (name === "job") {
+      takeJob(value);
+      // What has ended does not change any more.
+      if (!ACTIVE.has(value.state)) feed.stopPolling("job");
+    } else if (name === "log") takeLog(value.lines);
     if (name === "cluster" || name === "jobs") askForRunning();
     draw();
   },
@@ -72,9 +77,8 @@ function takeLog(lines) {
 /** A job that runs may be older than all pages of a long queue: workers name it. */
 const asked = new Set();
 function askForRunning() {
-  const ids = new Set((state.cluster?.members ?? []).map((member) => member.job).filter((id) => id && !state.jobs.has(id)));
-  for (const id of ids) {
-    if (asked.size >= MOST_EXTRA || asked.has(id)) continue;
+  for (const { job: id } of state.cluster?.members ?? []) {
+    if (!id || state.jobs.has(id) || asked.size >= MOST_EXTRA || asked.has(id)) continue;
     asked.add(id);
     feed
       .request(jobPath(id))
@@ -174,9 +178,9 @@ function drawStatus() {
   setAttribute(document.body, "class", status.kind === "stale" ? "stale" : null);
   banner.hidden = status.kind !== "stale";
   if (status.kind === "stale") {
-    const since = status.since > 0 ? `What you see is from ${time(status.since * 1000)} UTC` : "Nothing was received yet";
-    const age = status.since > 0 ? `, ${wholeSeconds(status.seconds)} old` : "";
-    setBanner(`No news from the coordinator: ${status.error}. ${since}${age}.`, status.retry);
+    const age = `from ${time(status.since * 1000)} UTC, ${wholeSeconds(status.seconds)} old`;
+    const seen = status.since > 0 ? `What you see is ${age}` : "Nothing was received yet";
+    setBanner(`No news from the coordinator: ${status.error}. ${seen}.`, status.retry);
   }
   if ((status.kind === "locked" || status.kind === "forbidden") && gate?.kind !== status.kind) showGate(status);
   if (gate && status.kind !== "locked" && status.kind !== "forbidden") {
@@ -195,14 +199,22 @@ function drawStatus() {
 
 /** The alert is read out when it appears; what ticks in it is not. */
 function setBanner(text, retry) {
-  if (!banner.firstChild) banner.append(element("span", { "aria-live": "off" }), element("span", { "aria-hidden": "true" }));
+  if (!banner.firstChild) {
+    banner.append(element("span", { "aria-live": "off" }), element("span", { "aria-hidden": "true" }));
+  }
   setText(banner.firstChild, text);
   setText(banner.lastChild, retry >= 1 ? ` Next try in ${wholeSeconds(retry)}.` : " Trying again ...");
 }
 
 function showGate({ kind, error }) {
   const input = element("input", {
-    type: "password", name: "token", id: "token", autocomplete: "off", spellcheck: "false", maxlength: 4096, required: true,
+    type: "password",
+    name: "token",
+    id: "token",
+    autocomplete: "off",
+    spellcheck: "false",
+    maxlength: 4096,
+    required: true,
   });
   const words = kind === "forbidden"
     ? `This token may not look at the cluster: ${error}.`
@@ -214,7 +226,7 @@ function showGate({ kind, error }) {
     element("p", {}, words),
     element("label", { for: "token" }, "Bearer token"),
     input,
-    element("p", { class: "muted" }, "It is kept in this tab until the tab is closed, and sent to this coordinator only."),
+    element("p", { class: "muted" }, "It is kept in this tab until you close it, and sent to this coordinator only."),
     element("button", { type: "submit" }, "Continue"),
   );
   form.addEventListener("submit", (event) => {

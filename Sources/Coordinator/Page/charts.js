@@ -135,7 +135,7 @@ export class ThroughputChart {
       if (strip.also) setAttribute(strip.waiting, "d", area(other, this.#width, strip.height, most));
       setText(strip.most, highest > 0 ? count(most) : "");
     }
-    const ticks = [1, 0.75, 0.5, 0.25, 0].map((part) => (part === 0 ? "now" : `-${Math.round((part * span) / 60)} min`));
+    const ticks = [1, 0.75, 0.5, 0.25].map((part) => `-${Math.round((part * span) / 60)} min`).concat("now");
     keyed(this.#axis, ticks, (tick) => tick, (tick) => element("span", {}, tick), () => {});
     const words = STRIPS.slice(0, 2).map((strip) => {
       const values = list(data[strip.key]);
@@ -344,7 +344,8 @@ export class HeatMap {
     }
     const text = `Ring steps of ${this.#shares.length} workers; arrow keys read cells.`;
     if (!worst) return text;
-    return `${text} Most waiting: ${this.#shares[worst.row].worker}, step ${worst.column}, ${percent(waitShare(worst))}.`;
+    const { worker } = this.#shares[worst.row];
+    return `${text} Most waiting: ${worker}, step ${worst.column}, ${percent(waitShare(worst))}.`;
   }
 
   #point(event) {

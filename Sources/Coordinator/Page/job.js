@@ -72,7 +72,8 @@ export class JobView {
       this.#shareBody,
       this.#shareFoot,
     );
-    const scroll = (label, child) => element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, child);
+    const scroll = (label, child) =>
+      element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, child);
     this.#cards = {
       progress: card("Progress", progress),
       answer: card("Answer", this.#answer, this.#answerNote),
@@ -195,7 +196,8 @@ export class JobView {
     if (!job) return;
     setText(this.#name, shortened(job.options?.name ?? "", 120));
     const finish = job.state === "SUCCEEDED" && job.finish ? ` (${job.finish})` : "";
-    const place = job.state === "QUEUED" && job.queue_position > 0 ? ` (number ${job.queue_position} in the queue)` : "";
+    const queued = job.state === "QUEUED" && job.queue_position > 0;
+    const place = queued ? ` (number ${job.queue_position} in the queue)` : "";
     this.#chip.update(jobMark(job), stateWord(job) + place + finish);
     setText(this.#reason, shortened(job.reason ?? "", 1000));
     this.#reason.hidden = !job.reason;
@@ -253,7 +255,8 @@ export class JobView {
       ["waited", job.started_us >= job.submitted_us ? duration((job.started_us - job.submitted_us) / 1e6) : ""],
       ["first token after", job.first_token_seconds > 0 ? duration(job.first_token_seconds) : ""],
       ["attempt", job.attempt > 1 ? count(job.attempt) : ""],
-      ["model", job.model ? `${shortened(job.model, 60)}${job.fingerprint ? ` (${job.fingerprint.slice(0, 16)})` : ""}` : ""],
+      ["model", job.model ? shortened(job.model, 60) : ""],
+      ["fingerprint", job.fingerprint ? job.fingerprint.slice(0, 16) : ""],
       ["positions", profile ? positions(profile) : ""],
       ["note", job.note ? shortened(job.note, 500) : ""],
       ["compute", [job.precision, job.isa].filter(Boolean).join(", ")],
@@ -270,7 +273,10 @@ export class JobView {
     const wire = (share) => list(share.steps).reduce((total, step) => total + (step.wire_seconds || 0), 0);
     const tokens = sum("tokens");
     const slow = straggler(shares);
-    const row = () => element("tr", {}, element("th", { scope: "row" }), ...Array.from({ length: 8 }, () => element("td", { class: "number" })));
+    const row = () => {
+      const cells = Array.from({ length: 8 }, () => element("td", { class: "number" }));
+      return element("tr", {}, element("th", { scope: "row" }), ...cells);
+    };
     const fill = (node, name, share) => {
       const texts = [
         name, count(share.tokens), tokens > 0 ? percent(share.tokens / tokens) : "-", bytes(share.kv_bytes),

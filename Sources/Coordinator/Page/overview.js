@@ -3,9 +3,16 @@
 import { ThroughputChart } from "./charts.js";
 import { element, keyed, progressBar, setAttribute, setText } from "./dom.js";
 import { ago, bytes, count, duration, percent, rate, shortened, wholeSeconds } from "./format.js";
-import { Ring, ringStep, stateChip } from "./ring.js";
+import { Ring, known, ringStep, stateChip } from "./ring.js";
 import { RUNNING, rings, stateWord } from "./state.js";
 
+const JOB_MARKS = new Map([
+  ["QUEUED", "draining"],
+  ["PREFILL", "busy"],
+  ["DECODE", "busy"],
+  ["SUCCEEDED", "ready"],
+  ["FAILED", "lost"],
+]);
 const FIRST_ENDED = 20; // of the jobs that have ended, before someone asks for more
 
 function card(title, ...children) {
@@ -101,8 +108,8 @@ class JobTable {
     else if (job.state === "PREFILL") words.push("time left not known yet");
     if (!running && job.state !== "QUEUED") words.push(...ended(job));
     setText(parts.progress, words.join(" · "));
-    const reason = job.state === "QUEUED" ? job.reason || "waits for its turn" : job.state === "SUCCEEDED" ? "" : job.reason;
-    setText(parts.reason, shortened(reason ?? "", 200));
+    const told = job.state === "SUCCEEDED" ? "" : job.reason || "";
+    setText(parts.reason, shortened(told || (job.state === "QUEUED" ? "waits for its turn" : ""), 200));
     const prefilling = job.state === "PREFILL" ? `${count(job.prefilled_tokens)} / ` : "";
     setText(parts.prompt, prefilling + count(job.prompt_tokens));
     setText(parts.answer, job.generated_tokens > 0 || job.state === "DECODE" ? count(job.generated_tokens) : "-");
@@ -125,7 +132,7 @@ function ended(job) {
 
 /** The shape that goes with a job's state. */
 export function jobMark(job) {
-  return { QUEUED: "draining", PREFILL: "busy", DECODE: "busy", SUCCEEDED: "ready", FAILED: "lost" }[job.state] ?? "refused";
+  return JOB_MARKS.get(job.state) ?? "refused";
 }
 
 /** All workers in ring order, as numbers. */
@@ -137,8 +144,8 @@ class WorkerTable {
     this.#body = element("tbody");
     const columns = [
       ["Worker", ""], ["State", ""], ["Share", "number"], ["Layer", "number middling"],
-      ["Computing", "number middling"], ["To the next", "number middling"], ["KV", "memory"], ["Threads", "number few"], ["Compute", "few"], ["Heard", "number few"],
-      ["Address", "few"],
+      ["Computing", "number middling"], ["To the next", "number middling"], ["KV", "memory"],
+      ["Threads", "number few"], ["Compute", "few"], ["Heard", "number few"], ["Address", "few"],
     ];
     this.root = element(
       "table",
@@ -227,7 +234,11 @@ export class Overview {
   #ring = new Ring();
   #chart = new ThroughputChart();
   #workers = new WorkerTable();
-  #tables = { running: new JobTable("Running jobs"), waiting: new JobTable("Waiting jobs"), ended: new JobTable("Ended jobs") };
+  #tables = {
+    running: new JobTable("Running jobs"),
+    waiting: new JobTable("Waiting jobs"),
+    ended: new JobTable("Ended jobs"),
+  };
   #sections = {};
   #tiles = {
     prompt: tile("prompt tokens/s"),
@@ -261,7 +272,7 @@ export class Overview {
     this.#noJobs = element(
       "div",
       { class: "empty", hidden: true },
-      element("p", {}, "No jobs yet. Submit one with ", element("code", {}, 'lariat submit "The capital of France is"'), "."),
+      element("p", {}, "No jobs yet. Submit one with ", element("code", {}, 'lariat submit "Once upon a time"'), "."),
     );
     this.#more = element("button", { type: "button", class: "quiet", hidden: true });
     this.#more.addEventListener("click", () => {
@@ -323,11 +334,13 @@ export class Overview {
   }
 
   #updateAttention(members) {
-    const troubled = members.filter((member) => member.state === "lost" || member.state === "refused" || member.state === "draining");
+    const troubled = members.filter(({ state }) => state !== "ready" && state !== "busy");
     const lines = troubled.slice(0, 5).map((member) => ({
       key: `=${member.name}`,
       state: member.state,
-      text: `${shortened(member.name, 40)} is ${member.state}${member.reason ? `: ${shortened(member.reason, 160)}` : ""}`,
+      text:
+        `${shortened(member.name, 40)} is ${member.state}` +
+        (member.reason ? `: ${shortened(member.reason, 160)}` : ""),
     }));
     if (troubled.length > 5) {
       lines.push({ key: "more", state: "", text: `and ${count(troubled.length - 5)} more, see the table` });
@@ -339,7 +352,7 @@ export class Overview {
       (line) => line.key,
       () => element("li"),
       (item, { state, text }) => {
-        setAttribute(item, "class", state ? `is-${state}` : null);
+        setAttribute(item, "class", state ? `is-${known(state)}` : null);
         setText(item, text);
       },
     );

@@ -236,7 +236,8 @@ export class Ring {
       viewBox: `${-width / 2} ${-height / 2} ${width} ${height}`,
       class: `ring-picture${place.labelled ? "" : " dense"}`,
     });
-    this.root.firstChild.style.setProperty("--hole", `${Math.round(2 * (place.lane - (place.narrow ? 5 : 20)) * 0.9)}px`);
+    const hole = 1.8 * (place.lane - (place.narrow ? 5 : 20));
+    this.root.firstChild.style.setProperty("--hole", `${Math.round(hole)}px`);
     if (!place.nodes.some((node) => node.member.name === this.#current)) {
       this.#current = place.nodes[0]?.member.name ?? null;
     }
@@ -369,7 +370,8 @@ export class Ring {
           ...this.#words(node, place),
         ].slice(0, place.lines);
         const height = 16;
-        const [x, y] = point(place.radius + place.thickness / 2 + (place.narrow ? 8 : 12), node.middle).split(" ").map(Number);
+        const away = place.radius + place.thickness / 2 + (place.narrow ? 8 : 12);
+        const [x, y] = point(away, node.middle).split(" ").map(Number);
         // Labels at the top grow upwards, those at the bottom downwards, those aside both ways.
         const share = (1 - Math.cos(node.middle + Math.PI)) / 2;
         const top = y - share * height * (lines.length - 1) + (share > 0.9 ? -2 : share < 0.1 ? 10 : 4);
@@ -511,7 +513,8 @@ export class Ring {
   #go(event) {
     const nodes = this.#place?.nodes ?? [];
     const index = nodes.findIndex(({ member }) => member.name === this.#current);
-    const to = { ArrowRight: index + 1, ArrowDown: index + 1, ArrowLeft: index - 1, ArrowUp: index - 1, Home: 0, End: -1 };
+    const [next, before] = [index + 1, index - 1];
+    const to = { ArrowRight: next, ArrowDown: next, ArrowLeft: before, ArrowUp: before, Home: 0, End: -1 };
     if (event.key === "Escape") this.#show(null);
     if (nodes.length === 0 || !(event.key in to)) return;
     event.preventDefault();

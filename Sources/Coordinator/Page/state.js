@@ -132,9 +132,8 @@ export class State {
   #bound() {
     if (this.jobs.size <= MOST_JOBS) return;
     const rank = (job) => (RUNNING.has(job.state) ? 2 : job.state === "QUEUED" ? 1 : 0);
-    const sorted = [...this.jobs.values()].sort(
-      (a, b) => rank(a) - rank(b) || (rank(a) === 1 ? b.submitted_us - a.submitted_us : a.submitted_us - b.submitted_us),
-    );
+    const order = (a, b) => (a.submitted_us - b.submitted_us) * (rank(a) === 1 ? -1 : 1);
+    const sorted = [...this.jobs.values()].sort((a, b) => rank(a) - rank(b) || order(a, b));
     for (const job of sorted.slice(0, this.jobs.size - MOST_JOBS)) this.#drop(job.id);
   }
 
