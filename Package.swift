@@ -19,6 +19,12 @@ let nio: [Target.Dependency] = [
     .product(name: "NIOSSL", package: "swift-nio-ssl"),
     .product(name: "NIOTLS", package: "swift-nio"),
 ]
+/// The files of the coordinator's web page, which are bytes in the binary.
+let page = [
+    "app.js", "charts.js", "dom.js", "feed.js", "format.js", "icon.svg", "index.html", "job.js",
+    "overview.js",
+    "page.css", "ring.js", "state.js",
+]
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 
 let package = Package(
@@ -103,7 +109,12 @@ let package = Package(
             ],
             swiftSettings: swift),
 
-        // Floor 4: the two kinds of process.
+        // Floor 4: the two kinds of process. The page is a target of its own because it is slow to compile: its files
+        // become literals of a hundred thousand bytes.
+        .target(
+            name: "CoordinatorPage", path: "Sources/Coordinator/Page",
+            resources: page.map { .embedInCode($0) },
+            swiftSettings: swift),
         .target(
             name: "Worker",
             dependencies: [
@@ -114,12 +125,12 @@ let package = Package(
         .target(
             name: "Coordinator",
             dependencies: [
-                "Tokenizer", "LongRoPE", "Sampling", "Kernels", "RingAttention", "Transformer", "RPC",
-                "Observability", log,
+                "CoordinatorPage", "Tokenizer", "LongRoPE", "Sampling", "Cluster", "Kernels", "RingAttention",
+                "Transformer", "RPC", "Observability", "JSONText", "OpenAI", log,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
-            swiftSettings: swift),
+            exclude: ["Page"], swiftSettings: swift),
 
         // Floor 5: measurements of the floors below.
         .target(
@@ -139,8 +150,10 @@ let package = Package(
         .executableTarget(
             name: "lariat",
             dependencies: [
-                "Benchmark", "ContextExtension", "Evaluation", "FactorSearch", "GGUF", "JSONText", "Tokenizer",
-                "Coordinator", "Worker", "Transformer", "Cluster", "RPC", "Kernels", "LongRoPE",
+                "Benchmark", "ContextExtension", "Evaluation", "FactorSearch", "GGUF", "JSONText",
+                "Tokenizer",
+                "Coordinator", "Worker", "Transformer", "Certificates", "Cluster", "RPC", "Kernels",
+                "LongRoPE",
                 "Sampling", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -201,7 +214,7 @@ let package = Package(
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Coordinator", "RPC", "RingAttention", "TestSupport", log,
+                "Coordinator", "CoordinatorPage", "RPC", "RingAttention", "TestSupport", log,
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: swift),
