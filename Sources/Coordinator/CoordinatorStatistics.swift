@@ -30,7 +30,9 @@ package struct CoordinatorStatistics: Sendable {
     package init() {
         for kind in [JobKind.generate, .score] {
             submitted.add(0, Self.labels(kind))
-            for state in [JobState.succeeded, .failed, .cancelled] { finished.add(0, Self.labels(kind, state)) }
+            for state in [JobState.succeeded, .failed, .cancelled] {
+                finished.add(0, Self.labels(kind, state))
+            }
         }
     }
 
@@ -92,7 +94,8 @@ package struct CoordinatorStatistics: Sendable {
                 "lariat_inter_token_latency_seconds", "Time from one token of an answer to the next.",
                 betweenTokens),
             compute.family(
-                "lariat_worker_compute_seconds_total", "Time that a worker computed in prefills, finished jobs."
+                "lariat_worker_compute_seconds_total",
+                "Time that a worker computed in prefills, finished jobs."
             ),
             wait.family(
                 "lariat_worker_wait_seconds_total", "Time that a worker waited for blocks, finished jobs."),
