@@ -5,9 +5,11 @@ Run it to look at the page while working on it:
 """
 
 import argparse
+import contextlib
 import json
 import math
 import re
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -397,6 +399,18 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.connections = set()
+
+    def process_request(self, request, client_address):
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request):
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
     def handle_error(self, request, client_address):
         pass  # a page that goes away in the middle of an answer
 
@@ -421,6 +435,10 @@ class FakeCoordinator:
         self._server.stopping.set()
         self._server.shutdown()
         self._server.server_close()
+        # Connections that are kept alive would go on being served.
+        for connection in list(self._server.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self._thread.join(timeout=5)
 
     @property

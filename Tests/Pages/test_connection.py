@@ -36,7 +36,7 @@ def test_stale_data_are_announced_and_recovered_from(open_page):
     banner = page.locator("#banner")
     expect(banner).to_be_hidden()
     opened.coordinator.stop()
-    expect(banner).to_be_visible(timeout=20_000)
+    expect(banner).to_be_visible(timeout=9_000)
     expect(banner).to_contain_text("No news from the coordinator: the coordinator cannot be reached.")
     expect(banner).to_contain_text(re.compile(r"What you see is from 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC, \d+ s old"))
     expect(page.locator(".connection")).to_have_text("no connection")
