@@ -214,7 +214,8 @@ let package = Package(
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Coordinator", "CoordinatorPage", "RPC", "RingAttention", "TestSupport", log,
+                "Cluster", "Coordinator", "CoordinatorPage", "JSONText", "Observability", "RPC", "RingAttention",
+                "TestSupport", log,
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: swift),
