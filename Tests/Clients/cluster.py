@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 
 import grpc
 import lariat_pb2 as pb
@@ -259,6 +260,14 @@ class Cluster:
         if not getattr(self, "_stub", None):
             self._stub = rpc.CoordinatorStub(self.channel())
         return self._stub
+
+    def metric(self, name, **labels):
+        """The value of a metric on the coordinator's page: the sum over all series with these labels."""
+        with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=10) as reply:
+            lines = reply.read().decode().splitlines()
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        found = [line for line in lines if line.split("{")[0].split(" ")[0] == name and all(w in line for w in wanted)]
+        return sum(float(line.rpartition(" ")[2]) for line in found)
 
     def state(self):
         return self.stub().GetCluster(pb.ClusterRequest(), timeout=5)
