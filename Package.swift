@@ -19,6 +19,12 @@ let nio: [Target.Dependency] = [
     .product(name: "NIOSSL", package: "swift-nio-ssl"),
     .product(name: "NIOTLS", package: "swift-nio"),
 ]
+/// The files of the coordinator's web page, which are bytes in the binary.
+let page = [
+    "app.js", "charts.js", "dom.js", "feed.js", "format.js", "icon.svg", "index.html", "job.js",
+    "overview.js",
+    "page.css", "ring.js", "state.js",
+]
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 
 let package = Package(
@@ -48,7 +54,7 @@ let package = Package(
         .target(name: "CLariatProto", dependencies: ["CProtobufC"], cSettings: c),
         .target(name: "CLariatKernels", cSettings: c),
 
-        // Floor 1: files in and out, positions, samples, specifications, certificates, JSON.
+        // Floor 1: files in and out, positions, samples, specifications, certificates, JSON, metrics and HTTP/1.1.
         .target(
             name: "GGUF", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: swiftOverC),
@@ -68,26 +74,6 @@ let package = Package(
             swiftSettings: swift),
         .target(name: "JSONText", swiftSettings: swift),
 
-        // Floor 2: compute, the ring's rules, HTTP/2's rules, the OpenAI API's rules, the search for factors and
-        // measures of a model.
-        .target(
-            name: "Kernels", dependencies: ["CLariatKernels", "COneDNN", "GGUF", "LongRoPE"],
-            swiftSettings: swiftOverC),
-        .target(name: "RingAttention", swiftSettings: swift),
-        .target(name: "FactorSearch", dependencies: ["LongRoPE", "Sampling"], swiftSettings: swift),
-        .target(name: "Evaluation", dependencies: ["Sampling"], swiftSettings: swift),
-        .target(name: "HTTP2", dependencies: ["CNGHTTP2"], swiftSettings: swiftOverC),
-        .target(name: "OpenAI", dependencies: ["JSONText"], swiftSettings: swift),
-
-        // Floor 3: models, messages between processes, and what both kinds of process show of themselves.
-        .target(
-            name: "Transformer",
-            dependencies: ["GGUF", "Tokenizer", "LongRoPE", "Kernels", "RingAttention"],
-            swiftSettings: swift),
-        .target(
-            name: "RPC", dependencies: ["CLariatProto", "CProtobufC", "HTTP2", "JSONText", log] + nio,
-            swiftSettings: swiftOverC),
-
         .target(
             name: "Observability",
             dependencies: [
@@ -103,7 +89,33 @@ let package = Package(
             ],
             swiftSettings: swift),
 
-        // Floor 4: the two kinds of process.
+        // Floor 2: compute, the ring's rules, HTTP/2's rules, the OpenAI API's rules, the search for factors and
+        // measures of a model.
+        .target(
+            name: "Kernels", dependencies: ["CLariatKernels", "COneDNN", "GGUF", "LongRoPE"],
+            swiftSettings: swiftOverC),
+        .target(name: "RingAttention", swiftSettings: swift),
+        .target(name: "FactorSearch", dependencies: ["LongRoPE", "Sampling"], swiftSettings: swift),
+        .target(name: "Evaluation", dependencies: ["Sampling"], swiftSettings: swift),
+        .target(name: "HTTP2", dependencies: ["CNGHTTP2"], swiftSettings: swiftOverC),
+        .target(name: "OpenAI", dependencies: ["JSONText"], swiftSettings: swift),
+
+        // Floor 3: models, and messages between processes.
+        .target(
+            name: "Transformer",
+            dependencies: ["GGUF", "Tokenizer", "LongRoPE", "Kernels", "RingAttention"],
+            swiftSettings: swift),
+        .target(
+            name: "RPC",
+            dependencies: ["CLariatProto", "CProtobufC", "HTTP2", "JSONText", "Observability", log] + nio,
+            swiftSettings: swiftOverC),
+
+        // Floor 4: the two kinds of process. The page is a target of its own because it is slow to compile: its files
+        // become literals of a hundred thousand bytes.
+        .target(
+            name: "CoordinatorPage", path: "Sources/Coordinator/Page",
+            resources: page.map { .embedInCode($0) },
+            swiftSettings: swift),
         .target(
             name: "Worker",
             dependencies: [
@@ -114,12 +126,12 @@ let package = Package(
         .target(
             name: "Coordinator",
             dependencies: [
-                "Tokenizer", "LongRoPE", "Sampling", "Kernels", "RingAttention", "Transformer", "RPC",
-                "Observability", log,
+                "CoordinatorPage", "Tokenizer", "LongRoPE", "Sampling", "Cluster", "Kernels", "RingAttention",
+                "Transformer", "RPC", "Observability", "JSONText", "OpenAI", log,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
-            swiftSettings: swift),
+            exclude: ["Page"], swiftSettings: swift),
 
         // Floor 5: measurements of the floors below.
         .target(
@@ -139,8 +151,10 @@ let package = Package(
         .executableTarget(
             name: "lariat",
             dependencies: [
-                "Benchmark", "ContextExtension", "Evaluation", "FactorSearch", "GGUF", "JSONText", "Tokenizer",
-                "Coordinator", "Worker", "Transformer", "Cluster", "RPC", "Kernels", "LongRoPE",
+                "Benchmark", "ContextExtension", "Evaluation", "FactorSearch", "GGUF", "JSONText",
+                "Tokenizer",
+                "Coordinator", "Worker", "Transformer", "Certificates", "Cluster", "RPC", "Kernels",
+                "LongRoPE",
                 "Sampling", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -201,7 +215,9 @@ let package = Package(
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Coordinator", "Observability", "RPC", "RingAttention", "TestSupport", log,
+                "Cluster", "Coordinator", "CoordinatorPage", "JSONText", "Observability", "RPC",
+                "RingAttention",
+                "TestSupport", log,
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: swift),

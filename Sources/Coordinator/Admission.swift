@@ -62,7 +62,7 @@ package struct Admission: Sendable {
         // A file's own window may be larger than its table's: a Llama 3 file says how far its factors reach.
         if options.rope == nil, total > model.window, !options.beyondWindow {
             throw CoordinatorError(
-                .invalid,
+                .beyondWindow,
                 windowText(prompt: prompt.count, reserved: reserved, window: model.window, of: model.name))
         }
         let profile: ProfileMessage
@@ -75,7 +75,7 @@ package struct Admission: Sendable {
         }
         if options.rope != nil, total > Int(clamping: profile.window), !options.beyondWindow {
             throw CoordinatorError(
-                .invalid,
+                .beyondWindow,
                 windowText(
                     prompt: prompt.count, reserved: reserved, window: Int(clamping: profile.window),
                     of: "the rotary table \"\(profile.name)\""))

@@ -16,6 +16,10 @@ public struct CoordinatorConfiguration: Sendable {
     public var tls: TLSFiles?
     /// `/metrics`, `/healthz` and `/readyz` in plain HTTP; nil: not served.
     public var metrics: RPCAddress?
+    /// The web page and the OpenAI-compatible API, over HTTPS where there is `tls`; nil: not served.
+    public var web: RPCAddress?
+    /// The file of API tokens; nil: clients need none.
+    public var tokens: String?
     /// Workers are told to send a heartbeat this often.
     public var heartbeatSeconds = 1.0
     /// A worker that was not heard for so long is lost.

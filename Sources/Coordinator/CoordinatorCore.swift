@@ -286,6 +286,7 @@ package actor CoordinatorCore {
                 shown.options?.stop = []
                 shown.profile?.factors = []
                 shown.options?.rope?.tables = []
+                for rank in shown.shares.indices { shown.shares[rank].steps = [] }
                 return shown
             }
             if found.count == size, let last = found.last, let sequence = Journal.sequence(last.id) {
@@ -319,6 +320,14 @@ package actor CoordinatorCore {
 
     /// Where a follower of this job finds news; nil when it has ended.
     func feed(_ id: String) -> JobFeed? { active[id]?.feed }
+
+    /// Jobs that wait or run, as memory knows them, each with the number of its newest news.
+    var livingJobs: [(version: UInt64, record: JobRecord)] {
+        active.compactMap { id, job in
+            let news = job.feed.news
+            return live(id).map { (news.version &+ UInt64($0.queuePosition), $0) }
+        }
+    }
 
     /// The job as memory knows it; nil for those that only the journal knows.
     private func live(_ id: String) -> JobRecord? {
@@ -609,7 +618,7 @@ package actor CoordinatorCore {
     // MARK: figures
 
     /// Tokens since the start, of all jobs.
-    private var tokens: (prompt: Double, generated: Double) {
+    package var tokens: (prompt: Double, generated: Double) {
         let ended = statistics.endedTokens
         let now = unended
         return (ended.prompt + now.prompt, ended.generated + now.generated)

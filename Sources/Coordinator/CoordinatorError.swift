@@ -5,6 +5,8 @@ public struct CoordinatorError: Error, Equatable, Sendable, CustomStringConverti
     public enum Kind: String, Sendable, CaseIterable {
         /// The request itself is wrong.
         case invalid
+        /// Prompt and answer are longer than the model's window.
+        case beyondWindow = "beyond_window"
         case notFound = "not_found"
         /// The request is fine, but the cluster or job is not in a state for it.
         case notPossible = "not_possible"

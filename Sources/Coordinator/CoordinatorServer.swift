@@ -9,6 +9,7 @@ public final class CoordinatorServer: Sendable {
     private let configuration: CoordinatorConfiguration
     private let model: any ModelDescription
     private let journal: Journal
+    private let access: Access
     private let logger: Logger
     private let health = HealthBoard(services: CoordinatorServer.services)
     private let state = Mutex(State())
@@ -24,14 +25,15 @@ public final class CoordinatorServer: Sendable {
         CoordinatorService.name, MembershipService.name, HealthService.name,
     ]
 
-    /// Opens the journal.
-    /// - Throws: `CoordinatorError`: the data directory is in use or damaged.
+    /// Opens the journal and reads the tokens.
+    /// - Throws: `CoordinatorError`: the data directory is in use or damaged, or a file cannot be read.
     public init(
         configuration: CoordinatorConfiguration, model: any ModelDescription, logger: Logger
     ) throws(CoordinatorError) {
         self.configuration = configuration
         self.model = model
         self.logger = logger
+        access = try Access(tokens: configuration.tokens, logger: logger)
         journal = try Journal(
             directory: configuration.dataDirectory,
             limits: Journal.Limits(
@@ -52,15 +54,16 @@ public final class CoordinatorServer: Sendable {
         try await core.recover()
         let server = RPCServer(
             address: RPCAddress(host: configuration.host, port: configuration.port), tls: tls,
-            services: CoordinatorServices(core: core).handlers + health.handlers
+            services: CoordinatorServices(core: core, access: access).handlers + health.handlers
                 + Reflection(services: Self.services).handlers, logger: logger)
         let bound: RPCAddress
         do throws(RPCStatus) { bound = try await server.start() } catch {
             throw CoordinatorError(.unavailable, error.message)
         }
         state.withLock { $0.address = bound.description }
-        let monitoring: WebServer?
-        do { monitoring = try await startMonitoring(core) } catch {
+        var sites: [WebServer] = []
+        do throws(CoordinatorError) { try await startSites(core, server, &sites) } catch {
+            for site in sites { await site.shutdown(grace: .zero) }
             await server.shutdown(grace: .zero)
             throw error
         }
@@ -78,24 +81,33 @@ public final class CoordinatorServer: Sendable {
         logger.info("coordinator stops")
         watch.cancel()
         await core.stop()
-        await monitoring?.shutdown(grace: .seconds(1))
+        for site in sites { await site.shutdown(grace: .seconds(1)) }
         await server.shutdown(grace: .seconds(2))
         await dialler.close()
         await watch.value
     }
 
-    private func startMonitoring(_ core: CoordinatorCore) async throws(CoordinatorError) -> WebServer? {
-        guard let address = configuration.metrics else { return nil }
-        let statistics = WebStatistics()
+    /// Opens the HTTP ports that were asked for.
+    private func startSites(
+        _ core: CoordinatorCore, _ grpc: RPCServer, _ sites: inout [WebServer]
+    ) async throws(CoordinatorError) {
+        let web = WebStatistics()
+        if let address = configuration.web {
+            sites.append(
+                try await WebFront(core: core, access: access, logger: logger).start(
+                    at: address, tls: configuration.tls, modelPath: configuration.modelPath, statistics: web))
+        }
+        guard let address = configuration.metrics else { return }
         let server = WebServer(
             address: WebAddress(host: address.host, port: address.port),
             routes: MonitoringRoutes.all(
-                metrics: { await core.metrics() + statistics.families() }, health: { await core.health }),
-            statistics: statistics, logger: logger)
+                metrics: { await core.metrics() + RPCServer.metrics([("grpc", grpc)]) + web.families() },
+                health: { await core.health }),
+            logger: logger)
         do throws(WebServerError) {
             let bound = try await server.start()
             logger.info("metrics served", metadata: ["address": "\(bound)"])
-            return server
+            sites.append(server)
         } catch { throw CoordinatorError(.unavailable, "metrics: \(error)") }
     }
 

@@ -1,47 +1,56 @@
 // The coordinator's gRPC methods: each takes a message, asks the core, and gives a message or a status.
+import Cluster
 import RPC
 
 /// Handlers of lariat.v1.Coordinator and lariat.v1.Membership.
 struct CoordinatorServices: Sendable {
     let core: CoordinatorCore
+    let access: Access
 
     var handlers: [RPCHandler] { clients + workers }
 
     private var clients: [RPCHandler] {
         [
-            .clientStreaming(CoordinatorService.submit) { reader, _ in
-                try await withStatus {
+            .clientStreaming(CoordinatorService.submit) { reader, context in
+                try require(.submit, context)
+                return try await withStatus {
                     try await withPrompt(reader) { options, prompt in
                         try await core.submit(options, prompt: prompt)
                     }
                 }
             },
-            .clientStreaming(CoordinatorService.estimate) { reader, _ in
-                try await withStatus {
+            .clientStreaming(CoordinatorService.estimate) { reader, context in
+                try require(.read, context)
+                return try await withStatus {
                     try await withPrompt(reader) { options, prompt in
                         await core.forecast(options, prompt: prompt)
                     }
                 }
             },
-            .unary(CoordinatorService.listJobs) { request, _ in
-                try await withStatus { try await core.jobs(request) }
+            .unary(CoordinatorService.listJobs) { request, context in
+                try require(.read, context)
+                return try await withStatus { try await core.jobs(request) }
             },
-            .unary(CoordinatorService.getJob) { request, _ in
-                try await withStatus { try await core.job(request.id) }
+            .unary(CoordinatorService.getJob) { request, context in
+                try require(.read, context)
+                return try await withStatus { try await core.job(request.id) }
             },
-            .unary(CoordinatorService.cancel) { request, _ in
-                try await withStatus { try await core.cancel(request.id) }
+            .unary(CoordinatorService.cancel) { request, context in
+                try require(.submit, context)
+                return try await withStatus { try await core.cancel(request.id) }
             },
-            .serverStreaming(CoordinatorService.attach) { request, _, writer in
-                try await withStatus {
+            .serverStreaming(CoordinatorService.attach) { request, context, writer in
+                try require(.read, context)
+                return try await withStatus {
                     _ = try await core.job(request.id)
                     try await JobFollower(core: core, id: request.id).follow(from: request.fromEvent) {
                         event in try await writer.write(event)
                     }
                 }
             },
-            .serverStreaming(CoordinatorService.getLog) { request, _, writer in
-                try await withStatus {
+            .serverStreaming(CoordinatorService.getLog) { request, context, writer in
+                try require(.read, context)
+                return try await withStatus {
                     var sent = 0
                     while !Task.isCancelled {
                         let lines = try await core.journal.logLines(request.id, after: sent)
@@ -51,9 +60,13 @@ struct CoordinatorServices: Sendable {
                     }
                 }
             },
-            .unary(CoordinatorService.getCluster) { _, _ in await core.cluster() },
-            .serverStreaming(CoordinatorService.getTrace) { request, _, writer in
-                try await withStatus {
+            .unary(CoordinatorService.getCluster) { _, context in
+                try require(.read, context)
+                return await core.cluster()
+            },
+            .serverStreaming(CoordinatorService.getTrace) { request, context, writer in
+                try require(.read, context)
+                return try await withStatus {
                     _ = try await core.job(request.id)
                     var last: Int64 = 0
                     while let (number, part) = try await core.journal.tracePart(request.id, after: last) {
@@ -62,8 +75,9 @@ struct CoordinatorServices: Sendable {
                     }
                 }
             },
-            .unary(CoordinatorService.drain) { request, _ in
-                try await withStatus { try await core.drain(request) }
+            .unary(CoordinatorService.drain) { request, context in
+                try require(.admin, context)
+                return try await withStatus { try await core.drain(request) }
             },
         ]
     }
@@ -78,6 +92,20 @@ struct CoordinatorServices: Sendable {
             },
             .unary(MembershipService.leave) { request, _ in await core.leave(request) },
         ]
+    }
+
+    /// Refuses callers whose token does not allow this.
+    private func require(_ role: TokenStore.Role, _ context: RPCContext) throws(RPCStatus) {
+        let shown = context.metadata["authorization"].flatMap { value -> String? in
+            let parts = value.split(separator: " ", maxSplits: 1)
+            return parts.count == 2 && parts[0].lowercased() == "bearer" ? String(parts[1]) : nil
+        }
+        let decision = access.decide(shown, needs: role)
+        switch decision {
+        case .allowed: return
+        case .unknown: throw RPCStatus(.unauthenticated, decision.refusal ?? "")
+        case .forbidden: throw RPCStatus(.permissionDenied, decision.refusal ?? "")
+        }
     }
 
     /// Collects a submission, within the limit of its own and of all together, and tokenises it.
@@ -115,7 +143,7 @@ struct CoordinatorServices: Sendable {
 extension CoordinatorError.Kind {
     var code: RPCStatus.Code {
         switch self {
-        case .invalid: .invalidArgument
+        case .invalid, .beyondWindow: .invalidArgument
         case .notFound: .notFound
         case .notPossible: .failedPrecondition
         case .exhausted: .resourceExhausted

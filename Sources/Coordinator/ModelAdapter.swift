@@ -35,10 +35,22 @@ public struct ModelAdapter: ModelDescription {
         model.tokenizer.encode(text, parsingSpecialTokens: !literal).map { UInt32(bitPattern: $0) }
     }
 
-    public func encodeChat(system: String, user: String) throws -> [UInt32] {
-        let opening = system.isEmpty ? [] : [ChatMessage(role: .system, content: system)]
-        return try model.tokenizer.encodeChat(opening + [ChatMessage(role: .user, content: user)])
-            .map { UInt32(bitPattern: $0) }
+    public func encodeChat(_ turns: [ConversationTurn]) throws -> [UInt32] {
+        let messages = turns.map { turn in
+            let role: ChatMessage.Role =
+                switch turn.role {
+                case .system: .system
+                case .user: .user
+                case .assistant: .assistant
+                }
+            return ChatMessage(role: role, content: turn.content)
+        }
+        return try model.tokenizer.encodeChat(messages).map { UInt32(bitPattern: $0) }
+    }
+
+    public func bytes(of token: UInt32) -> [UInt8] {
+        guard token < UInt32(vocabulary) else { return [] }
+        return model.tokenizer.decode([TokenID(bitPattern: token)], showingSpecialTokens: true)
     }
 
     public func textStream(after last: UInt32?) -> any TokenTextStream {

@@ -20,8 +20,10 @@ public protocol ModelDescription: Sendable {
 
     /// - Parameter literal: do not parse special tokens in the text.
     func encode(_ text: String, literal: Bool) throws -> [UInt32]
-    /// The text as one user message in the model's chat template.
-    func encodeChat(system: String, user: String) throws -> [UInt32]
+    /// A conversation in the model's chat template, ready for the assistant's next turn.
+    func encodeChat(_ turns: [ConversationTurn]) throws -> [UInt32]
+    /// The bytes that a token stands for; alone they need not be UTF-8. None for one that stands for no text.
+    func bytes(of token: UInt32) -> [UInt8]
     /// - Parameter last: the last token of the prompt.
     func textStream(after last: UInt32?) -> any TokenTextStream
     /// The rotary profile for the whole life of a sequence, and what there is to say about the choice.
@@ -29,6 +31,22 @@ public protocol ModelDescription: Sendable {
     func profile(
         promptTokens: Int, reservedTokens: Int, method: RotaryMethodMessage?
     ) throws -> (profile: ProfileMessage, note: String)
+}
+
+/// What somebody says in a conversation.
+public struct ConversationTurn: Sendable, Equatable {
+    public enum Role: Sendable {
+        /// First of all, if at all.
+        case system
+        case user, assistant
+    }
+    public var role: Role
+    public var content: String
+
+    public init(role: Role, content: String) {
+        self.role = role
+        self.content = content
+    }
 }
 
 /// Turns tokens into text one by one and never gives half a character.

@@ -54,7 +54,9 @@ package struct PromptParts: Sendable {
         do {
             let tokens =
                 try options.chat
-                ? model.encodeChat(system: options.system, user: string)
+                ? model.encodeChat(
+                    (options.system.isEmpty ? [] : [ConversationTurn(role: .system, content: options.system)])
+                        + [ConversationTurn(role: .user, content: string)])
                 : model.encode(string, literal: options.literal)
             return (options, tokens)
         } catch {

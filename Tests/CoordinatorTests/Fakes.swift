@@ -18,9 +18,12 @@ struct ByteModel: ModelDescription {
     var outputOperations = 1e4
 
     func encode(_ text: String, literal: Bool) throws -> [UInt32] { text.utf8.map { UInt32($0) } }
-    func encodeChat(system: String, user: String) throws -> [UInt32] {
-        try encode("<\(system)|\(user)>", literal: true)
+    func encodeChat(_ turns: [ConversationTurn]) throws -> [UInt32] {
+        let system = turns.first { $0.role == .system }?.content ?? ""
+        let rest = turns.filter { $0.role != .system }.map(\.content).joined(separator: "|")
+        return try encode("<\(system)|\(rest)>", literal: true)
     }
+    func bytes(of token: UInt32) -> [UInt8] { [UInt8(truncatingIfNeeded: token)] }
     func textStream(after last: UInt32?) -> any TokenTextStream { Stream() }
     func profile(
         promptTokens: Int, reservedTokens: Int, method: RotaryMethodMessage?

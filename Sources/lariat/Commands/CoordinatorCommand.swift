@@ -20,6 +20,16 @@ struct CoordinatorCommand: ReportingCommand {
     var listen: HostPort?
     @Option(
         help: ArgumentHelp(
+            "Serve the web page and the OpenAI-compatible API here (default: not served).",
+            valueName: "host:port"))
+    var web: HostPort?
+    @Option(
+        help: ArgumentHelp(
+            "API tokens, made by `lariat cluster token`: clients of every port need one (default: nobody does).",
+            valueName: "file"))
+    var tokens: String?
+    @Option(
+        help: ArgumentHelp(
             "Serve /metrics, /healthz and /readyz here, in plain HTTP (default: not served).",
             valueName: "host:port"))
     var metrics: HostPort?
@@ -71,7 +81,11 @@ struct CoordinatorCommand: ReportingCommand {
             configuration.lostSeconds = spec.lostAfter / .seconds(1)
             configuration.stallSeconds = spec.stall / .seconds(1)
         }
-        configuration.metrics = metrics.map { RPCAddress(host: $0.host, port: $0.port) }
+        configuration.web = (web ?? spec?.coordinator.web).map { RPCAddress(host: $0.host, port: $0.port) }
+        configuration.metrics = (metrics ?? spec?.coordinator.metrics).map {
+            RPCAddress(host: $0.host, port: $0.port)
+        }
+        configuration.tokens = tokens ?? spec?.tokens
         configuration.version = LariatVersion.current
         return configuration
     }

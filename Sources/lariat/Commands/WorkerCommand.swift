@@ -94,7 +94,7 @@ struct WorkerCommand: ReportingCommand {
             ringAdvertise ?? specified.flatMap { $0.ringAdvertise == $0.ring ? nil : $0.ringAdvertise }
         try check(listen, configuration.advertise, "--advertise")
         try check(ring, configuration.advertiseRing, "--ring-advertise")
-        configuration.metrics = metrics
+        configuration.metrics = metrics ?? specified?.metrics
         configuration.version = LariatVersion.current
         configuration.cores = cores.isEmpty ? nil : cores
         guard cores.isEmpty || cores.count == configuration.threads else {

@@ -42,6 +42,27 @@ struct ConnectionOptions: ParsableArguments {
             valueName: "host:port"))
     var coordinator: String?
     @OptionGroup var tls: TLSOptions
+    @Option(
+        help: ArgumentHelp(
+            "A file that holds an API token, where the coordinator asks for one (default: LARIAT_TOKEN).",
+            valueName: "file"))
+    var tokenFile: String?
+
+    static var environmentToken: String? {
+        ProcessInfo.processInfo.environment["LARIAT_TOKEN"].flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    /// The token to show; nil: none.
+    func token() throws -> String? {
+        guard let tokenFile else { return Self.environmentToken }
+        guard let file = FileHandle(forReadingAtPath: tokenFile), let data = try? file.read(upToCount: 4096),
+            let text = String(validating: data, as: UTF8.self)
+        else {
+            throw Failure(
+                "--token-file \(tokenFile): cannot be read as text", exitCode: ExitStatus.unreadableInput)
+        }
+        return text.trimmingCharacters(in: .whitespacesAndNewlines)
+    }
 
     func address() throws -> HostPort {
         let environment = ProcessInfo.processInfo.environment["LARIAT_COORDINATOR"].flatMap {

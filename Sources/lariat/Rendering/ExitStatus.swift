@@ -16,13 +16,16 @@ package enum ExitStatus {
     package static let unreachable: Int32 = 69
     /// EX_TEMPFAIL
     package static let tryAgain: Int32 = 75
+    /// EX_NOPERM: the API token is missing, unknown or of too low a role.
+    package static let notAllowed: Int32 = 77
     /// 128 + SIGINT
     package static let interrupted: Int32 = 130
 
     package static let help = """
         Exit codes: 0 done; 1 the job failed, or the command could not do its work; 2 the job was cancelled; \
-        64 wrong usage, or a request that is refused as wrong; 66 an input file cannot be read; 69 the coordinator cannot be reached; \
-        75 try again later (queue full, or not finished in time); 130 interrupted.
+        64 wrong usage, or a request that is refused as wrong; 66 an input file cannot be read; \
+        69 the coordinator cannot be reached; 75 try again later (queue full, or not finished in time); \
+        77 the API token is missing or may not do this; 130 interrupted.
         """
 
     /// The code for a job in this state; nil while it is not over.
@@ -42,9 +45,9 @@ package enum ExitStatus {
         case .unavailable, .deadlineExceeded: unreachable
         case .resourceExhausted: tryAgain
         case .invalidArgument, .notFound, .outOfRange: usage
-        case .cancelled, .unknown, .alreadyExists, .permissionDenied, .failedPrecondition, .aborted,
-            .unimplemented,
-            .internal, .dataLoss, .unauthenticated:
+        case .unauthenticated, .permissionDenied: notAllowed
+        case .cancelled, .unknown, .alreadyExists, .failedPrecondition, .aborted, .unimplemented, .internal,
+            .dataLoss:
             failure
         }
     }

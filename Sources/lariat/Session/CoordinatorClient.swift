@@ -9,6 +9,8 @@ struct CoordinatorClient: Sendable {
     /// As shown to people.
     let address: String
     private let client: RPCClient
+    /// Shows the token, where there is one.
+    private let metadata: RPCMetadata
 
     /// How long a connection may take.
     static let connectTimeout = Duration.seconds(5)
@@ -16,13 +18,16 @@ struct CoordinatorClient: Sendable {
     static let callTimeout = Duration.seconds(30)
 
     static func connect(
-        _ address: HostPort, tls: TLSFiles?, timeout: Duration = connectTimeout, logger: Logger
+        _ address: HostPort, tls: TLSFiles?, token: String? = nil, timeout: Duration = connectTimeout,
+        logger: Logger
     ) async throws -> CoordinatorClient {
         do throws(RPCStatus) {
             let client = try await RPCClient.connect(
                 to: RPCAddress(host: address.host, port: address.port), tls: tls, timeout: timeout,
                 logger: logger)
-            return CoordinatorClient(address: "\(address)", client: client)
+            var metadata = RPCMetadata()
+            if let token { metadata.add("authorization", "Bearer \(token)") }
+            return CoordinatorClient(address: "\(address)", client: client, metadata: metadata)
         } catch {
             throw Failure(error, coordinator: "\(address)", isConnecting: true)
         }
@@ -33,7 +38,8 @@ struct CoordinatorClient: Sendable {
         _ connection: ConnectionOptions, _ log: LogOptions, _ body: (CoordinatorClient) async throws -> Result
     ) async throws -> Result {
         let coordinator = try await connect(
-            connection.address(), tls: connection.tls.files, logger: log.logger("client", normally: .error))
+            connection.address(), tls: connection.tls.files, token: connection.token(),
+            logger: log.logger("client", normally: .error))
         do {
             let result = try await body(coordinator)
             await coordinator.close()
@@ -49,7 +55,9 @@ struct CoordinatorClient: Sendable {
     func unary<Request, Reply>(
         _ method: RPCMethod<Request, Reply>, _ request: Request, timeout: Duration = callTimeout
     ) async throws -> Reply {
-        do throws(RPCStatus) { return try await client.unary(method, request, timeout: timeout) } catch {
+        do throws(RPCStatus) {
+            return try await client.unary(method, request, timeout: timeout, metadata: metadata)
+        } catch {
             throw Failure(error, coordinator: address)
         }
     }
@@ -58,7 +66,7 @@ struct CoordinatorClient: Sendable {
     func call<Request, Reply>(
         _ method: RPCMethod<Request, Reply>, timeout: Duration?
     ) -> RPCCall<Request, Reply> {
-        client.call(method, timeout: timeout)
+        client.call(method, timeout: timeout, metadata: metadata)
     }
 
     /// A call with one request whose replies are a stream.

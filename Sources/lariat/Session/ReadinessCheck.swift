@@ -8,6 +8,7 @@ internal import RPC
 struct ReadinessCheck: Sendable {
     let address: HostPort
     let tls: TLSFiles?
+    let token: String?
     /// Names of workers; empty: whoever registers, and at least one.
     let expected: [String]
     let logger: Logger
@@ -15,7 +16,7 @@ struct ReadinessCheck: Sendable {
     /// One question on a connection of its own.
     func state(timeout: Duration = .seconds(2)) async throws -> ClusterState {
         let coordinator = try await CoordinatorClient.connect(
-            address, tls: tls, timeout: timeout, logger: logger)
+            address, tls: tls, token: token, timeout: timeout, logger: logger)
         do {
             let state = try await coordinator.unary(
                 CoordinatorService.getCluster, ClusterRequest(), timeout: timeout)

@@ -1,0 +1,248 @@
+// The OpenAI-compatible API: requests become jobs, their events become answers.
+import Cluster
+import Dispatch
+import Observability
+import OpenAI
+import RPC
+
+/// Routes under /v1.
+struct CompletionAPI: Sendable {
+    let core: CoordinatorCore
+    let entrance: Guard
+    let served: ServedModel
+
+    /// So that nobody between takes a long prefill for a dead connection.
+    private static let quietInterval: Duration = .seconds(15)
+    private static let queue = DispatchQueue(label: "lariat.completions")
+
+    var routes: [WebRoute] {
+        [
+            entrance.route(.get, "/v1/models", needs: .read) { _ in Self.response(ServedModel.list([served]))
+            },
+            entrance.route(.get, "/v1/models/{id}", needs: .read) { request in
+                do throws(APIError) {
+                    try served.check(request.captures["id"] ?? "")
+                    return Self.response(served.reply)
+                } catch { return Guard.response(error) }
+            },
+            completions("/v1/completions", .text), completions("/v1/chat/completions", .chat),
+        ]
+    }
+
+    private func completions(_ path: String, _ form: CompletionRequest.Form) -> WebRoute {
+        entrance.route(
+            .post, path, needs: .submit, maximumBodyBytes: core.configuration.promptBytes
+        ) { request in
+            do {
+                return try await answer(request, form)
+            } catch let error as APIError {
+                return Guard.response(error)
+            } catch let error as CoordinatorError {
+                return Guard.response(error.apiError)
+            }
+        }
+    }
+
+    private func answer(_ request: WebRequest, _ form: CompletionRequest.Form) async throws -> WebResponse {
+        let body = request.body
+        try await core.holdPrompt(bytes: body.count)
+        let submitted: Result<(CompletionRequest, JobRecord), any Error>
+        do {
+            let (asked, options, prompt) = try await elsewhere { try parsed(body, form) }
+            submitted = .success((asked, try await core.submit(options, prompt: prompt)))
+        } catch { submitted = .failure(error) }
+        await core.releasePrompt(bytes: body.count)
+        let (asked, job) = try submitted.get()
+        let identity = ResponseIdentity(
+            asked, job: job.id, created: Int64(job.submittedMicroseconds / 1_000_000),
+            fingerprint: job.fingerprint)
+        guard asked.streams else { return try await whole(asked, job, identity) }
+        var response = WebResponse.stream(type: ResponseStream.contentType) { writer in
+            try await stream(asked, job, identity, to: writer)
+        }
+        response.headers.append(WebField("X-Lariat-Job", job.id))
+        return response
+    }
+
+    /// Parses and tokenises: never on the pool that serves the network.
+    private func elsewhere<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
+        try await withCheckedThrowingContinuation { continuation in
+            Self.queue.async { continuation.resume(with: Result { try body() }) }
+        }
+    }
+
+    private func parsed(
+        _ body: [UInt8], _ form: CompletionRequest.Form
+    ) throws -> (CompletionRequest, JobOptions, [UInt32]) {
+        let asked = try CompletionRequest(form, json: body)
+        try served.check(asked.model)
+        let model = core.model
+        let prompt: [UInt32]
+        do {
+            switch asked.input {
+            case .tokens(let tokens): prompt = tokens
+            case .text(let text): prompt = try model.encode(text, literal: false)
+            case .messages(let messages):
+                prompt = try model.encodeChat(
+                    messages.map { ConversationTurn(role: .init($0.role), content: $0.content) })
+            }
+        } catch {
+            throw APIError.invalid("\(error)", param: form == .chat ? "messages" : "prompt")
+        }
+        let options = JobOptions.with {
+            $0.kind = .generate
+            $0.name = asked.user
+            $0.maxTokens = asked.maxTokens ?? 0
+            $0.stop = asked.stop
+            $0.chat = form == .chat
+            $0.beyondWindow = asked.beyondWindow
+            $0.ignoreEnd = asked.ignoresEnd
+            $0.workers = asked.workers
+            $0.rope = asked.rope.map { name in .with { $0.name = name } }
+            $0.logProbabilities = asked.logprobs != nil
+            $0.topProbabilities = UInt32(asked.logprobs ?? 0)
+            $0.sampling = .with {
+                $0.temperature = asked.sampling.temperature
+                $0.topK = asked.sampling.topK
+                $0.topP = asked.sampling.topP
+                $0.minP = asked.sampling.minP
+                $0.repetitionPenalty = asked.sampling.repetitionPenalty
+                $0.repetitionWindow = asked.sampling.repetitionWindow
+                $0.seed = asked.sampling.seed
+            }
+        }
+        return (asked, options, prompt)
+    }
+
+    // MARK: answers
+
+    private func whole(
+        _ asked: CompletionRequest, _ job: JobRecord, _ identity: ResponseIdentity
+    ) async throws -> WebResponse {
+        var collected = WholeResponse(identity)
+        var reply = collected.receive(.started)
+        do {
+            try await follow(job, asked) { event in
+                if reply == nil { reply = collected.receive(event) }
+                if reply != nil { throw AnswerIsKnown() }
+            }
+        } catch is AnswerIsKnown {
+            // The job has ended, or nobody will read the rest of it.
+            await leave(job, asked)
+        } catch {
+            await leave(job, asked)
+            throw error
+        }
+        guard let reply else {
+            // The client went away: nobody reads this.
+            await leave(job, asked)
+            throw CancellationError()
+        }
+        var response = Self.response(reply)
+        response.headers.append(WebField("X-Lariat-Job", job.id))
+        return response
+    }
+
+    private struct AnswerIsKnown: Error {}
+
+    private func stream(
+        _ asked: CompletionRequest, _ job: JobRecord, _ identity: ResponseIdentity, to writer: WebBodyWriter
+    ) async throws {
+        let sink = Sink(ResponseStream(identity), writer)
+        do {
+            try await sink.send(.started)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    while true {
+                        try await Task.sleep(for: Self.quietInterval)
+                        try await sink.keepAlive()
+                    }
+                }
+                try await follow(job, asked) { event in try await sink.send(event) }
+                group.cancelAll()
+            }
+            if Task.isCancelled { await leave(job, asked) }
+        } catch {
+            await leave(job, asked)
+            throw error
+        }
+    }
+
+    /// Writes whole events, one after another.
+    private actor Sink {
+        private var stream: ResponseStream
+        private let writer: WebBodyWriter
+
+        init(_ stream: ResponseStream, _ writer: WebBodyWriter) {
+            self.stream = stream
+            self.writer = writer
+        }
+
+        func send(_ event: ResponseEvent) async throws { try await writer.write(stream.receive(event)) }
+
+        func keepAlive() async throws { try await writer.write(ResponseStream.keepAlive) }
+    }
+
+    /// A client that has gone takes its job with it, unless the job was to be kept.
+    private func leave(_ job: JobRecord, _ asked: CompletionRequest) async {
+        guard !asked.isStored else { return }
+        let core = core
+        // This task may be cancelled already; cancelling the job must not be.
+        _ = await Task { _ = try? await core.cancel(job.id) }.value
+    }
+
+    /// Gives the job's events to `handle` until its end.
+    private func follow(
+        _ job: JobRecord, _ asked: CompletionRequest, _ handle: (ResponseEvent) async throws -> Void
+    ) async throws {
+        let model = core.model
+        try await JobFollower(core: core, id: job.id).follow(from: 1) { event in
+            switch event.kind {
+            case .tokens:
+                let entries = event.logProbabilities.indices.map { index in
+                    TokenLogprob(
+                        chosen: .init(
+                            bytes: model.bytes(of: event.tokens[index]),
+                            logprob: event.logProbabilities[index]),
+                        top: event.likely.indices.contains(index)
+                            ? zip(event.likely[index].tokens, event.likely[index].logProbabilities).map {
+                                .init(bytes: model.bytes(of: $0), logprob: $1)
+                            } : [])
+                }
+                try await handle(
+                    .tokens(text: String(lossy: event.text), ids: event.tokens, logprobs: entries))
+            case .end:
+                let record = event.job ?? job
+                guard let finish = FinishReason(job: record.finish), record.state == .succeeded else {
+                    return try await handle(.failed(Self.failure(record)))
+                }
+                try await handle(
+                    .ended(
+                        finish,
+                        Usage(
+                            promptTokens: Int(clamping: record.promptTokens),
+                            completionTokens: Int(clamping: record.generatedTokens))))
+            case .unspecified, .state, .progress, .scores: break
+            }
+        }
+    }
+
+    private static func failure(_ job: JobRecord) -> APIError {
+        APIError(
+            status: job.state == .cancelled ? 409 : 500, .server, "job \(job.id) \(job.state): \(job.reason)",
+            code: job.state == .cancelled ? "job_cancelled" : "job_failed")
+    }
+
+    private static func response(_ reply: Reply) -> WebResponse { .json(reply.body, status: reply.status) }
+}
+
+extension ConversationTurn.Role {
+    init(_ role: CompletionRequest.Message.Role) {
+        self =
+            switch role {
+            case .system: .system
+            case .user: .user
+            case .assistant: .assistant
+            }
+    }
+}

@@ -1,0 +1,98 @@
+// What stands before every route of the web port: where a request comes from, who asks, and how often.
+import Cluster
+import Foundation
+import Observability
+import OpenAI
+import Synchronization
+
+/// Lets a request through to its handler, or answers it.
+struct Guard: Sendable {
+    let access: Access
+    /// Whether the port can be reached from this host only.
+    let isLoopback: Bool
+    private let rate = Rate()
+
+    private final class Rate: Sendable {
+        let state = Mutex(RequestRate(perSecond: 50, burst: 200))
+    }
+
+    init(access: Access, isLoopback: Bool) {
+        self.access = access
+        self.isLoopback = isLoopback
+    }
+
+    /// A route for owners of a role.
+    /// - Parameter form: how refusals are worded.
+    func route(
+        _ method: WebMethod, _ pattern: String, needs role: TokenStore.Role, maximumBodyBytes: Int = 0,
+        deadline: Duration? = nil, handler: @escaping WebRoute.Handler
+    ) -> WebRoute {
+        WebRoute(method, pattern, maximumBodyBytes: maximumBodyBytes, deadline: deadline) { request in
+            if let problem = problem(request, role) { return problem }
+            return try await handler(request)
+        }
+    }
+
+    private func problem(_ request: WebRequest, _ role: TokenStore.Role) -> WebResponse? {
+        if let foreign = foreign(request) { return Self.response(foreign) }
+        let decision = access.decide(request.bearerToken, needs: role)
+        switch decision {
+        case .allowed: break
+        case .unknown:
+            var response = Self.response(.unauthenticated(decision.refusal ?? ""))
+            response.headers.append(WebField("WWW-Authenticate", "Bearer"))
+            return response
+        case .forbidden: return Self.response(.forbidden(decision.refusal ?? ""))
+        }
+        var client = request.remoteAddress ?? "unknown"
+        if case .allowed(let name?) = decision { client = "token \(name)" }
+        guard let wait = rate.state.withLock({ $0.take(client, at: .now) }) else { return nil }
+        var response = Self.response(
+            APIError(
+                status: 429, .rateLimit, "too many requests in a short time; try again in a moment",
+                code: "rate_limit_exceeded"))
+        response.headers.append(WebField("Retry-After", "\(Int((wait / .seconds(1)).rounded(.up)))"))
+        return response
+    }
+
+    /// Pages of other sites must not use a browser to talk to this port: neither across origins, nor, where nobody
+    /// needs a token, under a name of their own that leads here.
+    private func foreign(_ request: WebRequest) -> APIError? {
+        let host = request.header("host") ?? ""
+        if let origin = request.header("origin"), origin != "\(request.isTLS ? "https" : "http")://\(host)" {
+            return .forbidden("requests from pages of other sites are refused")
+        }
+        if isLoopback, !access.isGuarded {
+            let name = (try? HostPort(parsing: host))?.host ?? host
+            guard ["localhost", "127.0.0.1", "::1", "[::1]"].contains(name.lowercased()) else {
+                return .forbidden(
+                    "this port is for this host only, as localhost or 127.0.0.1; the request names \"\(name.prefix(80))\""
+                )
+            }
+        }
+        return nil
+    }
+
+    /// Errors have OpenAI's form everywhere: its clients need it, and others can read it.
+    static func response(_ error: APIError) -> WebResponse {
+        let reply = error.reply
+        return .json(reply.body, status: reply.status)
+    }
+}
+
+extension CoordinatorError {
+    /// As clients of the web port are told.
+    var apiError: APIError {
+        let refusal: Refusal =
+            switch kind {
+            case .invalid: .invalid
+            case .beyondWindow: .beyondWindow
+            case .notFound: .notFound
+            case .notPossible: .notPossible
+            case .exhausted: .exhausted
+            case .unavailable: .unavailable
+            case .internalFault: .internalFault
+            }
+        return APIError(refusal, message)
+    }
+}
