@@ -432,8 +432,9 @@ extension RunService {
                         ])
                 ]),
             .gauge(
-                "lariat_epoch", "The newest epoch of the cluster that this worker knows.", Double(knownEpoch)),
-            .gauge("lariat_jobs_running", "Jobs that run here.", (running?.job ?? "").isEmpty ? 0 : 1),
+                "lariat_known_epoch", "The newest epoch of the cluster that this worker knows.",
+                Double(knownEpoch)),
+            .gauge("lariat_runs_running", "Jobs that run here.", (running?.job ?? "").isEmpty ? 0 : 1),
             .gauge(
                 "lariat_kv_used_bytes", "Keys and values held for the job.", Double(running?.kvBytes ?? 0)),
             .gauge(

@@ -14,6 +14,10 @@ from monitoring import Cluster, Prometheus, until
 
 # What processes export and neither the dashboard nor a rule shows, and why.
 UNUSED = {
+    "lariat_kv_used_bytes": "the coordinator says it of every worker: lariat_worker_kv_used_bytes",
+    "lariat_kv_capacity_bytes": "the coordinator says it of every worker: lariat_worker_kv_capacity_bytes",
+    "lariat_runs_running": "lariat_jobs_running counts jobs, not their parts",
+    "lariat_known_epoch": "the coordinator's is the one that counts: lariat_epoch",
     "lariat_threads": "the coordinator says it of every worker: lariat_worker_threads",
     "lariat_prefilled_tokens_total": "its sum over workers is lariat_prompt_tokens_total",
     "lariat_compute_seconds_total": "the coordinator says it of every worker: lariat_worker_compute_seconds_total",
