@@ -45,7 +45,7 @@ struct ClusterDownCommand: ReportingCommand {
         var failures: [Result<Void, Failure>] = []
         for role in [Deployment.Process.Role.coordinator, .worker] {
             let processes = cluster.processes.filter { $0.role == role }
-            let left = Int((deadline - .now) / .seconds(1))
+            let left = Int(((deadline - .now) / .seconds(1)).rounded(.up))
             let isAlone = role == .worker && cluster.processes.contains { $0.role == .coordinator }
             let limit = isAlone ? min(seconds, max(left, leastWorkerSeconds)) : max(left, 1)
             let answers = await RemoteCluster.each(processes) { process throws(Failure) in

@@ -62,18 +62,23 @@ struct ClusterUpCommand: ReportingCommand {
                 "\(host.login): lariat \(version)\(note); \(count) file\(count == 1 ? "" : "s") in place")
         }
         _ = try RemoteCluster.all(copied)
+        var began: [String: ContinuousClock.Instant] = [:]
         for role in [Deployment.Process.Role.coordinator, .worker] {
-            let started = await RemoteCluster.each(cluster.processes.filter { $0.role == role }) {
-                process throws(Failure) in
+            let processes = cluster.processes.filter { $0.role == role }
+            let now = ContinuousClock.now
+            let started = await RemoteCluster.each(processes) { process throws(Failure) in
                 let answer = try await cluster.start(process, within: try remaining(deadline, process.login))
                 await say(
                     "\(process.login): \(process.name) "
                         + (answer == .running ? "runs already, with the files it read then" : "\(answer)"))
+                return answer
             }
-            _ = try RemoteCluster.all(started)
+            for (process, answer) in zip(processes, try RemoteCluster.all(started)) where answer == .started {
+                began[process.name] = now
+            }
         }
         do {
-            try await wait(for: readiness, until: deadline)
+            try await wait(for: readiness, began, until: deadline)
         } catch let failure as Failure {
             await showLogs(cluster, readiness)
             throw failure
@@ -84,12 +89,27 @@ struct ClusterUpCommand: ReportingCommand {
                 + (count == 0 ? "" : ", \(count) worker\(count == 1 ? "" : "s")"))
     }
 
-    private static func wait(for readiness: ReadinessCheck, until deadline: ContinuousClock.Instant)
-        async throws
-    {
-        guard readiness.expected.isEmpty else {
-            _ = try await readiness.wait(upTo: max(.seconds(1), deadline - .now))
-            return
+    /// - Parameter began: When processes were started that did not run before. The coordinator knows a worker that died
+    ///   for some seconds more, and lets no other of its name in meanwhile: a sign of life must be newer.
+    private static func wait(
+        for readiness: ReadinessCheck, _ began: [String: ContinuousClock.Instant],
+        until deadline: ContinuousClock.Instant
+    ) async throws {
+        while !readiness.expected.isEmpty {
+            let state = try await readiness.wait(upTo: max(.seconds(1), deadline - .now))
+            let old = state.members.filter { member in
+                guard readiness.expected.contains(member.name), let began = began[member.name] else {
+                    return false
+                }
+                return member.lastHeartbeatSeconds > (ContinuousClock.now - began) / .seconds(1)
+            }
+            if old.isEmpty { return }
+            guard ContinuousClock.now < deadline else {
+                throw Failure(
+                    "not in the cluster yet: \(old.map(\.name).joined(separator: ", ")). Look at their logs",
+                    exitCode: ExitStatus.tryAgain)
+            }
+            try await Task.sleep(for: .milliseconds(200))
         }
         // Only the coordinator was meant: its answer is enough.
         while true {
