@@ -210,7 +210,8 @@ let package = Package(
             name: "BenchmarkTests", dependencies: ["Benchmark", "GGUF", "Kernels", "TestSupport", log],
             swiftSettings: swift),
         .testTarget(
-            name: "lariatTests", dependencies: ["Benchmark", "JSONText", "Kernels", "lariat", "RPC"],
+            name: "lariatTests",
+            dependencies: ["Benchmark", "Certificates", "Cluster", "JSONText", "Kernels", "lariat", "RPC"],
             swiftSettings: swift),
         .testTarget(
             name: "CoordinatorTests",

@@ -79,15 +79,17 @@ public struct CertificateAuthority: Sendable {
             keyPEM: key.pemRepresentation + "\n")
     }
 
-    /// A certificate for one process or client, with a new key.
+    /// A certificate for one process or client, with a new key, or for a key that it had before.
     ///
     /// It serves both ends of mutual TLS. It never outlives its authority.
     /// - Parameters:
     ///   - name: Its common name, 1 to 64 characters.
     ///   - hosts: Its subject alternative names: DNS names, IPv4 and IPv6 addresses; may be empty for a client.
     ///   - days: 1 to 3650.
+    ///   - keyPEM: Its key, P-256 in PEM without a password; nil makes one.
     public func issue(
-        name: String, hosts: [String], days: Int = CertificateAuthority.defaultDays, at now: Date
+        name: String, hosts: [String], days: Int = CertificateAuthority.defaultDays, keyPEM: String? = nil,
+        at now: Date
     ) throws(CertificateError) -> Credentials {
         guard Self.allowedDays.contains(days) else {
             throw CertificateError("\(days) days: choose \(Self.allowedDays.lowerBound) to 3650")
@@ -102,7 +104,10 @@ public struct CertificateAuthority: Sendable {
         }
         var names: [GeneralName] = []
         for host in hosts { names.append(try SubjectHost.generalName(host)) }
-        let key = P256.Signing.PrivateKey()
+        let key: P256.Signing.PrivateKey
+        do { key = try keyPEM.map { try .init(pemRepresentation: $0) } ?? .init() } catch {
+            throw CertificateError("the key of \(name) is no P-256 key in PEM without a password")
+        }
         let alternativeNames = names
         return try Self.wrapping("the certificate of \(name) cannot be made") {
             let publicKey = Certificate.PublicKey(key.publicKey)

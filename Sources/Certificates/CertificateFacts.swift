@@ -61,6 +61,9 @@ public struct CertificateFacts: Sendable {
             && authority.certificate.publicKey.isValidSignature(certificate.signature, for: certificate)
     }
 
+    /// Whether both are the same certificate.
+    public func isSame(as other: CertificateFacts) -> Bool { certificate == other.certificate }
+
     /// Whether a private key in PEM belongs to it.
     public func isPair(withKeyPEM pem: String) -> Bool {
         guard pem.utf8.count <= Self.largestFile, let key = try? Certificate.PrivateKey(pemEncoded: pem)

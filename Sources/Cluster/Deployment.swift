@@ -44,6 +44,8 @@ public struct Deployment: Sendable {
         case running
         /// After stop and status, it does not run.
         case stopped
+        /// After status: it does not run although nobody stopped it: it ended by itself, or its host did.
+        case failed
         /// After stop: it did not end in time and was killed.
         case killed
         /// After install: the file is in place.
@@ -57,7 +59,8 @@ public struct Deployment: Sendable {
         }
     }
 
-    /// The coordinator first, then the workers in the order of the file. Stop them in the reverse order.
+    /// The coordinator first, then the workers in the order of the file. Stop them in the same order:
+    /// the coordinator lets running jobs end, and then nothing holds the workers.
     public let processes: [Process]
     private let deploy: ClusterSpecification.Deploy
     private static let specificationFile = "cluster.yaml"
@@ -99,22 +102,29 @@ public struct Deployment: Sendable {
         remote(login, "exec \(ShellText.word(deploy.binary)) version")
     }
 
-    /// Puts one file in place, or replaces it; never leaves half a file.
-    public func install(_ file: File, for process: Process) -> Command {
+    /// Puts one file in place, or replaces it; never leaves half a file: what arrives without its end, because a
+    /// connection broke, is thrown away.
+    /// - Parameter bytes: The size of what standard input will be.
+    public func install(_ file: File, bytes: Int, for process: Process) -> Command {
         let target = ShellText.word(file.target)
         let folder = ShellText.word(Self.folder(of: file.target))
+        // $1: the file; $2: its size. Two at once do not meet: each has a name of its own until it is whole.
+        let place =
+            "set -eu; umask 077; new=$1.$$.new; trap 'rm -f \"$new\"' EXIT; trap 'exit 1' HUP INT TERM; "
+            + "cat >\"$new\"; if [ $(stat -c %s \"$new\") -ne $2 ]; then echo the connection broke >&2; exit 1; fi; "
         let script =
             switch deploy.manager {
             case .shell:
                 "set -eu; umask 077; mkdir -p \(directory); cd \(directory); mkdir -p \(folder); "
-                    + "cat >\(target).new; mv -f \(target).new \(target); echo installed"
+                    + "sh -c \(ShellText.word(place + "mv -f \"$new\" \"$1\"")) - ./\(target) \(bytes); echo installed"
             case .systemd:
                 // The units' user is of the group lariat; root owns what they read.
                 asRoot
-                    + "set -eu; root mkdir -p \(directory)/\(folder); umask 077; "
-                    + "cat | root sh -c 'set -eu; umask 077; cat >\"$1.new\"; chgrp lariat \"$1.new\"; "
-                    + "chmod \(file.isSecret ? "0640" : "0644") \"$1.new\"; mv -f \"$1.new\" \"$1\"' - "
-                    + "\(directory)/\(target); echo installed"
+                    + "set -eu; root install -d -g lariat -m 0750 \(directory)/\(folder); root sh -c "
+                    + ShellText.word(
+                        place + "chgrp lariat \"$new\"; chmod \(file.isSecret ? "0640" : "0644") \"$new\"; "
+                            + "mv -f \"$new\" \"$1\"")
+                    + " - \(directory)/\(target) \(bytes); echo installed"
             }
         return remote(process.login, script, input: file)
     }
@@ -143,9 +153,12 @@ public struct Deployment: Sendable {
             switch deploy.manager {
             case .shell:
                 "if [ ! -d \(directory) ]; then echo stopped; exit 0; fi; " + prelude(process)
-                    + "if runs; then echo running $pid; else echo stopped; fi"
+                    + "if runs; then echo running $pid; elif [ -e \(ShellText.word(process.name)).pid ]; "
+                    + "then echo failed; else echo stopped; fi"
             case .systemd:
-                "if systemctl is-active --quiet \(unit(process)); then echo running; else echo stopped; fi"
+                "case $(systemctl show --property=ActiveState --value \(unit(process))) in "
+                    + "active|activating|reloading|deactivating) echo running;; failed) echo failed;; "
+                    + "*) echo stopped;; esac"
             }
         return remote(process.login, script)
     }

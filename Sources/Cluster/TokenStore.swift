@@ -41,6 +41,8 @@ public struct TokenStore: Sendable, CustomStringConvertible, CustomDebugStringCo
         let role: Role
         /// 32 bytes.
         let hash: [UInt8]
+        /// In the file, from 1.
+        let lineNumber: Int
     }
 
     public static let largestFile = 1 << 20
@@ -99,7 +101,8 @@ public struct TokenStore: Sendable, CustomStringConvertible, CustomDebugStringCo
             throw fail(
                 FileManager.default.fileExists(atPath: path)
                     ? "the tokens cannot be opened; check the file's permissions"
-                    : "there is no such file of tokens; make it with `lariat token`, or remove tokens")
+                    : "there is no such file of tokens; make it with `lariat cluster token NAME --role ROLE --file FILE`, "
+                        + "or remove tokens")
         }
         defer { try? file.close() }
         let data: Data
@@ -112,6 +115,50 @@ public struct TokenStore: Sendable, CustomStringConvertible, CustomDebugStringCo
         let isOpen = fstat(file.fileDescriptor, &status) == 0 && status.st_mode & 0o007 != 0
         let remark = fail("everybody on this host may read the tokens' hashes; chmod o= \(path)")
         return try parse(text, path: path, remarks: isOpen ? [remark] : [])
+    }
+
+    /// The text of a file of tokens with one more line.
+    /// - Throws: What was wrong with the file already, a name that stands in it, or no room for one more.
+    public static func adding(
+        _ minted: Minted, to text: String, path: String
+    ) throws(ClusterError) -> String {
+        let store = try parse(text, path: path)
+        let name = minted.line.prefix { $0 != " " }
+        if let line = store.entries.first(where: { $0.name == name })?.lineNumber {
+            throw ClusterError(
+                path: path, line: line, key: nil,
+                problem:
+                    "\(quoted(String(name))) has a token already; choose another name, or revoke it first: "
+                    + "lariat cluster token --revoke \(name) --file \(path)")
+        }
+        let start = text.isEmpty || text.hasSuffix("\n") ? text : text + "\n"
+        let result = start + minted.line + "\n"
+        _ = try parse(result, path: path)
+        return result
+    }
+
+    /// The text of a file of tokens without the line of that name; every other line stays as it is.
+    /// - Throws: What was wrong with the file already, or that the name does not stand in it.
+    public static func removing(
+        _ name: String, from text: String, path: String
+    ) throws(ClusterError) -> String {
+        let store = try parse(text, path: path)
+        guard let line = store.entries.first(where: { $0.name == name })?.lineNumber else {
+            let shown =
+                looksLikeToken(name) ? "a token is no name; nothing here" : "nothing here is \(quoted(name))"
+            throw ClusterError(
+                path: path, line: nil, key: nil,
+                problem: shown
+                    + (store.count == 0
+                        ? "; the file has no tokens" : "; its names are \(listed(store.names))"))
+        }
+        var lines = text.utf8.split(separator: 0x0a, omittingEmptySubsequences: false)
+        lines.remove(at: line - 1)
+        return lines.map { String(decoding: $0, as: UTF8.self) }.joined(separator: "\n")
+    }
+
+    private static func listed(_ names: [String]) -> String {
+        names.prefix(10).joined(separator: ", ") + (names.count > 10 ? " and \(names.count - 10) more" : "")
     }
 
     private static let tooLarge = "is larger than 1 MiB, the most that a file of tokens may have"
@@ -160,7 +207,7 @@ public struct TokenStore: Sendable, CustomStringConvertible, CustomDebugStringCo
             if let other = hashes.updateValue(line, forKey: hash) {
                 throw fail("this token stands in line \(other) already")
             }
-            entries.append(Entry(name: name, role: role, hash: hash))
+            entries.append(Entry(name: name, role: role, hash: hash, lineNumber: line))
         }
         return TokenStore(entries: entries, remarks: remarks)
     }

@@ -95,6 +95,21 @@ struct CertificateTests {
         #expect(try Self.openssl("verify", "-CAfile", stranger, renewed).status != 0)
     }
 
+    @Test("A renewed certificate fits the old key")
+    func sameKey() throws {
+        let now = Date()
+        let authority = try CertificateAuthority.make(at: now)
+        let old = try authority.issue(name: "alpha", hosts: ["10.0.0.1"], days: 1, at: now)
+        let new = try authority.issue(name: "alpha", hosts: ["10.0.0.2"], keyPEM: old.keyPEM, at: now)
+        let facts = try CertificateFacts(pem: new.certificatePEM)
+        #expect(
+            facts.isPair(withKeyPEM: old.keyPEM) && facts.covers("10.0.0.2") && facts.daysLeft(at: now) > 800)
+        #expect(try !facts.isSame(as: CertificateFacts(pem: old.certificatePEM)))
+        #expect(throws: CertificateError.self) {
+            try authority.issue(name: "alpha", hosts: [], keyPEM: "-----BEGIN PRIVATE KEY-----", at: now)
+        }
+    }
+
     @Test("An authority that openssl made is used as well")
     func foreignAuthority() throws {
         let folder = try Folder()

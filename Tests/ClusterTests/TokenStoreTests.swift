@@ -98,6 +98,24 @@ struct TokenStoreTests {
         }
     }
 
+    @Test("Lines are added and removed, and everything else stays")
+    func changes() throws {
+        let minted = try TokenStore.mint(name: "ann", role: .read)
+        let text = "# people"
+        let added = try TokenStore.adding(minted, to: text, path: "t")
+        #expect(added == "# people\n\(minted.line)\n")
+        #expect(try TokenStore.adding(minted, to: "", path: "t") == minted.line + "\n")
+        let twice = #expect(throws: ClusterError.self) { try TokenStore.adding(minted, to: added, path: "t") }
+        #expect(twice?.line == 2 && twice?.problem.contains("has a token already") == true)
+        #expect(try TokenStore.removing("ann", from: added + "# end", path: "t") == "# people\n# end")
+        let missing = #expect(throws: ClusterError.self) {
+            try TokenStore.removing("bob", from: added, path: "t")
+        }
+        #expect(missing?.problem.contains("its names are ann") == true)
+        #expect(throws: ClusterError.self) { try TokenStore.removing("ann", from: "ann read x", path: "t") }
+        #expect(throws: ClusterError.self) { try TokenStore.adding(minted, to: "x", path: "t") }
+    }
+
     @Test("No bytes crash it")
     func damage() {
         let good = Array("ann submit \(Self.abc)\nbob read \(Self.abc.dropLast())0".utf8)

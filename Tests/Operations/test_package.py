@@ -56,7 +56,8 @@ def test_contents(package):
     listed = run("dpkg-deb", "--contents", package).stdout
     for path in ("/usr/bin/lariat", "/lib/systemd/system/lariat-coordinator.service",
                  "/lib/systemd/system/lariat-worker@.service", "/etc/lariat/cluster.yaml",
-                 "/usr/share/doc/lariat/README.md", "/usr/share/doc/lariat/Ops/slurm/lariat.sbatch",
+                 "/usr/share/doc/lariat/README.md", "/usr/share/man/man1/lariat.1.gz",
+                 "/usr/share/doc/lariat/Ops/slurm/lariat.sbatch",
                  "/usr/share/doc/lariat/Ops/kubernetes/workers.yaml",
                  "/usr/share/doc/lariat/Ops/prometheus/lariat.rules.yaml",
                  "/usr/share/doc/lariat/Ops/grafana/lariat.json", "/usr/share/doc/lariat/copyright",
@@ -139,3 +140,18 @@ def test_a_bare_debian(debian, package, binary):
     inside("apt-get", "purge", "-y", "-qq", "lariat")
     assert not configuration.exists() and not (debian / "var/lib/lariat/coordinator").exists()
     assert (debian / "etc/lariat/ca.key").exists() and (debian / "var/lib/lariat/models/model.gguf").exists()
+
+
+def test_the_manual_page_names_every_command(binary, repository, tmp_path):
+    page = tmp_path / "lariat.1"
+    page.write_text(run(repository / "Ops/man", binary).stdout)
+    assert run("mandoc", "-Tlint", "-W", "warning", page).stdout == ""
+    text = run("mandoc", "-Tascii", "-O", "width=100", page).stdout
+    text = re.sub(".\b", "", text)
+    listed = re.findall(r"^  (\w+)  ", run(binary, "--help").stdout, re.M)
+    assert {"up", "submit", "cluster"} < set(listed)
+    for command in listed:
+        assert re.search(rf"^   lariat {command}\b", text, re.M), f"{command} is missing"
+    for option in ("--only name", "--json", "--max-tokens"):
+        assert option in text
+    assert re.search(r"^     64 +Wrong usage", text, re.M)

@@ -1,6 +1,9 @@
 """The units, as systemd itself reads them, and against the program that they start."""
 
+import os
 import re
+import signal
+import socket
 import subprocess
 
 import pytest
@@ -57,3 +60,32 @@ def test_writable_and_executable_memory(repository):
     """oneDNN writes code at run time: the worker cannot do without, the coordinator can."""
     assert "MemoryDenyWriteExecute" not in settings(repository / "Ops/systemd/lariat-worker@.service")
     assert settings(repository / "Ops/systemd/lariat-coordinator.service")["MemoryDenyWriteExecute"] == ["yes"]
+
+
+def test_the_manager_is_told(binary, model, tmp_path):
+    """READY=1 when the port is open and not before, signs of life, and STOPPING=1 on SIGTERM."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30)
+        process = subprocess.Popen(
+            [binary, "coordinator", "--listen", f"127.0.0.1:{port}", "--data", tmp_path / "data", "--model", model],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"})
+        try:
+            told = []
+            while "READY=1" not in told:
+                told.append(manager.recv(4096).decode())
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            while told.count("WATCHDOG=1") < 10:
+                told.append(manager.recv(4096).decode())
+            assert set(told) == {"READY=1", "WATCHDOG=1"} and told.count("READY=1") == 1
+            process.send_signal(signal.SIGTERM)
+            while manager.recv(4096).decode() != "STOPPING=1":
+                pass
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
+            process.communicate()

@@ -20,6 +20,7 @@ extension ByteSize: ExpressibleByArgument {
 
 extension ISA: ExpressibleByArgument {}
 extension Precision: ExpressibleByArgument {}
+extension TokenStore.Role: ExpressibleByArgument {}
 extension ExtensionRequest.Method: ExpressibleByArgument {}
 
 /// Core numbers: `0,2,4`.

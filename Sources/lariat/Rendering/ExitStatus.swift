@@ -24,7 +24,7 @@ package enum ExitStatus {
     package static let help = """
         Exit codes: 0 done; 1 the job failed, or the command could not do its work; 2 the job was cancelled; \
         64 wrong usage, or a request that is refused as wrong; 66 an input file cannot be read; \
-        69 the coordinator cannot be reached; 75 try again later (queue full, or not finished in time); \
+        69 the coordinator or a host cannot be reached; 75 try again later (queue full, or not finished in time); \
         77 the API token is missing or may not do this; 130 interrupted.
         """
 

@@ -1,6 +1,7 @@
 // A prompt, read piece by piece from an argument, a file or standard input.
 
 import Dispatch
+import CoreFoundation
 import Foundation
 package import RPC
 

@@ -56,6 +56,8 @@ struct ReadinessCheck: Sendable {
             } catch let failure as Failure {
                 problem = failure
                 settled = nil
+                // A token does not become right by waiting.
+                hopeless = failure.exitCode == ExitStatus.notAllowed
             }
             guard clock.now < deadline, !hopeless else { throw problem }
             try await Task.sleep(for: .milliseconds(200))
