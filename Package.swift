@@ -54,7 +54,7 @@ let package = Package(
         .target(name: "CLariatProto", dependencies: ["CProtobufC"], cSettings: c),
         .target(name: "CLariatKernels", cSettings: c),
 
-        // Floor 1: files in and out, positions, samples, specifications, certificates, JSON.
+        // Floor 1: files in and out, positions, samples, specifications, certificates, JSON, metrics and HTTP/1.1.
         .target(
             name: "GGUF", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: swiftOverC),
@@ -74,26 +74,6 @@ let package = Package(
             swiftSettings: swift),
         .target(name: "JSONText", swiftSettings: swift),
 
-        // Floor 2: compute, the ring's rules, HTTP/2's rules, the OpenAI API's rules, the search for factors and
-        // measures of a model.
-        .target(
-            name: "Kernels", dependencies: ["CLariatKernels", "COneDNN", "GGUF", "LongRoPE"],
-            swiftSettings: swiftOverC),
-        .target(name: "RingAttention", swiftSettings: swift),
-        .target(name: "FactorSearch", dependencies: ["LongRoPE", "Sampling"], swiftSettings: swift),
-        .target(name: "Evaluation", dependencies: ["Sampling"], swiftSettings: swift),
-        .target(name: "HTTP2", dependencies: ["CNGHTTP2"], swiftSettings: swiftOverC),
-        .target(name: "OpenAI", dependencies: ["JSONText"], swiftSettings: swift),
-
-        // Floor 3: models, messages between processes, and what both kinds of process show of themselves.
-        .target(
-            name: "Transformer",
-            dependencies: ["GGUF", "Tokenizer", "LongRoPE", "Kernels", "RingAttention"],
-            swiftSettings: swift),
-        .target(
-            name: "RPC", dependencies: ["CLariatProto", "CProtobufC", "HTTP2", "JSONText", log] + nio,
-            swiftSettings: swiftOverC),
-
         .target(
             name: "Observability",
             dependencies: [
@@ -108,6 +88,27 @@ let package = Package(
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: swift),
+
+        // Floor 2: compute, the ring's rules, HTTP/2's rules, the OpenAI API's rules, the search for factors and
+        // measures of a model.
+        .target(
+            name: "Kernels", dependencies: ["CLariatKernels", "COneDNN", "GGUF", "LongRoPE"],
+            swiftSettings: swiftOverC),
+        .target(name: "RingAttention", swiftSettings: swift),
+        .target(name: "FactorSearch", dependencies: ["LongRoPE", "Sampling"], swiftSettings: swift),
+        .target(name: "Evaluation", dependencies: ["Sampling"], swiftSettings: swift),
+        .target(name: "HTTP2", dependencies: ["CNGHTTP2"], swiftSettings: swiftOverC),
+        .target(name: "OpenAI", dependencies: ["JSONText"], swiftSettings: swift),
+
+        // Floor 3: models, and messages between processes.
+        .target(
+            name: "Transformer",
+            dependencies: ["GGUF", "Tokenizer", "LongRoPE", "Kernels", "RingAttention"],
+            swiftSettings: swift),
+        .target(
+            name: "RPC",
+            dependencies: ["CLariatProto", "CProtobufC", "HTTP2", "JSONText", "Observability", log] + nio,
+            swiftSettings: swiftOverC),
 
         // Floor 4: the two kinds of process. The page is a target of its own because it is slow to compile: its files
         // become literals of a hundred thousand bytes.
@@ -215,7 +216,9 @@ let package = Package(
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Coordinator", "CoordinatorPage", "RPC", "RingAttention", "TestSupport", log,
+                "Cluster", "Coordinator", "CoordinatorPage", "JSONText", "Observability", "RPC",
+                "RingAttention",
+                "TestSupport", log,
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: swift),

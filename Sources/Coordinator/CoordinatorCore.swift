@@ -686,10 +686,10 @@ package actor CoordinatorCore {
                 $0.lastHeartbeatSeconds
             },
             gauge("lariat_worker_threads", "Compute threads of a worker.") { Double($0.threads) },
-            gauge("lariat_kv_used_bytes", "Keys and values that a worker holds for its job.") {
+            gauge("lariat_worker_kv_used_bytes", "Keys and values that a worker holds for its job.") {
                 Double($0.kvBytesUsed)
             },
-            gauge("lariat_kv_capacity_bytes", "What keys and values may use on a worker.") {
+            gauge("lariat_worker_kv_capacity_bytes", "What keys and values may use on a worker.") {
                 Double($0.memoryBytes)
             },
         ] + statistics.families(running: unended) + ProcessMetrics.current()

@@ -2,7 +2,7 @@
 
 /// A refusal or failure in words that say what to do. `kind` decides the gRPC status.
 public struct CoordinatorError: Error, Equatable, Sendable, CustomStringConvertible {
-    public enum Kind: String, Sendable {
+    public enum Kind: String, Sendable, CaseIterable {
         /// The request itself is wrong.
         case invalid
         /// Prompt and answer are longer than the model's window.

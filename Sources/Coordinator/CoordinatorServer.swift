@@ -62,7 +62,7 @@ public final class CoordinatorServer: Sendable {
         }
         state.withLock { $0.address = bound.description }
         var sites: [WebServer] = []
-        do throws(CoordinatorError) { try await startSites(core, &sites) } catch {
+        do throws(CoordinatorError) { try await startSites(core, server, &sites) } catch {
             for site in sites { await site.shutdown(grace: .zero) }
             await server.shutdown(grace: .zero)
             throw error
@@ -88,9 +88,9 @@ public final class CoordinatorServer: Sendable {
     }
 
     /// Opens the HTTP ports that were asked for.
-    private func startSites(_ core: CoordinatorCore, _ sites: inout [WebServer])
-        async throws(CoordinatorError)
-    {
+    private func startSites(
+        _ core: CoordinatorCore, _ grpc: RPCServer, _ sites: inout [WebServer]
+    ) async throws(CoordinatorError) {
         let web = WebStatistics()
         if let address = configuration.web {
             sites.append(
@@ -101,7 +101,8 @@ public final class CoordinatorServer: Sendable {
         let server = WebServer(
             address: WebAddress(host: address.host, port: address.port),
             routes: MonitoringRoutes.all(
-                metrics: { await core.metrics() + web.families() }, health: { await core.health }),
+                metrics: { await core.metrics() + RPCServer.metrics([("grpc", grpc)]) + web.families() },
+                health: { await core.health }),
             logger: logger)
         do throws(WebServerError) {
             let bound = try await server.start()

@@ -4,7 +4,7 @@ package import RPC
 
 /// Sums since the coordinator's start.
 package struct CoordinatorStatistics: Sendable {
-    /// Reads of one refusal's kind.
+    /// By the refusal's kind.
     private var refused = CounterVector()
     private var submitted = CounterVector()
     private var finished = CounterVector()
@@ -22,11 +22,13 @@ package struct CoordinatorStatistics: Sendable {
     private var heartbeats = CounterVector()
     private var lost = CounterVector()
 
-    /// From a millisecond to ten seconds: decoding is between 2 ms and some seconds a token.
+    /// From a millisecond to a minute: decoding is between 2 ms and some seconds a token, more on slow links.
     package static let tokenGaps = Histogram(upperBounds: [
         0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 10,
+        30, 60,
     ])
 
+    /// Series whose labels are known read 0 from the start, so that their first time is seen as a rise.
     package init() {
         for kind in [JobKind.generate, .score] {
             submitted.add(0, Self.labels(kind))
@@ -34,6 +36,7 @@ package struct CoordinatorStatistics: Sendable {
                 finished.add(0, Self.labels(kind, state))
             }
         }
+        for kind in CoordinatorError.Kind.allCases { count(refused: kind.rawValue, 0) }
     }
 
     /// Tokens of jobs that have ended.
@@ -41,9 +44,18 @@ package struct CoordinatorStatistics: Sendable {
 
     package mutating func count(submitted kind: JobKind) { submitted.add(1, Self.labels(kind)) }
 
-    package mutating func count(refused reason: String) { refused.add(1, ["reason": reason]) }
+    package mutating func count(refused reason: String, _ times: Double = 1) {
+        refused.add(times, ["reason": reason])
+    }
 
-    package mutating func count(heartbeatOf worker: String) { heartbeats.add(1, ["worker": worker]) }
+    package mutating func count(heartbeatOf worker: String) {
+        let labels: Labels = ["worker": worker]
+        heartbeats.add(1, labels)
+        lost.add(0, labels)
+        compute.add(0, labels)
+        wait.add(0, labels)
+        wire.add(0, labels)
+    }
 
     package mutating func count(lost worker: String) { lost.add(1, ["worker": worker]) }
 
@@ -84,7 +96,9 @@ package struct CoordinatorStatistics: Sendable {
                 "lariat_prompt_tokens_total", "Prompt tokens prefilled.", promptTokens + running.prompt),
             .counter(
                 "lariat_generated_tokens_total", "Tokens generated.", generatedTokens + running.generated),
-            .histogram("lariat_queue_seconds", "Time from a job's submission to its start.", queue),
+            .histogram(
+                "lariat_queue_seconds", "Time from a job's submission to its start, of jobs that have ended.",
+                queue),
             .histogram("lariat_prefill_seconds", "Time of the prefill of jobs that succeeded.", prefill),
             .histogram("lariat_decode_seconds", "Time of decoding of jobs that succeeded.", decode),
             .histogram(
@@ -95,13 +109,13 @@ package struct CoordinatorStatistics: Sendable {
                 betweenTokens),
             compute.family(
                 "lariat_worker_compute_seconds_total",
-                "Time that a worker computed in prefills, finished jobs."
-            ),
+                "Time that a worker computed in prefills, finished jobs."),
             wait.family(
                 "lariat_worker_wait_seconds_total", "Time that a worker waited for blocks, finished jobs."),
             wire.family(
                 "lariat_worker_wire_seconds_total", "Time that blocks took to come in, finished jobs."),
-            link.family("lariat_link_bytes_total", "Blocks sent over a link of the ring, finished jobs."),
+            link.family(
+                "lariat_link_bytes_total", "Bytes of blocks sent over a link of the ring, finished jobs."),
             heartbeats.family("lariat_worker_heartbeats_total", "Heartbeats of a worker."),
             lost.family("lariat_workers_lost_total", "How often a worker was lost."),
         ]

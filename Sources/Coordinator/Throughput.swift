@@ -3,10 +3,19 @@
 /// Samples of a fixed length, the newest last, an hour of them at most.
 package struct Throughput: Sendable {
     package struct Sample: Sendable, Equatable {
-        package var promptTokensPerSecond = 0.0
-        package var generatedTokensPerSecond = 0.0
-        package var running = 0
-        package var waiting = 0
+        package var promptTokensPerSecond: Double
+        package var generatedTokensPerSecond: Double
+        package var running: Int
+        package var waiting: Int
+
+        package init(
+            promptTokensPerSecond: Double, generatedTokensPerSecond: Double, running: Int, waiting: Int
+        ) {
+            self.promptTokensPerSecond = promptTokensPerSecond
+            self.generatedTokensPerSecond = generatedTokensPerSecond
+            self.running = running
+            self.waiting = waiting
+        }
     }
 
     package static let interval: Duration = .seconds(10)

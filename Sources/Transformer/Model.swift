@@ -10,7 +10,7 @@ public final class Model: Sendable {
     public let path: String
     /// `general.name`, or the file's name.
     public let name: String
-    /// See ``GGUFFile/fingerprint()``: the same for the same file on another host.
+    /// See `GGUFFile/fingerprint()`: the same for the same file on another host.
     public let fingerprint: String
     public let shape: ModelShape
     public let scaling: RotaryScaling

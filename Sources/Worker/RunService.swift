@@ -431,11 +431,15 @@ extension RunService {
                             "version": configuration.version,
                         ])
                 ]),
-            .gauge("lariat_epoch", "The newest epoch of the cluster that this worker knows.", Double(knownEpoch)),
-            .gauge("lariat_jobs_running", "Jobs that run here.", (running?.job ?? "").isEmpty ? 0 : 1),
-            .gauge("lariat_kv_used_bytes", "Keys and values held for the job.", Double(running?.kvBytes ?? 0)),
             .gauge(
-                "lariat_kv_capacity_bytes", "What keys and values may use.", Double(configuration.memoryBytes)),
+                "lariat_known_epoch", "The newest epoch of the cluster that this worker knows.",
+                Double(knownEpoch)),
+            .gauge("lariat_runs_running", "Jobs that run here.", (running?.job ?? "").isEmpty ? 0 : 1),
+            .gauge(
+                "lariat_kv_used_bytes", "Keys and values held for the job.", Double(running?.kvBytes ?? 0)),
+            .gauge(
+                "lariat_kv_capacity_bytes", "What keys and values may use.", Double(configuration.memoryBytes)
+            ),
             .gauge("lariat_threads", "Compute threads.", Double(configuration.threads)),
         ] + statistics.families() + ProcessMetrics.current()
     }

@@ -105,7 +105,10 @@ public final class WorkerServer: Sendable {
         let server = WebServer(
             address: WebAddress(host: address.host, port: address.port),
             routes: MonitoringRoutes.all(
-                metrics: { [runs] in runs.metrics() + statistics.families() },
+                metrics: { [runs, control, ring] in
+                    runs.metrics() + RPCServer.metrics([("control", control), ("ring", ring)])
+                        + statistics.families()
+                },
                 health: { [membership] in
                     if membership.drains { return .notReady("the worker is draining") }
                     return membership.isMember

@@ -74,12 +74,17 @@ final class WorkerStatistics: Sendable {
                 state.tokens),
             .counter("lariat_compute_seconds_total", "Time spent computing in prefills.", state.compute),
             .counter("lariat_wait_seconds_total", "Time spent waiting for blocks in prefills.", state.wait),
-            .counter("lariat_wire_seconds_total", "Time that blocks took to come in.", state.wire),
-            state.sent.family("lariat_ring_sent_bytes_total", "Blocks sent in prefills, by the worker they went to."),
-            .counter("lariat_ring_received_bytes_total", "Blocks that came in in prefills.", state.received),
+            .counter(
+                "lariat_wire_seconds_total", "Time that blocks took to come in during prefills.", state.wire),
+            state.sent.family(
+                "lariat_ring_sent_bytes_total",
+                "Bytes of blocks sent in prefills, by the worker they went to."),
+            .counter(
+                "lariat_ring_received_bytes_total", "Bytes of blocks that came in during prefills.",
+                state.received),
             measured(
-                "lariat_ring_receive_bytes_per_second", "Speed at which blocks came in, last prefill.",
-                state.linkSpeed),
+                "lariat_ring_receive_bytes_per_second",
+                "Bytes of blocks that came in by the time they took, last prefill.", state.linkSpeed),
             measured(
                 "lariat_attention_flops_per_second", "Operations a second of attention, last prefill.",
                 state.attention),

@@ -21,7 +21,7 @@ struct Lariat: AsyncParsableCommand {
                 name: "Cluster",
                 subcommands: [
                     UpCommand.self, CoordinatorCommand.self, WorkerCommand.self, DrainCommand.self,
-                    DoctorCommand.self, ClusterCommand.self,
+                    DoctorCommand.self, TopCommand.self, ClusterCommand.self,
                 ]),
             CommandGroup(
                 name: "Jobs",

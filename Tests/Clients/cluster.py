@@ -1,14 +1,18 @@
 """Real Lariat processes for the tests: start, wait, kill, restart and always clean up. Loopback only."""
 
+import collections
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
 import random
+import secrets
 import signal
 import socket
 import subprocess
 import time
+import urllib.request
 
 import grpc
 import lariat_pb2 as pb
@@ -119,18 +123,22 @@ class Cluster:
     open_ones = []
 
     def __init__(self, folder, workers=("alpha", "beta"), memory="1GiB", model=MODEL, models=None, extra="",
-                 data=None, tls=None):
+                 data=None, tls=None, guarded=False):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.specification = self.folder / "cluster.yaml"
         self.data = pathlib.Path(data) if data else self.folder / "data"
-        ports = free_ports(1 + 2 * len(workers))
-        self.address = f"127.0.0.1:{ports[0]}"
+        ports = free_ports(3 + 2 * len(workers))
+        self.address, self.web_address, self.metrics = (f"127.0.0.1:{port}" for port in ports[:3])
         self.workers = {
-            name: Worker(name, ports[1 + 2 * i:3 + 2 * i], memory, (models or {}).get(name))
+            name: Worker(name, ports[3 + 2 * i:5 + 2 * i], memory, (models or {}).get(name))
             for i, name in enumerate(workers)
         }
         self.model, self.extra, self.tls = model, extra, tls
+        self.web = f"{'https' if tls else 'http'}://{self.web_address}"
+        # One token for each role; the tests' own calls are the administrator's.
+        self.tokens = {role: "lariat-" + secrets.token_urlsafe(32) for role in ("read", "submit", "admin")}
+        self.guarded, self.token = guarded, self.tokens["admin"]
         self.processes = {}
         self._channels = []
         self.write()
@@ -138,7 +146,8 @@ class Cluster:
 
     def write(self):
         lines = [
-            f"model: {self.model}", "coordinator:", f"  listen: {self.address}", f"  data: {self.data}", "workers:",
+            f"model: {self.model}", "coordinator:", f"  listen: {self.address}", f"  data: {self.data}",
+            f"  web: {self.web_address}", f"  metrics: {self.metrics}", "workers:",
         ]
         for worker in self.workers.values():
             lines += [
@@ -149,6 +158,12 @@ class Cluster:
                 lines.append(f"    model: {worker.model}")
         if self.tls:
             lines += ["tls:"] + [f"  {key}: {value}" for key, value in self.tls.items()]
+        if self.guarded:
+            file = self.folder / "tokens"
+            file.touch(0o600)
+            file.write_text("".join(f"{role}s {role} {hashlib.sha256(token.encode()).hexdigest()}\n"
+                                    for role, token in self.tokens.items()))
+            lines.append(f"tokens: {file}")
         self.specification.write_text("\n".join(lines) + "\n" + self.extra)
 
     # Processes
@@ -239,12 +254,20 @@ class Cluster:
         channel = (grpc.secure_channel(address, credentials, options) if credentials
                    else grpc.insecure_channel(address, options))
         self._channels.append(channel)
-        return channel
+        return grpc.intercept_channel(channel, _Shows(self.token)) if self.guarded else channel
 
     def stub(self):
         if not getattr(self, "_stub", None):
             self._stub = rpc.CoordinatorStub(self.channel())
         return self._stub
+
+    def metric(self, name, **labels):
+        """The value of a metric on the coordinator's page: the sum over all series with these labels."""
+        with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=10) as reply:
+            lines = reply.read().decode().splitlines()
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        found = [line for line in lines if line.split("{")[0].split(" ")[0] == name and all(w in line for w in wanted)]
+        return sum(float(line.rpartition(" ")[2]) for line in found)
 
     def state(self):
         return self.stub().GetCluster(pb.ClusterRequest(), timeout=5)
@@ -263,7 +286,7 @@ class Cluster:
         def over():
             now = self.job(job)
             return now if now.state in OVER else None
-        return until(over, f"{job.id} is over", timeout)
+        return until(over, f"job {getattr(job, 'id', job)} is over", timeout)
 
     def when(self, job, condition, what):
         """Waits until the job looks like this; fails at once if it ends before."""
@@ -288,13 +311,38 @@ class Cluster:
         return [part for key, value in (self.tls or {}).items() for part in (f"--tls-{key}", str(value))]
 
     def command(self, *arguments, **options):
-        return command(*arguments, "--coordinator", self.address, *self.tls_options(), **options)
+        return command(*arguments, "--coordinator", self.address, *self.tls_options(), *self.token_options(),
+                       **options)
+
+    def token_options(self):
+        if not self.guarded:
+            return []
+        file = self.folder / "token"
+        file.write_text(self.token)
+        return ["--token-file", str(file)]
 
     def open_command(self, *arguments, **options):
         """A command that goes on while the test looks at it. The caller ends it."""
         return subprocess.Popen(
             _arguments([*arguments, "--coordinator", self.address, *self.tls_options()]),
             stdin=subprocess.DEVNULL, env=environment(), **options)
+
+
+class _Shows(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamUnaryClientInterceptor,
+             grpc.StreamStreamClientInterceptor):
+    """Shows a token with every call."""
+
+    def __init__(self, token):
+        self.token = token
+
+    def _call(self, go, details, request):
+        details = collections.namedtuple("Details", "method timeout metadata credentials wait_for_ready compression")(
+            details.method, details.timeout, [*(details.metadata or ()), ("authorization", f"Bearer {self.token}")],
+            details.credentials, details.wait_for_ready, details.compression)
+        return go(details, request)
+
+    intercept_unary_unary = intercept_unary_stream = _call
+    intercept_stream_unary = intercept_stream_stream = _call
 
 
 def parts(text=None, tokens=None, part_size=1 << 19, **options):

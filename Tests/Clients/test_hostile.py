@@ -158,7 +158,7 @@ def plan_for(cluster, name, **changes):
         members=[pb.RunMember(rank=0, name=name, ring_address=cluster.workers[name].ring,
                               runs=[pb.TokenRun(start=0, count=2)])],
         profile=forecast.profile, fingerprint=state.fingerprint, piece_tokens=128, append_run=16, stall_seconds=5,
-        token_count=2)
+        token_count=2, run_key="0123456789abcdef")
     for key, value in changes.items():
         setattr(plan, key, value)
     return plan
@@ -188,7 +188,7 @@ def test_stale_epoch_of_a_plan(cluster):
 @pytest.mark.parametrize("changes", [
     {"fingerprint": "0" * 64}, {"prompt_tokens": 1 << 62}, {"prompt_tokens": 3}, {"token_count": 3}, {"rank": 7},
     {"piece_tokens": 0}, {"append_run": 0}, {"stall_seconds": float("nan")}, {"job": ""}, {"kind": 0},
-    {"max_tokens": 4294967295},
+    {"max_tokens": 4294967295}, {"run_key": ""}, {"run_key": "x" * 100}, {"top_probabilities": 21},
 ], ids=lambda changes: next(iter(changes)))
 def test_wrong_plans(cluster, changes):
     code, details = status_of(lambda: run_plan(cluster, "alpha", plan_for(cluster, "alpha", **changes)))
@@ -264,20 +264,16 @@ def test_blocks_of_an_unknown_job(cluster):
     cluster.run(max_tokens=2)
 
 
-def test_blocks_of_a_wrong_epoch(cluster):
+def test_blocks_of_a_stranger(cluster):
     job = cluster.submit(PROMPT, max_tokens=200, ignore_end=True)
     cluster.when(job, lambda now: now.generated_tokens > 5, "decode")
     epoch = cluster.state().epoch
-    code, details = ring(cluster, "beta", pb.RingMessage(
-        kind=pb.RingMessage.KEY_VALUES, job=job.id, attempt=1, epoch=epoch - 1, parts=1, tensor=bytes(1024)))
-    assert code == grpc.StatusCode.FAILED_PRECONDITION
-    assert f"epoch {epoch - 1}" in details and f"epoch {epoch}" in details
-    # The right epoch, but from a rank that has its stream already, and from one that does not exist.
-    for rank in (0, 1, 9):
+    # Who was not told the run's key is no member of it, whatever else is right.
+    for number, rank in ((epoch - 1, 0), (epoch, 0), (epoch, 1), (epoch, 9)):
         code, details = ring(cluster, "beta", pb.RingMessage(
-            kind=pb.RingMessage.KEY_VALUES, job=job.id, attempt=1, epoch=epoch, from_rank=rank, parts=1,
+            kind=pb.RingMessage.KEY_VALUES, job=job.id, attempt=1, epoch=number, from_rank=rank, parts=1,
             tensor=bytes(1024)))
-        assert code not in (grpc.StatusCode.OK, grpc.StatusCode.DEADLINE_EXCEEDED), (rank, details)
+        assert code == grpc.StatusCode.PERMISSION_DENIED, (rank, details)
     # None of it disturbed the job.
     ended = cluster.finished(job)
     assert ended.state == pb.SUCCEEDED, ended.reason
@@ -343,3 +339,42 @@ def test_followers_that_do_not_read(cluster):
     # Late, but nothing is lost to them.
     for call in asleep:
         assert b"".join(event.text for event in call) == ended.text
+
+
+def attack(address, data, patience=10):
+    """Sends bytes and reads until the other side has had enough."""
+    host, port = address.split(":")
+    with socket.create_connection((host, int(port)), timeout=patience) as wire:
+        wire.settimeout(patience)
+        try:
+            wire.sendall(data)
+            while wire.recv(65536):
+                pass
+        except OSError:
+            pass
+
+
+def test_attacks_are_counted_and_jobs_go_on(cluster):
+    job = cluster.submit(PROMPT, max_tokens=400, ignore_end=True)
+    cluster.when(job, lambda now: now.generated_tokens > 5, "decode")
+    hello = PREFACE + frame(4, 0, 0, b"")
+    # A whole gRPC request in 6 header fields, and its reset: ten thousand times.
+    block = b"\x83\x86\x01\x01x\x04" + bytes([33]) + b"/lariat.v1.Coordinator/GetCluster"
+    fields = [(b"content-type", b"application/grpc"), (b"te", b"trailers")]
+    block += b"".join(b"\x00" + bytes([len(key)]) + key + bytes([len(value)]) + value for key, value in fields)
+    resets = b"".join(frame(1, 4, stream, block) + frame(3, 0, stream, bytes([0, 0, 0, 8]))
+                      for stream in range(1, 20_001, 2))
+    # One message that says it has a gigabyte.
+    gigabyte = frame(1, 4, 1, block) + frame(0, 0, 1, b"\x00" + (1 << 30).to_bytes(4, "big") + bytes(1000))
+    continuations = frame(1, 0, 1, b"\x82") + frame(9, 0, 1, b"\x00\x01a\x01b" * 1000) * 2000
+    for data, reason in ((resets, "protocol"), (continuations, "protocol"), (gigabyte, "message_size"),
+                         (b"GET / HTTP/1.1\r\n\r\n", "not_http2")):
+        before = cluster.metric("lariat_rpc_refused_total", reason=reason)
+        attack(cluster.address, hello + data if reason != "not_http2" else data,
+               patience=3 if reason == "message_size" else 10)
+        assert cluster.metric("lariat_rpc_refused_total", reason=reason) > before, reason
+    with pytest.raises(grpc.RpcError):
+        cluster.stub().GetJob(pb.JobRequest(id="j999999"), timeout=10)
+    assert cluster.metric("lariat_rpc_calls_total", code="NOT_FOUND") >= 1
+    ended = cluster.finished(job)
+    assert ended.state == pb.SUCCEEDED and ended.generated_tokens == 400, ended.reason

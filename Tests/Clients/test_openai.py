@@ -1,13 +1,14 @@
 """The HTTP API as users of OpenAI's own package see it. `cluster.web` is its base URL, `cluster.token` a token for it."""
 
 import json
+import pathlib
 import time
 
 import httpx2
 import openai
 import pytest
 
-from cluster import CANCELLED, GOLDEN, OVER, SUCCEEDED, parts, pb, until
+from cluster import CANCELLED, GOLDEN, MODEL, OVER, SUCCEEDED, Cluster, parts, pb, until
 
 PROMPT = "Once upon a time there was a small house at the edge of the wood, and in it lived"
 QUESTION = [{"role": "system", "content": "Answer in one word."},
@@ -21,6 +22,20 @@ def connect(cluster, **options):
                          http_client=openai.DefaultHttpxClient(trust_env=False), **options)
 
 
+@pytest.fixture(scope="module")
+def _guarded(tmp_path_factory):
+    with Cluster(tmp_path_factory.mktemp("guarded"), guarded=True) as cluster:
+        cluster.start().wait_ready()
+        yield cluster
+
+
+@pytest.fixture
+def cluster(_guarded):
+    """A cluster whose clients need tokens."""
+    yield _guarded
+    _guarded.repair()
+
+
 @pytest.fixture
 def client(cluster):
     with connect(cluster) as client:
@@ -28,8 +43,9 @@ def client(cluster):
 
 
 @pytest.fixture
-def model(cluster):
-    return cluster.state().model
+def model():
+    """The API's name for the model: that of its file."""
+    return pathlib.Path(MODEL).stem
 
 
 def job_of(answer_id):
@@ -274,7 +290,7 @@ def test_wrong_token(cluster, key):
             assert cluster.token not in str(failure.value)
 
 
-@pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer "}, {"Authorization": "Basic bGFyaWF0OmxhcmlhdA=="}])
+@pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer"}, {"Authorization": "Basic bGFyaWF0OmxhcmlhdA=="}])
 def test_no_token(cluster, header):
     reply = httpx2.get(f"{cluster.web}/v1/models", headers=header, timeout=20, trust_env=False)
     assert reply.status_code == 401 and reply.json()["error"]["code"] == "invalid_api_key"

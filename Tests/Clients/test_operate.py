@@ -1,6 +1,9 @@
 """Operating a cluster: draining, orderly ends, upgrades one after another, timelines."""
 
+import concurrent.futures
 import json
+import pathlib
+import re
 import signal
 
 import pytest
@@ -140,3 +143,39 @@ def test_timelines_that_are_not_there(cluster, tmp_path):
 @pytest.mark.parametrize("value", ["-1", "many", "1e9"])
 def test_a_drain_limit_must_make_sense(value):
     refused(command("worker", "--drain-seconds", value), "drain-seconds", code=64)
+
+
+def footprint(cluster):
+    """Resident memory in MiB and open files, by process."""
+    found = {}
+    for name, process in cluster.processes.items():
+        proc = pathlib.Path(f"/proc/{process.pid}")
+        resident = int(re.search(r"VmRSS:\s+(\d+) kB", (proc / "status").read_text())[1]) / 1024
+        found[name] = resident, len(list((proc / "fd").iterdir()))
+    return found
+
+
+def test_two_hundred_jobs_in_a_row_and_32_at_once_leave_nothing_behind(make_cluster):
+    cluster = make_cluster().start().wait_ready()
+    def one(number):
+        return cluster.run(f"The number {number} is", max_tokens=2, ignore_end=True)
+    # What is set up once, and caches: afterwards nothing may grow any more.
+    for number in range(40):
+        one(number)
+    before = footprint(cluster)
+    for number in range(200):
+        assert one(number).generated_tokens == 2
+    jobs = []
+    with concurrent.futures.ThreadPoolExecutor(32) as pool:
+        jobs = list(pool.map(lambda number: cluster.submit(f"Many at once, {number}", max_tokens=2, ignore_end=True),
+                             range(32)))
+    assert len({job.id for job in jobs}) == 32
+    for job in jobs:
+        assert cluster.finished(job).state == SUCCEEDED
+    after = footprint(cluster)
+    for name, (resident, files) in after.items():
+        # 232 jobs: 64 MiB would be 280 KiB a job, far less than the keys and values of one.
+        assert resident - before[name][0] < 64, (name, before, after)
+        assert files - before[name][1] <= 4, (name, before, after)
+    listed = cluster.stub().ListJobs(pb.ListJobsRequest(active_only=True), timeout=10).jobs
+    assert not listed

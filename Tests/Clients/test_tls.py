@@ -1,6 +1,10 @@
 """Mutual TLS: everything works with the cluster's certificates and nothing without."""
 
+import http.client
+import ssl
 import subprocess
+import urllib.error
+import urllib.request
 
 import grpc
 import lariat_pb2_grpc as rpc
@@ -19,14 +23,14 @@ class Authority:
         self._openssl("req", "-x509", *self._key("ca"), "-out", self.ca, "-days", "2", "-subj", "/CN=Lariat test CA",
                       "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
 
-    def issue(self, name, subject="IP:127.0.0.1,DNS:localhost"):
-        """Files of a new certificate, as a specification's `tls:` wants them."""
+    def issue(self, name, subject="IP:127.0.0.1,DNS:localhost", days=2):
+        """Files of a new certificate, as a specification's `tls:` wants them; with negative days one that has expired."""
         request, certificate = self.folder / f"{name}.csr", self.folder / f"{name}.pem"
         extensions = self.folder / f"{name}.ext"
         extensions.write_text(f"subjectAltName={subject}\nextendedKeyUsage=serverAuth,clientAuth\n")
         self._openssl("req", "-new", *self._key(name), "-out", request, "-subj", f"/CN={name}")
         self._openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.folder / "ca.key",
-                      "-CAcreateserial", "-out", certificate, "-days", "2", "-extfile", extensions)
+                      "-CAcreateserial", "-out", certificate, "-days", days, "-extfile", extensions)
         return {"ca": self.ca, "certificate": certificate, "key": self.folder / f"{name}.key"}
 
     def _key(self, name):
@@ -79,9 +83,33 @@ def addresses(cluster):
 
 def test_without_a_certificate(secured):
     ca = secured.tls["ca"].read_bytes()
+    before = secured.metric("lariat_rpc_refused_total", reason="tls")
     for address in addresses(secured):
         unreachable(grpc.secure_channel(address, grpc.ssl_channel_credentials(ca)))
+    assert secured.metric("lariat_rpc_refused_total", reason="tls") > before
     secured.run()
+
+
+def test_with_an_expired_certificate(secured, authorities):
+    expired = authorities[0].issue("expired", days=-1)
+    before = secured.metric("lariat_rpc_refused_total", reason="tls")
+    for address in addresses(secured):
+        unreachable(grpc.secure_channel(address, grpc.ssl_channel_credentials(
+            *(expired[key].read_bytes() for key in ("ca", "key", "certificate")))))
+    assert secured.metric("lariat_rpc_refused_total", reason="tls") > before
+    secured.run()
+
+
+def test_the_web_port_has_the_same_certificate(secured, authorities):
+    trusting = ssl.create_default_context(cafile=str(secured.tls["ca"]))
+    with urllib.request.urlopen(f"{secured.web}/v1/models", context=trusting, timeout=10) as reply:
+        assert reply.status == 200
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"{secured.web}/v1/models", context=ssl.create_default_context(
+            cafile=str(authorities[1].ca)), timeout=10)
+    # No plain HTTP there.
+    with pytest.raises((urllib.error.URLError, ConnectionError, http.client.HTTPException)):
+        urllib.request.urlopen(f"http://{secured.web_address}/v1/models", timeout=10)
 
 
 def test_with_a_certificate_of_another_authority(secured, authorities):

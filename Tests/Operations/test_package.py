@@ -58,7 +58,9 @@ def test_contents(package):
                  "/lib/systemd/system/lariat-worker@.service", "/etc/lariat/cluster.yaml",
                  "/usr/share/doc/lariat/README.md", "/usr/share/man/man1/lariat.1.gz",
                  "/usr/share/doc/lariat/Ops/slurm/lariat.sbatch",
-                 "/usr/share/doc/lariat/Ops/kubernetes/workers.yaml", "/usr/share/doc/lariat/copyright",
+                 "/usr/share/doc/lariat/Ops/kubernetes/workers.yaml",
+                 "/usr/share/doc/lariat/Ops/prometheus/lariat.rules.yaml",
+                 "/usr/share/doc/lariat/Ops/grafana/lariat.json", "/usr/share/doc/lariat/copyright",
                  "/usr/share/bash-completion/completions/lariat"):
         assert f" .{path}\n" in listed, path
     assert all(" root/root " in line for line in listed.splitlines())

@@ -17,10 +17,12 @@ public struct Histogram: Sendable, Equatable {
         counts = Array(repeating: 0, count: self.upperBounds.count + 1)
     }
 
-    /// Bounds for durations in seconds from a millisecond to ten minutes.
+    /// Bounds for durations in seconds from a millisecond to a day and a bit: a prefill of a million tokens takes
+    /// hours.
     public static let seconds = Histogram(
         upperBounds: [
             0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600,
+            1200, 1800, 3600, 7200, 14_400, 28_800, 57_600, 100_000,
         ])
 
     /// Counts a value. NaN and infinities are not counted: they would spoil the sum for ever. A negative value

@@ -10,10 +10,12 @@ extension RPCConnection {
     func tick() {
         let now = NIODeadline.now()
         if !handshaken, now - started > limits.handshake.timeAmount {
+            statistics?.count(.notHTTP2)
             end(RPCStatus(.unavailable, "\(peer) did not begin to speak HTTP/2 in time"), linger: false)
             return
         }
         if inFlight > 0, limits.stall > .zero, now - lastWrite > limits.stall.timeAmount {
+            statistics?.count(.stalled)
             end(
                 RPCStatus(.unavailable, "\(peer) has stopped reading: the connection is closed"),
                 linger: false)
@@ -21,6 +23,7 @@ extension RPCConnection {
         }
         if let pingSent {
             if now - max(pingSent, lastRead) > limits.keepAliveTimeout.timeAmount {
+                statistics?.count(.unresponsive)
                 end(
                     RPCStatus(
                         .unavailable,
@@ -38,6 +41,7 @@ extension RPCConnection {
             let age = UInt64(limits.stall.timeAmount.nanoseconds)
             for stream in session.stalledStreams(now: now.uptimeNanoseconds, age: age) {
                 guard let entry = entries[stream] else { continue }
+                statistics?.count(.stalled)
                 fail(
                     entry,
                     RPCStatus(.resourceExhausted, "the reader took nothing for \(limits.stall): call ended"),

@@ -23,6 +23,7 @@ extension RPCConnection {
             // Handlers that outlive their reset streams count too: resets must not buy more work.
             guard handlersRunning < limits.maxConcurrentCalls, !draining else {
                 entry.received = true
+                statistics?.count(.calls)
                 try? session.reset(stream: stream, code: .refusedStream)
                 return
             }
@@ -51,6 +52,7 @@ extension RPCConnection {
         }
         let context = RPCContext(stream: rpc, peer: peer, peerNames: peerNames, metadata: metadata)
         handlersRunning += 1
+        let statistics = statistics
         entry.task = Task {
             let status: RPCStatus
             do {
@@ -59,6 +61,7 @@ extension RPCConnection {
             } catch {
                 status = RPCStatus(error: error)
             }
+            statistics?.count(call: status.code)
             // Before the outcome: the client's next call must find the place free.
             handle.eventLoop.execute { handle.value.handlersRunning -= 1 }
             rpc.finish(status)
@@ -97,6 +100,7 @@ extension RPCConnection {
     }
 
     private func finishRefused(_ entry: StreamEntry, _ status: RPCStatus) {
+        statistics?.count(call: status.code)
         try? finish(entry, status)
         pumpSoon()
     }

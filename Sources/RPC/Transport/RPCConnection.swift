@@ -70,6 +70,8 @@ final class RPCConnection: ChannelInboundHandler {
     let open = ConnectionSwitch()
     var ready: EventLoopPromise<Void>?
     let onClose: @Sendable () -> Void
+    /// Server: where refusals are counted.
+    let statistics: RPCStatistics?
 
     private var output = HTTP2Output()
     var inFlight = 0
@@ -91,9 +93,10 @@ final class RPCConnection: ChannelInboundHandler {
 
     init(
         role: HTTP2Role, loop: any EventLoop, peer: String, secure: Bool, services: [String: RPCHandler],
-        limits: RPCLimits, logger: Logger,
+        limits: RPCLimits, logger: Logger, statistics: RPCStatistics? = nil,
         onClose: @escaping @Sendable () -> Void
     ) throws(RPCStatus) {
+        self.statistics = statistics
         self.role = role
         self.loop = loop
         self.peer = peer
@@ -147,7 +150,10 @@ final class RPCConnection: ChannelInboundHandler {
         var failure: HTTP2Error?
         do { try session.receive(buffer.readableBytesUInt8Span, now: now) } catch { failure = error }
         handleEvents(buffer)
-        if let failure { end(RPCStatus(.unavailable, failure.message), linger: true) }
+        if let failure {
+            statistics?.count(failure)
+            end(RPCStatus(.unavailable, failure.message), linger: true)
+        }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) { pump() }
@@ -164,6 +170,7 @@ final class RPCConnection: ChannelInboundHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         let status = RPCStatus(.unavailable, "connection to \(peer) failed: \(error)")
         if closeReason == nil { closeReason = status }
+        if secure, !handshaken, error is NIOSSLError || error is BoringSSLError { statistics?.count(.tls) }
         logger.debug("\(status.message)")
         context.close(promise: nil)
     }
@@ -176,6 +183,7 @@ final class RPCConnection: ChannelInboundHandler {
             peerNames = certificate.names
         }
         if negotiated != "h2" {
+            statistics?.count(.tls)
             end(
                 RPCStatus(.unavailable, "\(peer) did not agree on HTTP/2 (ALPN h2) in the TLS handshake"),
                 linger: false)
@@ -198,6 +206,7 @@ final class RPCConnection: ChannelInboundHandler {
                 "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: \(text.utf8.count)\r\n"
                 + "connection: close\r\n\r\n" + text
             context?.writeAndFlush(wrapOutboundOut(ByteBuffer(string: answer)), promise: nil)
+            statistics?.count(.notHTTP2)
             closeReason = RPCStatus(.unavailable, "an HTTP/1.1 client")
             lingerAndClose()
             return false
@@ -236,8 +245,11 @@ final class RPCConnection: ChannelInboundHandler {
         if wrote { context.flush() }
         handleEvents(nil)
         if let failure, closeReason == nil {
+            statistics?.count(failure)
             end(RPCStatus(.unavailable, failure.message), linger: true)
         } else if closeReason == nil, session.isFinished {
+            // The library has had enough by itself: a flood of resets. An end that was announced is none of that.
+            if !draining { statistics?.count(.protocolViolation) }
             end(RPCStatus(.unavailable, "the connection to \(peer) has ended"), linger: false)
         }
     }
@@ -350,6 +362,7 @@ final class RPCConnection: ChannelInboundHandler {
         do throws(RPCStatus) {
             try entry.deframer.append(&slice, to: &messages)
         } catch {
+            statistics?.count(.messageSize)
             consume(stream, count)
             fail(entry, error)
             return

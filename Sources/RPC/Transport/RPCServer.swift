@@ -22,6 +22,7 @@ public final class RPCServer: Sendable {
     private let logger: Logger
     private let group: any EventLoopGroup
     private let state = Mutex(State())
+    let statistics = RPCStatistics()
 
     /// `services`: every method offered; of two with the same path the later counts.
     public init(
@@ -97,6 +98,7 @@ public final class RPCServer: Sendable {
             role: .server, loop: channel.eventLoop,
             peer: channel.remoteAddress?.plainDescription ?? "a client",
             secure: security != nil, services: services, limits: limits, logger: logger,
+            statistics: statistics,
             onClose: { self.state.withLock { _ = $0.connections.removeValue(forKey: id) } })
         let handle = connection.handle
         let admitted = state.withLock { state -> Bool in
@@ -105,6 +107,7 @@ public final class RPCServer: Sendable {
             return true
         }
         guard admitted else {
+            statistics.count(.connections)
             throw RPCStatus(.resourceExhausted, "too many connections (limit \(limits.maxConnections))")
         }
         if let security {

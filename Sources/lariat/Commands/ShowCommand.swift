@@ -1,11 +1,19 @@
 // lariat show: everything known about one job.
 
 internal import ArgumentParser
+import Foundation
 internal import RPC
 
 struct ShowCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Show a job: its state, timings, and each worker's share.")
+        commandName: "show", abstract: "Show a job: its state, timings, and each worker's share.",
+        discussion: """
+            Of a job that waits it says for what, of one that runs when it will be done, and where workers waited for \
+            each other for more than a tenth of the prefill, which worker or link they waited for.
+            """)
+
+    /// A coordinator's queue is bounded; this bounds what a broken one can send.
+    private static let mostPages = 20
 
     @Argument(help: "The job's id (default: the newest job).")
     var job: String?
@@ -20,8 +28,29 @@ struct ShowCommand: ReportingCommand {
             if output.json {
                 try await Terminal.print(json: record.json)
             } else {
-                try await Terminal.print(JobReport(record).lines())
+                try await Terminal.print(report(record, coordinator).lines())
             }
         }
+    }
+
+    private func report(_ job: JobRecord, _ coordinator: CoordinatorClient) async throws -> JobReport {
+        guard ExitStatus.of(job.state) == nil else { return JobReport(job) }
+        let cluster = try await coordinator.unary(CoordinatorService.getCluster, ClusterRequest())
+        var active: [JobRecord] = []
+        var page = ""
+        for _ in 0..<Self.mostPages {
+            let reply = try await coordinator.unary(
+                CoordinatorService.listJobs,
+                ListJobsRequest.with {
+                    $0.activeOnly = true
+                    $0.pageToken = page
+                    $0.pageSize = 100
+                })
+            active += reply.jobs
+            page = reply.nextPageToken
+            if page.isEmpty { break }
+        }
+        let now = UInt64(max(0, Date().timeIntervalSince1970) * 1e6)
+        return JobReport(JobOutlook(job, cluster: cluster, active: active, at: now))
     }
 }

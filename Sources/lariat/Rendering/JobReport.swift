@@ -5,8 +5,18 @@ package import RPC
 /// A job in words.
 package struct JobReport {
     private let job: JobRecord
+    private let outlook: [(name: String, value: String)]
 
-    package init(_ job: JobRecord) { self.job = job }
+    package init(_ job: JobRecord) {
+        self.job = job
+        outlook = []
+    }
+
+    /// With what is to come, and with what the workers have told so far.
+    package init(_ outlook: JobOutlook) {
+        job = outlook.live
+        self.outlook = outlook.facts
+    }
 
     /// Prompt tokens per second; nil when not known.
     package var prefillRate: Double? {
@@ -59,6 +69,7 @@ package struct JobReport {
         facts.add("kind", job.options?.kind.word ?? "")
         facts.add("state", stateText)
         facts.add("reason", job.reason)
+        for (name, value) in outlook { facts.add(name, value) }
         if job.submittedMicroseconds > 0 {
             facts.add("submitted", Quantity.time(microseconds: job.submittedMicroseconds) + " UTC")
         }
@@ -78,6 +89,9 @@ package struct JobReport {
         if !job.shares.isEmpty { lines += [""] + shares() }
         let steps = Self.steps(job.shares)
         if !steps.isEmpty { lines += [""] + steps }
+        if let straggler = Straggler.find(in: job) {
+            lines += ["", straggler.text(isOver: job.state == .succeeded).printable]
+        }
         return lines
     }
 
@@ -201,6 +215,11 @@ package struct JobReport {
         }
         return table.lines()
     }
+}
+
+extension JobRecord {
+    /// Whether workers work on it.
+    package var isRunning: Bool { state == .prefill || state == .decode }
 }
 
 extension JobState {

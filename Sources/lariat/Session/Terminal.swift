@@ -21,6 +21,19 @@ enum Terminal {
         return Int(size.ws_col)
     }
 
+    /// Of the terminal on standard output; where it does not say, what the environment says, or 80 by 24.
+    static var size: (columns: Int, rows: Int) {
+        var size = winsize()
+        if ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0, size.ws_row > 0 {
+            return (Int(size.ws_col), Int(size.ws_row))
+        }
+        let environment = ProcessInfo.processInfo.environment
+        func number(_ name: String, _ normal: Int) -> Int {
+            environment[name].flatMap(Int.init).flatMap { (1...10_000).contains($0) ? $0 : nil } ?? normal
+        }
+        return (number("COLUMNS", 80), number("LINES", 24))
+    }
+
     /// Writes all bytes to standard output. Fails when nobody reads it any more.
     static func write(_ bytes: [UInt8]) async throws {
         let failed: Int32 = await withCheckedContinuation { continuation in
