@@ -85,9 +85,11 @@ package enum AtomicFile {
         }
         if let old {
             // Nobody may read it who could not read it before.
+            var new = stat()
             let isOwned =
-                (old.st_uid == geteuid() && old.st_gid == getegid())
-                || fchown(descriptor, old.st_uid, old.st_gid) == 0
+                fstat(descriptor, &new) == 0
+                && ((new.st_uid == old.st_uid && new.st_gid == old.st_gid)
+                    || fchown(descriptor, old.st_uid, old.st_gid) == 0)
             guard isOwned, fchmod(descriptor, old.st_mode & 0o777) == 0 else {
                 throw problem("its owner and group cannot be kept", path)
             }
