@@ -44,8 +44,9 @@ public final class CoordinatorServer: Sendable {
     public var boundAddress: String? { state.withLock { $0.address } }
 
     /// Serves until `shutdown()` is called or the task is cancelled.
+    /// - Parameter ready: called once all ports are open.
     /// - Throws: `CoordinatorError`: the port is in use, or the journal fails.
-    public func run() async throws(CoordinatorError) {
+    public func run(ready: @Sendable () -> Void = {}) async throws(CoordinatorError) {
         let tls = configuration.tls
         let dialler = RPCWorkerDialler(tls: tls, timeout: .seconds(5), logger: logger)
         let core = CoordinatorCore(
@@ -68,6 +69,7 @@ public final class CoordinatorServer: Sendable {
             throw error
         }
         health.set(serving: true)
+        ready()
         logger.info("coordinator serves", metadata: ["address": "\(bound)", "model": "\(model.name)"])
 
         let watch = Task { await core.watch() }

@@ -71,7 +71,8 @@ public final class WorkerServer: Sendable {
 
     /// Serves until the task is cancelled, or the coordinator lets it go after `drain()` or on an operator's wish; then
     /// it leaves the cluster and stops in an orderly way.
-    public func run() async throws(RPCStatus) {
+    /// - Parameter ready: called once all ports are open.
+    public func run(ready: @Sendable () -> Void = {}) async throws(RPCStatus) {
         let controlAddress = try await control.start()
         let ringAddress: RPCAddress
         do throws(RPCStatus) {
@@ -92,6 +93,7 @@ public final class WorkerServer: Sendable {
                 "control": "\(controlAddress)", "ring": "\(ringAddress)", "isa": "\(configuration.isa)",
             ])
         health.set(serving: true)
+        ready()
         await membership.keep(control: controlAddress, ring: ringAddress)
         health.set(serving: false)
         await monitoring?.shutdown(grace: .seconds(1))

@@ -24,6 +24,7 @@ class SpreadCluster(Cluster):
             worker.listen, worker.ring = f"{at[worker.name]}:7411", f"{at[worker.name]}:7412"
             lines += [f"  - name: {worker.name}", f"    listen: {worker.listen}", f"    ring: {worker.ring}",
                       f"    threads: {self.threads}", f"    memory: {worker.memory}"]
+        lines.append(f"insecure: {'false' if self.tls else 'true'}")
         if self.tls:
             lines += ["tls:"] + [f"  {key}: {value}" for key, value in self.tls.items()]
         self.specification.write_text("\n".join(lines) + "\n" + self.extra)

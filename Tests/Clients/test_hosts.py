@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from cluster import Cluster, processes_naming, until
+from cluster import Cluster, command, processes_naming, refused, until
 from hosts import Hosts, confine, obstacle, throttle_obstacle
 from spread import SpreadCluster
 
@@ -70,6 +70,27 @@ def check(cluster, expected):
 ])
 def test_links_do_not_change_results(spread, expected, shape):
     check(spread(shape), expected)
+
+
+def test_three_hosts_with_tls_give_the_answer_of_one(spread, expected, tmp_path):
+    """Certificates by `lariat cluster certs`, every connection between hosts encrypted."""
+    tls = {"ca": tmp_path / "ca.pem", "certificate": tmp_path / "cluster.pem", "key": tmp_path / "cluster.key"}
+    cluster = spread(start=False, tls=tls)
+    made = command("cluster", "certs", cluster.specification, "-o", tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert tls["key"].stat().st_mode & 0o077 == 0
+    checked = command("cluster", "check", cluster.specification)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    cluster.start().wait_ready()
+    check(cluster, expected)
+
+
+def test_hosts_without_tls_must_be_asked_for(spread):
+    cluster = spread(start=False)
+    cluster.specification.write_text(cluster.specification.read_text().replace("insecure: true", "insecure: false"))
+    refused(command("coordinator", "--spec", cluster.specification), "insecure", "certs", code=64)
+    refused(command("worker", "--name", "w", "--listen", "10.77.0.1:1", "--ring", "10.77.0.1:2", "--coordinator",
+                    "10.77.0.1:3", "--model", cluster.model), "--listen", "--insecure", code=64)
 
 
 def test_a_late_worker_joins_and_a_host_is_drained(spread, expected):

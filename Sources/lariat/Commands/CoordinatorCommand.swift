@@ -42,6 +42,7 @@ struct CoordinatorCommand: ReportingCommand {
     @Option(help: "bf16 (default) or f32; every worker must use the same.")
     var precision: Precision?
     @OptionGroup var tls: TLSOptions
+    @OptionGroup var exposure: ExposureOptions
     @OptionGroup var drain: DrainOptions
     @OptionGroup var log: LogOptions
     @Flag(help: .hidden)
@@ -56,7 +57,7 @@ struct CoordinatorCommand: ReportingCommand {
         try await ServerProcess.run(
             exitWithParent: exitWithParent, drainSeconds: drain.drainSeconds,
             drain: { server.shutdown(drainingFor: limit) }
-        ) { try await server.run() }
+        ) { ready in try await server.run(ready: ready) }
     }
 
     /// The same as a specification's.
@@ -76,6 +77,13 @@ struct CoordinatorCommand: ReportingCommand {
             modelPath: try model ?? spec?.model ?? missing("--model"),
             precision: precision?.rawValue ?? spec?.precision.rawValue ?? Precision.bf16.rawValue)
         configuration.tls = tls.files ?? spec?.coordinator.tls.map { .init($0) }
+        let isAllowed = spec?.isInsecure ?? false
+        let isSecured = configuration.tls != nil
+        try exposure.check(listen, tls: isSecured, name: "--listen", isAllowed: isAllowed)
+        if let web = web ?? spec?.coordinator.web {
+            try exposure.check(web, tls: isSecured, name: "--web", isAllowed: isAllowed)
+            try exposure.check(web: web, tokens: configuration.tokens, isAllowed: isAllowed)
+        }
         if let spec {
             configuration.heartbeatSeconds = spec.heartbeat / .seconds(1)
             configuration.lostSeconds = spec.lostAfter / .seconds(1)

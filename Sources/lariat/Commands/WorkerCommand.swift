@@ -54,6 +54,7 @@ struct WorkerCommand: ReportingCommand {
     @Option(help: "bf16 (default) or f32; every process of a cluster must use the same.")
     var precision: Precision?
     @OptionGroup var tls: TLSOptions
+    @OptionGroup var exposure: ExposureOptions
     @OptionGroup var drain: DrainOptions
     @OptionGroup var log: LogOptions
     @Flag(help: .hidden)
@@ -69,7 +70,7 @@ struct WorkerCommand: ReportingCommand {
         let server = try WorkerServer(configuration: configuration, logger: logger)
         try await ServerProcess.run(
             exitWithParent: exitWithParent, drainSeconds: drain.drainSeconds, drain: { server.drain() }
-        ) { try await server.run() }
+        ) { ready in try await server.run(ready: ready) }
     }
 
     private func settings() throws -> WorkerConfiguration {
@@ -103,6 +104,11 @@ struct WorkerCommand: ReportingCommand {
                 exitCode: ExitStatus.usage)
         }
         configuration.tls = tls.files ?? specified?.tls.map { .init($0) }
+        for (address, name) in [(listen, "--listen"), (ring, "--ring")] {
+            try exposure.check(
+                address, tls: configuration.tls != nil, name: name,
+                isAllowed: specification?.isInsecure ?? false)
+        }
         return configuration
     }
 

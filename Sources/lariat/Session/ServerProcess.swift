@@ -50,17 +50,6 @@ enum ServerProcess {
         }
     }
 
-    /// The same for servers that do not say when they serve: they count as ready when they are started.
-    static func run(
-        exitWithParent: Bool, drainSeconds: Double, drain: @escaping @Sendable () -> Void,
-        _ serve: @escaping @Sendable () async throws -> Void
-    ) async throws {
-        try await run(exitWithParent: exitWithParent, drainSeconds: drainSeconds, drain: drain) { ready in
-            ready()
-            try await serve()
-        }
-    }
-
     /// A manager that cannot be told will not wait for ever, but its log should say why.
     private static func tell(_ manager: ServiceNotification?, _ message: ServiceNotification.Message) {
         do throws(ServiceNotification.SendError) { try manager?.send(message) } catch {
