@@ -342,7 +342,7 @@ public struct ContextExtension: Sendable {
             seeds.append(
                 Candidate(
                     factors: found.factors.map { 1 + ($0 - 1) * growth }, startTokens: found.startTokens,
-                    attentionFactor: 1 + (found.attentionFactor - 1) * warmth))
+                    attentionFactor: 1 + (found.attentionFactor - 1) * warmth, origin: .stretched))
         }
         return seeds
     }
@@ -407,10 +407,9 @@ public struct ContextExtension: Sendable {
                 haystack: haystack.map { Int32(bitPattern: $0) }, newlines: newlines, length: tokens,
                 // All in the first half, so that the question is far off.
                 depth: 0.05 + 0.2 * Double(number), encode: needles.encode)
-            let nlls = try await evaluator.score(
-                prompt.tokens.map { UInt32(bitPattern: $0) }, positions, workers: workers)
-            let answer = nlls[prompt.answer.lowerBound - 1..<prompt.answer.upperBound - 1]
-            sum += DocumentScore(answer.lazy.map(Double.init)).mean
+            sum += try await evaluator.loss(
+                of: prompt.answer, in: prompt.tokens.map { UInt32(bitPattern: $0) }, positions,
+                workers: workers)
         }
         return sum / Double(Self.needlesPerEvaluation)
     }

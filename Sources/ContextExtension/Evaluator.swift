@@ -1,4 +1,5 @@
 // What runs evaluations, and how positions turn in one: the border between this target and the cluster.
+import Evaluation
 public import LongRoPE
 
 /// How a sequence's positions turn in one evaluation.
@@ -100,5 +101,16 @@ public struct ExtensionError: Error, Sendable, Equatable, CustomStringConvertibl
     init(_ code: Code, _ description: String) {
         self.code = code
         self.description = description
+    }
+}
+
+extension Evaluator {
+    /// The mean negative log-likelihood of some tokens of a sequence, each after all before it.
+    /// - Parameter part: not empty, and not from the first token on, which follows nothing.
+    func loss(
+        of part: Range<Int>, in tokens: [UInt32], _ positions: Positions, workers: Int
+    ) async throws -> Double {
+        let nlls = try await score(tokens, positions, workers: workers)
+        return DocumentScore(nlls[part.lowerBound - 1..<part.upperBound - 1].lazy.map(Double.init)).mean
     }
 }

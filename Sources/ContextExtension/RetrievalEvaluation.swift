@@ -144,10 +144,7 @@ public struct RetrievalEvaluation: Sendable {
                     after: tokens, count: RetrievalEvaluation.answerTokens, positions, workers: workers)
                 return (task.isFound(in: answer) ? 1 : 0, answer)
             case .needle(let tokens, let answer):
-                let nlls = try await evaluator.score(tokens, positions, workers: workers)
-                let score = DocumentScore(
-                    nlls[answer.lowerBound - 1..<answer.upperBound - 1].lazy.map(Double.init))
-                return (score.mean, "")
+                return (try await evaluator.loss(of: answer, in: tokens, positions, workers: workers), "")
             }
         }
     }

@@ -10,6 +10,8 @@ public struct Candidate: Sendable, Hashable, Codable {
         case yarn = "YaRN"
         /// Given by the caller, who knows where it is from.
         case published
+        /// What a search at a shorter length found, stretched.
+        case stretched
         /// A member of a smooth family with a few numbers.
         case shape
         /// LongRoPE2's first population: one factor from the critical pair on (arXiv 2502.20082, algorithm 1).

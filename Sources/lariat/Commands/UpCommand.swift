@@ -55,9 +55,13 @@ struct UpCommand: ReportingCommand {
                     ("workers", .array(specification.workers.map { .string($0.name) })),
                 ]))
         } else {
-            try await Terminal.print(
+            var lines = [
                 "ready: coordinator \(specification.coordinator.advertise), \(count) worker\(count == 1 ? "" : "s")"
-            )
+            ]
+            if let web = specification.coordinator.web {
+                lines.append("page: \(specification.coordinator.tls == nil ? "http" : "https")://\(web)/")
+            }
+            try await Terminal.print(lines)
         }
     }
 }
