@@ -507,14 +507,20 @@ struct WebServerTests {
         let start = ContinuousClock.now
         async let shutdown: Void = server.shutdown(grace: .milliseconds(800))
         #expect(try await blocking { idle.read() } == "")
-        #expect(ContinuousClock.now - start < .milliseconds(700))
+        // At once, not when the grace is over and what still runs is cut.
+        #expect(!cancelled.value)
         let answer = try await blocking { short.read() }
         #expect(answer.hasPrefix("HTTP/1.1 200") && answer.hasSuffix("whole"))
-        #expect(throws: (any Error).self) { try RawClient(port) }
+        // Nobody new is served; another test's server may have the port by now.
+        if let late = try? RawClient(port) {
+            late.send("GET /short HTTP/1.1\r\nHost: a\r\n\r\n")
+            _ = try? await blocking { late.read() }
+        }
+        #expect(begun.value == 2)
         _ = try await blocking { long.read() }
         await shutdown
         #expect(cancelled.value)
-        #expect((.milliseconds(800)...(.seconds(2))).contains(ContinuousClock.now - start))
+        #expect((.milliseconds(800)...(.seconds(20))).contains(ContinuousClock.now - start))
         #expect(try await eventually { statistics.value("lariat_http_connections") == 0 })
         var after = sigaction()
         sigaction(SIGTERM, nil, &after)
