@@ -584,7 +584,8 @@ package actor CoordinatorCore {
 
     package func heartbeat(_ request: HeartbeatRequest) throws(CoordinatorError) -> HeartbeatReply {
         let before = members.epoch
-        let (newest, drains) = try members.heartbeat(request, at: .now)
+        let (newest, drains, hasGotOn) = try members.heartbeat(request, at: .now)
+        if hasGotOn { running[request.job]?.inbox.post(.alive) }
         statistics.count(heartbeatOf: request.name)
         if newest != before {
             logger.info("worker drains", metadata: ["worker": "\(request.name)"])

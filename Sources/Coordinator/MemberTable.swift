@@ -92,16 +92,17 @@ package struct MemberTable: Sendable {
     }
 
     /// A worker lives.
-    /// - Returns: the epoch, and whether it drains.
+    /// - Returns: the epoch, whether it drains, and whether its job has got on since its last heartbeat.
     /// - Throws: `notFound`: it must register again.
     package mutating func heartbeat(
         _ request: HeartbeatRequest, at now: Instant
-    ) throws(CoordinatorError) -> (epoch: UInt64, drains: Bool) {
+    ) throws(CoordinatorError) -> (epoch: UInt64, drains: Bool, hasGotOn: Bool) {
         guard var entry = entries[request.name], entry.state == .ready, entry.instance == request.instance
         else {
             throw CoordinatorError(.notFound, "worker \(request.name) is not in the cluster; register again")
         }
         entry.heard = now
+        let hasGotOn = !request.job.isEmpty && (entry.job != request.job || entry.progress != request.progress)
         entry.job = request.job
         entry.kvBytesUsed = request.kvBytesUsed
         entry.progress = request.progress
@@ -111,7 +112,7 @@ package struct MemberTable: Sendable {
             epoch += 1
         }
         entries[request.name] = entry
-        return (epoch, entry.draining != nil)
+        return (epoch, entry.draining != nil, hasGotOn)
     }
 
     /// Workers get no more jobs, or get them again.

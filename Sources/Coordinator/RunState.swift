@@ -14,7 +14,8 @@ package struct RunState: Sendable {
         package var accept: Duration
         /// Between the leader's end and everybody's end.
         package var finish: Duration = .seconds(15)
-        /// No word from any worker.
+        /// No word from any worker, and no heartbeat that says that one has got on: a layer of a very long prompt may take
+        /// longer than this.
         package var silence: Duration
         /// Text is kept back at most so long, to be written in one piece.
         package var batch: Duration = .milliseconds(50)
@@ -31,6 +32,8 @@ package struct RunState: Sendable {
         /// The worker's stream ended; nil: normally.
         case ended(rank: Int, WorkerFailure?)
         case lost(worker: String, reason: String)
+        /// A heartbeat says that a worker has got on.
+        case alive
         case cancel
         /// The coordinator shuts down.
         case stop
@@ -147,6 +150,7 @@ package struct RunState: Sendable {
             if ranks.contains(where: { $0.name == worker && !$0.finished }) {
                 fail(lostText(worker, reason))
             }
+        case .alive: lastHeard = now
         case .cancel: end(.cancelled, reason: "cancelled", finish: "cancelled")
         case .stop: fail("the coordinator was stopped \(place); submit the job again")
         case .tick: tick(now)

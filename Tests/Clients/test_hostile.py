@@ -12,12 +12,26 @@ import grpc
 import lariat_pb2_grpc as rpc
 import pytest
 
-from cluster import parts, pb
+from cluster import Cluster, parts, pb
 
 # The same noise each time.
 NOISE = random.Random(7400)
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 PROMPT = "Once upon a time there was a small house at the edge of the wood, and in it lived"
+
+
+@pytest.fixture(scope="module")
+def _own(tmp_path_factory):
+    with Cluster(tmp_path_factory.mktemp("hostile")) as cluster:
+        cluster.start().wait_ready()
+        yield cluster
+
+
+@pytest.fixture
+def cluster(_own):
+    """A cluster of these tests' own: it remembers strangers for a while."""
+    yield _own
+    _own.repair()
 
 
 def frame(kind, flags, stream, payload, length=None):

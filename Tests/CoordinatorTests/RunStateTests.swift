@@ -247,4 +247,15 @@ import Testing
         #expect(kept == RunState.mostSpans)
         #expect(!state.isOver)
     }
+
+    @Test func aLayerMayTakeLongerThanTheLimitOfSilence() throws {
+        var state = state()
+        for minute in 1...60 {
+            _ = state.handle(.alive, at: start + .seconds(60 * minute), wallMicroseconds: 7)
+            _ = tick(&state, Double(60 * minute + 1))
+            try #require(!state.isOver)
+        }
+        _ = tick(&state, 3600 + 901)
+        #expect(state.isOver && state.record.reason.contains("no worker reported anything"))
+    }
 }

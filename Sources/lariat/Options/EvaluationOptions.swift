@@ -40,6 +40,8 @@ struct EvaluationOptions: ParsableArguments {
         var connection = ConnectionOptions()
         connection.coordinator = coordinator
         connection.tls = tls
+        // A token, where one is needed, is LARIAT_TOKEN.
+        connection.tokenFile = nil
         return connection
     }
 
