@@ -102,7 +102,8 @@ package struct MemberTable: Sendable {
             throw CoordinatorError(.notFound, "worker \(request.name) is not in the cluster; register again")
         }
         entry.heard = now
-        let hasGotOn = !request.job.isEmpty && (entry.job != request.job || entry.progress != request.progress)
+        let hasGotOn =
+            !request.job.isEmpty && (entry.job != request.job || entry.progress != request.progress)
         entry.job = request.job
         entry.kvBytesUsed = request.kvBytesUsed
         entry.progress = request.progress
