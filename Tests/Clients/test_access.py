@@ -95,7 +95,9 @@ def test_the_page_needs_no_token_and_knows_nothing(guarded):
 
 
 def test_commands_show_their_token(guarded, tmp_path):
-    assert guarded.command("jobs").returncode == 0
+    for command_line in (["jobs"], ["doctor"], ["top", "--once"]):
+        done = guarded.command(*command_line)
+        assert done.returncode == 0, done.stderr
     bare = [*("jobs", "--coordinator", guarded.address)]
     from cluster import command
     refused(command(*bare), "token", code=77)

@@ -70,7 +70,7 @@ struct DoctorCommand: ReportingCommand {
             address: try isNamed
                 ? connection.address() : specification?.coordinator.advertise ?? connection.address(),
             tls: connection.tls.files ?? specification?.coordinator.tls.map { TLSFiles($0) },
-            token: try connection.token(),
+            token: try connection.token.text(),
             expected: specification?.workers.map(\.name) ?? [],
             logger: log.logger("doctor", normally: .critical))
     }

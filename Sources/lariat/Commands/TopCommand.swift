@@ -38,7 +38,8 @@ struct TopCommand: ReportingCommand {
 
     func execute() async throws {
         var poller = ClusterPoller(
-            try connection.address(), tls: connection.tls.files, interval: .seconds(interval),
+            try connection.address(), tls: connection.tls.files, token: try connection.token.text(),
+            interval: .seconds(interval),
             logger: log.logger("client", normally: .critical))
         var history = ClusterHistory()
         let clock = MonotonicClock()

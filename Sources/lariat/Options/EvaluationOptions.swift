@@ -12,6 +12,7 @@ struct EvaluationOptions: ParsableArguments {
             valueName: "host:port"))
     var coordinator: String?
     @OptionGroup var tls: TLSOptions
+    @OptionGroup var token: TokenOptions
     @Option(help: ArgumentHelp("Workers of the cluster on this machine.", valueName: "n"))
     var workers = 1
     @Option(
@@ -40,8 +41,7 @@ struct EvaluationOptions: ParsableArguments {
         var connection = ConnectionOptions()
         connection.coordinator = coordinator
         connection.tls = tls
-        // A token, where one is needed, is LARIAT_TOKEN.
-        connection.tokenFile = nil
+        connection.token = token
         return connection
     }
 

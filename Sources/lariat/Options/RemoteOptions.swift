@@ -32,7 +32,7 @@ struct RemoteOptions: ParsableArguments {
         return ReadinessCheck(
             address: isNamed ? try connection.address() : specification.coordinator.advertise,
             tls: connection.tls.files ?? specification.coordinator.tls.map(Self.clientFiles),
-            token: try connection.token(),
+            token: try connection.token.text(),
             expected: specification.workers.map(\.name).filter { only.isEmpty || only.contains($0) },
             logger: log.logger("cluster", normally: .critical))
     }

@@ -34,27 +34,22 @@ struct TLSOptions: ParsableArguments {
     }
 }
 
-/// Which coordinator to ask, and how.
-struct ConnectionOptions: ParsableArguments {
-    @Option(
-        help: ArgumentHelp(
-            "The coordinator's address (default: LARIAT_COORDINATOR, or 127.0.0.1:7400).",
-            valueName: "host:port"))
-    var coordinator: String?
-    @OptionGroup var tls: TLSOptions
+/// The API token to show, where a coordinator asks for one.
+struct TokenOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "A file that holds an API token, where the coordinator asks for one (default: LARIAT_TOKEN).",
             valueName: "file"))
     var tokenFile: String?
 
-    static var environmentToken: String? {
+    /// Of LARIAT_TOKEN; nil: none.
+    static var ofEnvironment: String? {
         ProcessInfo.processInfo.environment["LARIAT_TOKEN"].flatMap { $0.isEmpty ? nil : $0 }
     }
 
-    /// The token to show; nil: none.
-    func token() throws -> String? {
-        guard let tokenFile else { return Self.environmentToken }
+    /// nil: none.
+    func text() throws -> String? {
+        guard let tokenFile else { return Self.ofEnvironment }
         guard let file = FileHandle(forReadingAtPath: tokenFile), let data = try? file.read(upToCount: 4096),
             let text = String(validating: data, as: UTF8.self)
         else {
@@ -63,6 +58,17 @@ struct ConnectionOptions: ParsableArguments {
         }
         return text.trimmingCharacters(in: .whitespacesAndNewlines)
     }
+}
+
+/// Which coordinator to ask, and how.
+struct ConnectionOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The coordinator's address (default: LARIAT_COORDINATOR, or 127.0.0.1:7400).",
+            valueName: "host:port"))
+    var coordinator: String?
+    @OptionGroup var tls: TLSOptions
+    @OptionGroup var token: TokenOptions
 
     func address() throws -> HostPort {
         let environment = ProcessInfo.processInfo.environment["LARIAT_COORDINATOR"].flatMap {

@@ -15,6 +15,7 @@ struct ClusterPoller: Sendable {
 
     let address: HostPort
     let tls: TLSFiles?
+    let token: String?
     let interval: Duration
     let logger: Logger
     private var client: CoordinatorClient?
@@ -27,9 +28,10 @@ struct ClusterPoller: Sendable {
     /// A coordinator's queue is bounded; this bounds what a broken one can send.
     private static let mostPages = 40
 
-    init(_ address: HostPort, tls: TLSFiles?, interval: Duration, logger: Logger) {
+    init(_ address: HostPort, tls: TLSFiles?, token: String?, interval: Duration, logger: Logger) {
         self.address = address
         self.tls = tls
+        self.token = token
         self.interval = interval
         self.logger = logger
     }
@@ -64,7 +66,7 @@ struct ClusterPoller: Sendable {
     private mutating func connection() async throws -> CoordinatorClient {
         if let client { return client }
         let made = try await CoordinatorClient.connect(
-            address, tls: tls, timeout: Self.timeout, logger: logger)
+            address, tls: tls, token: token, timeout: Self.timeout, logger: logger)
         client = made
         return made
     }

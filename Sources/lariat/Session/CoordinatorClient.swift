@@ -18,7 +18,7 @@ struct CoordinatorClient: Sendable {
     static let callTimeout = Duration.seconds(30)
 
     static func connect(
-        _ address: HostPort, tls: TLSFiles?, token: String? = nil, timeout: Duration = connectTimeout,
+        _ address: HostPort, tls: TLSFiles?, token: String?, timeout: Duration = connectTimeout,
         logger: Logger
     ) async throws -> CoordinatorClient {
         do throws(RPCStatus) {
@@ -38,7 +38,7 @@ struct CoordinatorClient: Sendable {
         _ connection: ConnectionOptions, _ log: LogOptions, _ body: (CoordinatorClient) async throws -> Result
     ) async throws -> Result {
         let coordinator = try await connect(
-            connection.address(), tls: connection.tls.files, token: connection.token(),
+            connection.address(), tls: connection.tls.files, token: connection.token.text(),
             logger: log.logger("client", normally: .error))
         do {
             let result = try await body(coordinator)

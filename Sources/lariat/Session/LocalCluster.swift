@@ -143,7 +143,7 @@ struct LocalCluster: Sendable {
         let check = ReadinessCheck(
             address: specification.coordinator.advertise,
             tls: specification.coordinator.tls.map { TLSFiles($0) },
-            token: ConnectionOptions.environmentToken,
+            token: TokenOptions.ofEnvironment,
             expected: specification.workers.map(\.name), logger: logger)
         _ = try await check.wait(upTo: Self.readyTimeout)
     }

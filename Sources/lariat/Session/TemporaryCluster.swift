@@ -62,7 +62,7 @@ struct TemporaryCluster: Sendable {
                 var logger = Logger(label: "temporary") { StandardErrorLog(source: $0) }
                 logger.logLevel = .critical
                 let coordinator = try await CoordinatorClient.connect(
-                    specification.coordinator.advertise, tls: nil, logger: logger)
+                    specification.coordinator.advertise, tls: nil, token: nil, logger: logger)
                 do {
                     let value = try await body(
                         TemporaryCluster(
