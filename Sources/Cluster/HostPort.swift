@@ -27,7 +27,9 @@ public struct HostPort: Sendable, Hashable, CustomStringConvertible {
             throw ValueError("\(quoted(text)): an IPv6 address stands in brackets, e.g. [::1]:7400")
         }
         guard !host.isEmpty, host.utf8.count <= 253,
-            host.utf8.allSatisfy({ Self.mayStand($0, inIPv6: isBracketed) }),
+            host.utf8.allSatisfy({
+                $0.isNameCharacter || isBracketed && ($0 == UInt8(ascii: ":") || $0 == UInt8(ascii: "%"))
+            }),
             !isBracketed || host.contains(":")
         else {
             throw ValueError("\(quoted(text)) has no valid host; \(form)")
@@ -73,16 +75,6 @@ public struct HostPort: Sendable, Hashable, CustomStringConvertible {
         guard host.contains(":") else { return nil }
         var bytes = [UInt8](repeating: 0, count: 16)
         return inet_pton(AF_INET6, host, &bytes) == 1 ? bytes : nil
-    }
-
-    private static func mayStand(_ byte: UInt8, inIPv6: Bool) -> Bool {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"),
-            UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"):
-            true
-        case UInt8(ascii: ":"), UInt8(ascii: "%"): inIPv6
-        default: false
-        }
     }
 
     /// A host of digits and dots only is an IPv4 address: four numbers up to 255.

@@ -18,8 +18,9 @@ public struct Login: Sendable, Hashable, CustomStringConvertible {
         let problem = ValueError("\(quoted(text)) is no place to log in to; write a host or user@host")
         guard let host = parts.last, parts.count <= 2, !text.hasPrefix("-"), text.utf8.count <= 300,
             parts.allSatisfy({ !$0.isEmpty && !$0.hasPrefix("-") }),
-            host.utf8.allSatisfy({ Self.mayStand($0) || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: "%") }),
-            parts.dropLast().allSatisfy({ $0.utf8.allSatisfy(Self.mayStand) })
+            host.utf8.allSatisfy({ $0.isNameCharacter || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: "%") }
+            ),
+            parts.dropLast().allSatisfy({ $0.utf8.allSatisfy(\.isNameCharacter) })
         else { throw problem }
         // An address of IPv6 has two colons at least: one alone would be a port.
         guard host.count(where: { $0 == ":" }) != 1 else {
@@ -30,13 +31,4 @@ public struct Login: Sendable, Hashable, CustomStringConvertible {
 
     /// As ssh takes it.
     public var description: String { user.map { "\($0)@\(host)" } ?? host }
-
-    private static func mayStand(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"),
-            UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"):
-            true
-        default: false
-        }
-    }
 }

@@ -111,16 +111,7 @@ struct SpecificationReader {
             "memory", "model", "tls",
         ])
         guard let name = try mapping.string("name") else { throw mapping.missing("name", example: "alpha") }
-        let isName = name.utf8.allSatisfy {
-            switch $0 {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"),
-                UInt8(ascii: "."):
-                true
-            default: false
-            }
-        }
-        guard isName, name.utf8.count <= 63 else {
+        guard name.utf8.allSatisfy(\.isNameCharacter), name.utf8.count <= 63 else {
             throw mapping.error(
                 "name",
                 "\(quoted(name)) is not a name; use 1 to 63 letters, digits, dots, hyphens and underscores")

@@ -1,4 +1,5 @@
 // Who is in the cluster: a state machine without clocks or sockets.
+import Cluster
 package import RPC
 
 /// The workers that registered, and the epoch that counts every change of who is ready.
@@ -257,13 +258,8 @@ package struct MemberTable: Sendable {
         func require(_ holds: Bool, _ text: String) throws(CoordinatorError) {
             guard holds else { throw CoordinatorError(.invalid, "this worker cannot join: \(text)") }
         }
-        let letters = member.name.utf8.allSatisfy {
-            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0)
-                || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0)
-                || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || "-_.".utf8.contains($0)
-        }
         try require(
-            letters && (1...64).contains(member.name.utf8.count),
+            member.name.utf8.allSatisfy(\.isNameCharacter) && (1...64).contains(member.name.utf8.count),
             "its name must be 1 to 64 letters, digits, '-', '_' or '.'")
         try require((1...64).contains(instance.utf8.count), "it gave no instance")
         for address in [member.address, member.ringAddress] {
