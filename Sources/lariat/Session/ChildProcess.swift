@@ -48,7 +48,8 @@ package final class ChildProcess: Sendable {
             close(input.read)
             close(output.write)
         }
-        let result = Self.spawn(executable, [executable] + arguments, input: input.read, output: output.write)
+        let result = ProcessSpawn.start(
+            [executable] + arguments, input: input.read, output: output.write, errors: output.write)
         switch result {
         case .success(let pid): self.pid = pid
         case .failure(let failure):
@@ -68,7 +69,7 @@ package final class ChildProcess: Sendable {
                 var status: Int32 = 0
                 while waitpid(pid, &status, 0) < 0, errno == EINTR {}
                 isReaped = true
-                return status & 0x7f == 0 ? ChildEnd.exited(status >> 8 & 0xff) : .signalled(status & 0x7f)
+                return ChildEnd(status: status)
             }
             close(lifeline)
             onEnd(end)
@@ -92,42 +93,6 @@ package final class ChildProcess: Sendable {
         // No other child may hold an end: the lifeline would not break. (Children are started one after another.)
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         return (ends[0], ends[1])
-    }
-
-    private static func spawn(
-        _ executable: String, _ arguments: [String], input: Int32, output: Int32
-    ) -> Result<pid_t, Failure> {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO)
-        posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
-        posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO)
-
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        posix_spawnattr_setflags(
-            &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
-        // Its own group: Ctrl-C reaches this process alone, which then stops the children in order.
-        posix_spawnattr_setpgroup(&attributes, 0)
-        // What this process ignores, a child would go on ignoring.
-        var all = sigset_t()
-        sigfillset(&all)
-        posix_spawnattr_setsigdefault(&attributes, &all)
-        var none = sigset_t()
-        sigemptyset(&none)
-        posix_spawnattr_setsigmask(&attributes, &none)
-
-        let environment = ProcessInfo.processInfo.environment.map { "\($0.key)=\($0.value)" }
-        var argv = arguments.map { strdup($0) } + [nil]
-        var envp = environment.map { strdup($0) } + [nil]
-        defer { for string in argv + envp { free(string) } }
-        var pid: pid_t = 0
-        let failed = posix_spawn(&pid, executable, &actions, &attributes, &argv, &envp)
-        return failed == 0
-            ? .success(pid)
-            : .failure(Failure("cannot start \(executable): \(String(cString: strerror(failed)))"))
     }
 
     private static func readLines(_ descriptor: Int32, _ onLine: (String) -> Void) {

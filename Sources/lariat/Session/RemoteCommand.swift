@@ -14,6 +14,14 @@ package struct RemoteResult: Sendable {
         case cancelled
         /// Why it could not be started.
         case notStarted(String)
+
+        init(_ end: ChildEnd) {
+            self =
+                switch end {
+                case .exited(let code): .exited(code)
+                case .signalled(let number): .signalled(number)
+                }
+        }
     }
 
     package let end: End
@@ -87,7 +95,7 @@ package enum RemoteCommand {
                 RemoteCommand.pipe(&sockets), RemoteCommand.pipe(&out), RemoteCommand.pipe(&err)
             else { return result(.notStarted(String(cString: strerror(errno)))) }
             let pid: pid_t
-            switch Self.spawn(arguments, input: sockets[1], output: out[1], errors: err[1]) {
+            switch ProcessSpawn.start(arguments, input: sockets[1], output: out[1], errors: err[1]) {
             case .success(let started): pid = started
             case .failure(let failure): return result(.notStarted(failure.message))
             }
@@ -130,9 +138,7 @@ package enum RemoteCommand {
                     // What it left in the pipes; who else holds their ends is not waited for.
                     if out[0] >= 0 { _ = Self.read(out[0], &output, keep: mostOutput) }
                     if err[0] >= 0 { _ = Self.read(err[0], &errors, keep: mostErrors) }
-                    let end: RemoteResult.End =
-                        status & 0x7f == 0 ? .exited(status >> 8 & 0xff) : .signalled(status & 0x7f)
-                    return result(forced ?? end)
+                    return result(forced ?? .init(ChildEnd(status: status)))
                 }
                 let now = ContinuousClock.now
                 if forced == nil, isCancelled.value.load(ordering: .relaxed) || now >= deadline {
@@ -163,40 +169,6 @@ package enum RemoteCommand {
                 if bytes.count > limit { bytes.removeFirst(bytes.count - limit) }
             }
             return false
-        }
-
-        private static func spawn(
-            _ arguments: [String], input: Int32, output: Int32, errors: Int32
-        ) -> Result<pid_t, Failure> {
-            var actions = posix_spawn_file_actions_t()
-            posix_spawn_file_actions_init(&actions)
-            defer { posix_spawn_file_actions_destroy(&actions) }
-            for (from, to) in [(input, STDIN_FILENO), (output, STDOUT_FILENO), (errors, STDERR_FILENO)] {
-                posix_spawn_file_actions_adddup2(&actions, from, to)
-            }
-            var attributes = posix_spawnattr_t()
-            posix_spawnattr_init(&attributes)
-            defer { posix_spawnattr_destroy(&attributes) }
-            // Its own group: Ctrl-C reaches this process alone, which then ends the child. What this process ignores, the
-            // child does not.
-            posix_spawnattr_setflags(
-                &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
-            posix_spawnattr_setpgroup(&attributes, 0)
-            var (all, none) = (sigset_t(), sigset_t())
-            sigfillset(&all)
-            sigemptyset(&none)
-            posix_spawnattr_setsigdefault(&attributes, &all)
-            posix_spawnattr_setsigmask(&attributes, &none)
-            let environment = ProcessInfo.processInfo.environment.map { "\($0.key)=\($0.value)" }
-            var argv = arguments.map { strdup($0) } + [nil]
-            var envp = environment.map { strdup($0) } + [nil]
-            defer { for string in argv + envp { free(string) } }
-            guard let program = arguments.first else { return .failure(Failure("there is no command")) }
-            var pid: pid_t = 0
-            let failed = posix_spawnp(&pid, program, &actions, &attributes, &argv, &envp)
-            return failed == 0
-                ? .success(pid)
-                : .failure(Failure("cannot start \(program): \(String(cString: strerror(failed)))"))
         }
     }
 }
