@@ -66,10 +66,17 @@ package struct PromptParts: Sendable {
 
     /// The same on a thread of its own, never on the pool that serves the network.
     func tokenisedElsewhere(by model: any ModelDescription) async throws -> (JobOptions, [UInt32]) {
-        try await withCheckedThrowingContinuation { continuation in
-            Self.queue.async { continuation.resume(with: Result { try tokenised(by: model) }) }
-        }
+        try await Self.queue.run { try tokenised(by: model) }
     }
 
     private static let queue = DispatchQueue(label: "lariat.tokenise")
+}
+
+extension DispatchQueue {
+    /// Runs `body` on this queue, never on the pool that serves the network.
+    func run<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
+        try await withCheckedThrowingContinuation { continuation in
+            async { continuation.resume(with: Result { try body() }) }
+        }
+    }
 }

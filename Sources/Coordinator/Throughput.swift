@@ -33,10 +33,12 @@ package struct Throughput: Sendable {
     /// Ends the sample that is due, or several when nobody looked for long.
     /// - Parameter sums: tokens since the start; they never shrink but when a job fails.
     package mutating func look(
-        at now: ContinuousClock.Instant, sums: (prompt: Double, generated: Double), running: Int, waiting: Int
+        at now: ContinuousClock.Instant, sums: @autoclosure () -> (prompt: Double, generated: Double),
+        running: Int, waiting: Int
     ) {
         let due = Int((now - began) / Self.interval)
         guard due > 0 else { return }
+        let sums = sums()
         // What was done since the last look is spread over the time that it took.
         let seconds = Double(due) * (Self.interval / .seconds(1))
         let sample = Sample(

@@ -13,6 +13,7 @@ struct CompletionAPI: Sendable {
 
     /// So that nobody between takes a long prefill for a dead connection.
     private static let quietInterval: Duration = .seconds(15)
+    /// Parses and tokenises.
     private static let queue = DispatchQueue(label: "lariat.completions")
 
     var routes: [WebRoute] {
@@ -48,7 +49,7 @@ struct CompletionAPI: Sendable {
         try await core.holdPrompt(bytes: body.count)
         let submitted: Result<(CompletionRequest, JobRecord), any Error>
         do {
-            let (asked, options, prompt) = try await elsewhere { try parsed(body, form) }
+            let (asked, options, prompt) = try await Self.queue.run { try parsed(body, form) }
             submitted = .success((asked, try await core.submit(options, prompt: prompt)))
         } catch { submitted = .failure(error) }
         await core.releasePrompt(bytes: body.count)
@@ -62,13 +63,6 @@ struct CompletionAPI: Sendable {
         }
         response.headers.append(WebField("X-Lariat-Job", job.id))
         return response
-    }
-
-    /// Parses and tokenises: never on the pool that serves the network.
-    private func elsewhere<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
-        try await withCheckedThrowingContinuation { continuation in
-            Self.queue.async { continuation.resume(with: Result { try body() }) }
-        }
     }
 
     private func parsed(
