@@ -100,16 +100,12 @@ public final class CoordinatorServer: Sendable {
                     at: address, tls: configuration.tls, modelPath: configuration.modelPath, statistics: web))
         }
         guard let address = configuration.metrics else { return }
-        let server = WebServer(
-            address: WebAddress(host: address.host, port: address.port),
-            routes: MonitoringRoutes.all(
-                metrics: { await core.metrics() + RPCServer.metrics([("grpc", grpc)]) + web.families() },
-                health: { await core.health }),
-            logger: logger)
         do throws(WebServerError) {
-            let bound = try await server.start()
-            logger.info("metrics served", metadata: ["address": "\(bound)"])
-            sites.append(server)
+            sites.append(
+                try await MonitoringRoutes.serve(
+                    at: WebAddress(host: address.host, port: address.port), logger: logger,
+                    metrics: { await core.metrics() + RPCServer.metrics([("grpc", grpc)]) + web.families() },
+                    health: { await core.health }))
         } catch { throw CoordinatorError(.unavailable, "metrics: \(error)") }
     }
 

@@ -1,5 +1,6 @@
 // The coordinator's gRPC methods: each takes a message, asks the core, and gives a message or a status.
 import Cluster
+import Observability
 import RPC
 
 /// Handlers of lariat.v1.Coordinator and lariat.v1.Membership.
@@ -96,10 +97,7 @@ struct CoordinatorServices: Sendable {
 
     /// Refuses callers whose token does not allow this.
     private func require(_ role: TokenStore.Role, _ context: RPCContext) throws(RPCStatus) {
-        let shown = context.metadata["authorization"].flatMap { value -> String? in
-            let parts = value.split(separator: " ", maxSplits: 1)
-            return parts.count == 2 && parts[0].lowercased() == "bearer" ? String(parts[1]) : nil
-        }
+        let shown = context.metadata["authorization"].flatMap(WebRequest.bearerToken(of:))
         let decision = access.decide(shown, needs: role)
         switch decision {
         case .allowed: return

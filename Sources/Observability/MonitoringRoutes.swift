@@ -1,4 +1,5 @@
 // The paths that monitoring systems ask: metrics, and whether the process lives and is ready.
+public import Logging
 
 /// Whether a process can do its work.
 public enum Health: Sendable, Equatable {
@@ -36,5 +37,20 @@ public enum MonitoringRoutes {
                 }
             },
         ]
+    }
+
+    /// Starts a server of these routes alone, in plain HTTP.
+    /// - Parameter statistics: of the server's own requests.
+    public static func serve(
+        at address: WebAddress, statistics: WebStatistics = WebStatistics(), logger: Logger,
+        metrics: @escaping @Sendable () async -> [MetricFamily],
+        health: @escaping @Sendable () async -> Health
+    ) async throws(WebServerError) -> WebServer {
+        let server = WebServer(
+            address: address, routes: all(metrics: metrics, health: health), statistics: statistics,
+            logger: logger)
+        let bound = try await server.start()
+        logger.info("metrics served", metadata: ["address": "\(bound)"])
+        return server
     }
 }

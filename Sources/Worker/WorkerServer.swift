@@ -104,9 +104,10 @@ public final class WorkerServer: Sendable {
     private func startMonitoring() async throws(RPCStatus) -> WebServer? {
         guard let address = configuration.metrics else { return nil }
         let statistics = WebStatistics()
-        let server = WebServer(
-            address: WebAddress(host: address.host, port: address.port),
-            routes: MonitoringRoutes.all(
+        do throws(WebServerError) {
+            return try await MonitoringRoutes.serve(
+                at: WebAddress(host: address.host, port: address.port), statistics: statistics,
+                logger: logger,
                 metrics: { [runs, control, ring] in
                     runs.metrics() + RPCServer.metrics([("control", control), ("ring", ring)])
                         + statistics.families()
@@ -115,12 +116,7 @@ public final class WorkerServer: Sendable {
                     if membership.drains { return .notReady("the worker is draining") }
                     return membership.isMember
                         ? .ready : .notReady("the worker has not joined the coordinator")
-                }),
-            statistics: statistics, logger: logger)
-        do throws(WebServerError) {
-            let bound = try await server.start()
-            logger.info("metrics served", metadata: ["address": "\(bound)"])
-            return server
+                })
         } catch { throw RPCStatus(.failedPrecondition, "metrics: \(error)") }
     }
 }

@@ -64,9 +64,13 @@ public struct WebRequest: Sendable {
 
     /// The token of an "Authorization: Bearer" header; nil when there is none.
     public var bearerToken: String? {
-        guard let parts = header("authorization")?.split(separator: " "), parts.count == 2,
-            parts[0].lowercased() == "bearer"
-        else { return nil }
+        header("authorization").flatMap(Self.bearerToken(of:))
+    }
+
+    /// The token in the value of an Authorization header; nil when it has another form.
+    public static func bearerToken(of authorization: String) -> String? {
+        let parts = authorization.split(separator: " ")
+        guard parts.count == 2, parts[0].lowercased() == "bearer" else { return nil }
         return String(parts[1])
     }
 }
@@ -119,11 +123,6 @@ package struct WebTarget: Equatable {
     }
 
     private static func hexDigit(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-        default: nil
-        }
+        Character(Unicode.Scalar(byte)).hexDigitValue.map(UInt8.init)
     }
 }
