@@ -321,16 +321,17 @@ package actor CoordinatorCore {
     /// Where a follower of this job finds news; nil when it has ended.
     func feed(_ id: String) -> JobFeed? { active[id]?.feed }
 
-    /// Jobs that wait or run, as memory knows them, each with the number of its newest news.
-    var livingJobs: [(version: UInt64, record: JobRecord)] {
-        active.compactMap { id, job in
-            let news = job.feed.news
-            return live(id).map { (news.version &+ UInt64($0.queuePosition), $0) }
+    /// Jobs that wait or run, each with a number that changes with what is to be told of it.
+    var versions: [String: UInt64] {
+        let positions = Dictionary(
+            zip(queue.ids, UInt64(1)...), uniquingKeysWith: { first, _ in first })
+        return active.reduce(into: [:]) {
+            $0[$1.key] = $1.value.feed.news.version &+ (positions[$1.key] ?? 0)
         }
     }
 
     /// The job as memory knows it; nil for those that only the journal knows.
-    private func live(_ id: String) -> JobRecord? {
+    func live(_ id: String) -> JobRecord? {
         if let active = active[id] {
             var record = active.feed.news.record
             if record.state == .queued { record = shown(record) }
@@ -645,55 +646,8 @@ package actor CoordinatorCore {
 
     /// Everything that is counted and measured here.
     package func metrics() -> [MetricFamily] {
-        let all = members.all(busy: busyWorkers, at: .now)
-        func gauge(_ name: String, _ help: String, _ value: (MemberRecord) -> Double) -> MetricFamily {
-            .gauge(name, help, all.map { Labelled(value($0), ["worker": $0.name]) })
-        }
-        let states = ["ready", "busy", "draining", "lost", "refused"]
-        let unended = unended
-        return [
-            .gauge(
-                "lariat_build_info", "1; what this is is in the labels.",
-                [
-                    Labelled(
-                        1,
-                        [
-                            "version": configuration.version, "model": model.name,
-                            "precision": configuration.precision,
-                        ])
-                ]),
-            .gauge("lariat_jobs_running", "Jobs that run.", Double(running.count)),
-            .gauge("lariat_jobs_waiting", "Jobs that wait for their turn.", Double(queue.count)),
-            .gauge("lariat_epoch", "Counts the changes of who is in the cluster.", Double(members.epoch)),
-            .gauge(
-                "lariat_workers", "Workers, by state.",
-                states.map { state in
-                    Labelled(Double(all.count { $0.state == state }), ["state": state])
-                }),
-            .gauge(
-                "lariat_worker_info", "1; what a worker computes with is in the labels.",
-                all.map {
-                    Labelled(
-                        1,
-                        [
-                            "worker": $0.name, "isa": $0.isa, "precision": $0.precision,
-                            "version": $0.version,
-                        ])
-                }),
-            gauge("lariat_worker_up", "Whether a worker is in the cluster.") {
-                ["ready", "busy", "draining"].contains($0.state) ? 1 : 0
-            },
-            gauge("lariat_worker_heartbeat_age_seconds", "Time since a worker was heard.") {
-                $0.lastHeartbeatSeconds
-            },
-            gauge("lariat_worker_threads", "Compute threads of a worker.") { Double($0.threads) },
-            gauge("lariat_worker_kv_used_bytes", "Keys and values that a worker holds for its job.") {
-                Double($0.kvBytesUsed)
-            },
-            gauge("lariat_worker_kv_capacity_bytes", "What keys and values may use on a worker.") {
-                Double($0.memoryBytes)
-            },
-        ] + statistics.families(running: unended) + ProcessMetrics.current()
+        cluster().metrics(precision: configuration.precision)
+            + statistics.families(running: unended) + ProcessMetrics.current()
     }
 
     package func cluster() -> ClusterState {

@@ -91,15 +91,14 @@ struct OperatorAPI: Sendable {
             let cluster = view.event(await core.cluster(), tokens: await core.tokens, at: now).text
             if cluster != shown { text += event("cluster", cluster) }
             shown = cluster
-            let living = await core.livingJobs
-            for (version, record) in living where versions[record.id] != version {
-                text += event("job", record.json.text)
+            let newest = await core.versions
+            for (id, version) in newest where versions[id] != version {
+                if let living = await core.live(id) { text += event("job", living.json.text) }
             }
-            let before = Set(versions.keys)
-            versions = Dictionary(living.map { ($0.record.id, $0.version) }) { first, _ in first }
-            for id in before.subtracting(versions.keys).sorted() {
+            for id in Set(versions.keys).subtracting(newest.keys).sorted() {
                 if let ended = try? await core.job(id) { text += event("job", ended.json.text) }
             }
+            versions = newest
             if text.isEmpty, now - lastWrite >= Self.quietInterval { text = ": quiet\n\n" }
             if !text.isEmpty {
                 try await writer.write(text)

@@ -1,0 +1,52 @@
+// What a cluster's state says as metrics: who is there, with what, and how much waits.
+import Observability
+import RPC
+
+extension ClusterState {
+    private static let states = ["ready", "busy", "draining", "lost", "refused"]
+
+    /// - Parameter precision: of the whole cluster.
+    func metrics(precision: String) -> [MetricFamily] {
+        [
+            .gauge(
+                "lariat_build_info", "1; what this is is in the labels.",
+                [Labelled(1, ["version": version, "model": model, "precision": precision])]),
+            .gauge("lariat_jobs_running", "Jobs that run.", Double(running)),
+            .gauge("lariat_jobs_waiting", "Jobs that wait for their turn.", Double(queued)),
+            .gauge("lariat_epoch", "Counts the changes of who is in the cluster.", Double(epoch)),
+            .gauge(
+                "lariat_workers", "Workers, by state.",
+                Self.states.map { state in
+                    Labelled(Double(members.count { $0.state == state }), ["state": state])
+                }),
+            .gauge(
+                "lariat_worker_info", "1; what a worker computes with is in the labels.",
+                members.map {
+                    Labelled(
+                        1,
+                        [
+                            "worker": $0.name, "isa": $0.isa, "precision": $0.precision,
+                            "version": $0.version,
+                        ])
+                }),
+            gauge("lariat_worker_up", "Whether a worker is in the cluster.") {
+                ["ready", "busy", "draining"].contains($0.state) ? 1 : 0
+            },
+            gauge("lariat_worker_heartbeat_age_seconds", "Time since a worker was heard.") {
+                $0.lastHeartbeatSeconds
+            },
+            gauge("lariat_worker_threads", "Compute threads of a worker.") { Double($0.threads) },
+            gauge("lariat_worker_kv_used_bytes", "Keys and values that a worker holds for its job.") {
+                Double($0.kvBytesUsed)
+            },
+            gauge("lariat_worker_kv_capacity_bytes", "What keys and values may use on a worker.") {
+                Double($0.memoryBytes)
+            },
+        ]
+    }
+
+    /// One value of each worker.
+    private func gauge(_ name: String, _ help: String, _ value: (MemberRecord) -> Double) -> MetricFamily {
+        .gauge(name, help, members.map { Labelled(value($0), ["worker": $0.name]) })
+    }
+}
