@@ -18,7 +18,7 @@ import Testing
             id = try await journal.submit(job, prompt: [7, .max, 0]).record.id
             #expect(try await journal.nextStart(at: 5) == 1)
         }
-        let journal = try Journal(directory: directory.path)
+        let journal = try await openJournal(directory)
         #expect(try await journal.nextStart(at: 6) == 2)
         #expect(try await journal.prompt(id) == [7, .max, 0])
         #expect(try await journal.job(id).options?.name == "n")
