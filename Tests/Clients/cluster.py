@@ -6,17 +6,16 @@ import hashlib
 import json
 import os
 import pathlib
-import random
 import secrets
 import signal
-import socket
 import subprocess
-import time
 import urllib.request
 
 import grpc
 import lariat_pb2 as pb
 import lariat_pb2_grpc as rpc
+import waiting
+from waiting import free_ports
 
 BINARY = os.environ["LARIAT"]
 MODEL = os.environ["LARIAT_TEST_MODEL"]
@@ -36,41 +35,8 @@ def golden_tokens(count):
 
 
 def until(condition, what, timeout=PATIENCE):
-    """Waits for a true value of `condition()` and returns it. The last error counts as "not yet"."""
-    deadline = time.monotonic() + timeout
-    error = None
-    while time.monotonic() < deadline:
-        try:
-            value = condition()
-            error = None
-            if value:
-                return value
-        except grpc.RpcError as failure:
-            error = failure
-        time.sleep(0.05)
-    raise AssertionError(f"not within {timeout} s: {what}" + (f" ({error})" if error else ""))
-
-
-_used_ports = set()
-
-
-def free_ports(count):
-    """Ports of 127.0.0.1 below the range from which the system picks by itself."""
-    found = []
-    for _ in range(1000):
-        port = random.randrange(20000, 32000)
-        if port in _used_ports:
-            continue
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _used_ports.add(port)
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError("no free ports")
+    """The same for what asks a coordinator, which may not answer yet."""
+    return waiting.until(condition, what, timeout, not_yet=grpc.RpcError)
 
 
 def _arguments(arguments):

@@ -23,6 +23,20 @@ def cluster(_shared):
     _shared.repair()
 
 
+@pytest.fixture(scope="session")
+def _guarded(tmp_path_factory):
+    with Cluster(tmp_path_factory.mktemp("guarded"), guarded=True) as cluster:
+        cluster.start().wait_ready()
+        yield cluster
+
+
+@pytest.fixture
+def guarded(_guarded):
+    """A running cluster whose clients need tokens. Tests leave it as it was."""
+    yield _guarded
+    _guarded.repair()
+
+
 @pytest.fixture
 def make_cluster(tmp_path):
     """Makes clusters of this test's own, not started, and cleans up after them."""

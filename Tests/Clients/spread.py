@@ -4,7 +4,7 @@ import json
 import subprocess
 
 import cluster as local
-from cluster import BINARY, MODEL, Cluster, environment, until
+from cluster import BINARY, Cluster, environment, until
 
 
 class SpreadCluster(Cluster):

@@ -12,20 +12,6 @@ import pytest
 from cluster import SUCCEEDED, _Shows, pb, refused, until
 
 
-@pytest.fixture(scope="module")
-def _guarded(tmp_path_factory):
-    from cluster import Cluster
-    with Cluster(tmp_path_factory.mktemp("access"), guarded=True) as cluster:
-        cluster.start().wait_ready()
-        yield cluster
-
-
-@pytest.fixture
-def guarded(_guarded):
-    yield _guarded
-    _guarded.repair()
-
-
 def stub_of(cluster, token):
     channel = grpc.insecure_channel(cluster.address, [("grpc.use_local_subchannel_pool", 1)])
     return rpc.CoordinatorStub(grpc.intercept_channel(channel, _Shows(token)) if token else channel)

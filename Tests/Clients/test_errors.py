@@ -1,10 +1,7 @@
 """What goes wrong at start and at submission: clear words, an exit code that is not 0, nothing left running."""
 
-import os
-import shutil
 import signal
 import socket
-import subprocess
 
 import grpc
 import pytest

@@ -8,7 +8,7 @@ import httpx2
 import openai
 import pytest
 
-from cluster import CANCELLED, GOLDEN, MODEL, OVER, SUCCEEDED, Cluster, parts, pb, until
+from cluster import CANCELLED, GOLDEN, MODEL, OVER, SUCCEEDED, parts, pb, until
 
 PROMPT = "Once upon a time there was a small house at the edge of the wood, and in it lived"
 QUESTION = [{"role": "system", "content": "Answer in one word."},
@@ -22,18 +22,10 @@ def connect(cluster, **options):
                          http_client=openai.DefaultHttpxClient(trust_env=False), **options)
 
 
-@pytest.fixture(scope="module")
-def _guarded(tmp_path_factory):
-    with Cluster(tmp_path_factory.mktemp("guarded"), guarded=True) as cluster:
-        cluster.start().wait_ready()
-        yield cluster
-
-
 @pytest.fixture
-def cluster(_guarded):
-    """A cluster whose clients need tokens."""
-    yield _guarded
-    _guarded.repair()
+def cluster(guarded):
+    """These tests' cluster is one whose clients need tokens."""
+    return guarded
 
 
 @pytest.fixture

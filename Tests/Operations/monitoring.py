@@ -1,48 +1,22 @@
 """A cluster with its metrics pages and a Prometheus that reads them, all on loopback."""
 
-import contextlib
+import functools
 import json
 import os
 import pathlib
-import random
 import re
-import socket
 import subprocess
-import time
 import urllib.parse
 import urllib.request
+
+import waiting
 
 # Whatever a proxy is for, it is not for loopback.
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
-def until(condition, what, timeout=60):
-    """Waits for a true value of `condition()` and returns it. No connection counts as "not yet"."""
-    deadline = time.monotonic() + timeout
-    value = None
-    while time.monotonic() < deadline:
-        try:
-            value = condition()
-        except OSError as error:
-            value, what_else = None, error
-        else:
-            what_else = value
-        if value:
-            return value
-        time.sleep(0.2)
-    raise AssertionError(f"not within {timeout} s: {what} ({what_else})")
-
-
-def free_ports(count):
-    """Ports of 127.0.0.1 below the range from which the system picks by itself."""
-    found = []
-    for port in random.sample(range(20000, 32000), 1000):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError("no free ports")
+# No connection counts as "not yet".
+until = functools.partial(waiting.until, pause=0.2, not_yet=OSError)
 
 
 class Processes:
@@ -84,7 +58,7 @@ class Cluster(Processes):
     def __init__(self, folder, binary, model, workers=("alpha", "beta")):
         super().__init__(folder)
         self.binary, self.workers = binary, workers
-        ports = iter(free_ports(2 + 3 * len(workers)))
+        ports = iter(waiting.free_ports(2 + 3 * len(workers)))
         address = lambda: f"127.0.0.1:{next(ports)}"
         self.address = address()
         self.pages = {"coordinator": address()}
@@ -124,7 +98,7 @@ class Prometheus(Processes):
 
     def __init__(self, folder, configuration):
         super().__init__(folder)
-        (port,) = free_ports(1)
+        (port,) = waiting.free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
         self.file = self.folder / "prometheus.yaml"
         self.file.write_text(configuration)

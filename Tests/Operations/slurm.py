@@ -1,6 +1,7 @@
 """A Slurm cluster of three nodes on one host: a controller and three slurmd, with a munged of their own."""
 
 import contextlib
+import functools
 import os
 import pathlib
 import pwd
@@ -8,36 +9,12 @@ import socket
 import subprocess
 import time
 
+import waiting
+
 NODES = 3
 
 
-def until(condition, what, timeout=60):
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.2)
-    raise AssertionError(f"not within {timeout} s: {what}")
-
-
-def free_ports(count):
-    """Ports that nobody uses now, below the range from which the system picks by itself."""
-    ports, sockets = [], []
-    for port in range(21000, 32000):
-        probe = socket.socket()
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            probe.close()
-            continue
-        sockets.append(probe)
-        ports.append(port)
-        if len(ports) == count:
-            break
-    for probe in sockets:
-        probe.close()
-    return ports
+until = functools.partial(waiting.until, pause=0.2)
 
 
 class Slurm:
@@ -48,7 +25,7 @@ class Slurm:
         self.munge = self.folder / "munge"
         self.munge.mkdir(mode=0o755)
         self.configuration = self.folder / "slurm.conf"
-        controller, *daemons = free_ports(1 + NODES)
+        controller, *daemons = waiting.free_ports(1 + NODES)
         host = socket.gethostname()
         lines = [
             "ClusterName=lariat", f"SlurmctldHost={host}(127.0.0.1)", f"SlurmctldPort={controller}",

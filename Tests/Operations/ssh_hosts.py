@@ -1,14 +1,15 @@
 """Hosts with a real sshd each, in network namespaces, and a specification for them."""
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
 import shutil
 import signal
 import subprocess
-import time
 
+import waiting
 from hosts import Hosts, obstacle, run
 
 
@@ -19,14 +20,7 @@ def ssh_obstacle():
     return obstacle()
 
 
-def until(condition, what, timeout=60):
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.1)
-    raise AssertionError(f"not within {timeout} s: {what}")
+until = functools.partial(waiting.until, pause=0.1)
 
 
 class SSHHosts:
