@@ -204,19 +204,28 @@ package actor CoordinatorCore {
             forecast.profile = admitted.profile
             forecast.kvBytes = UInt64(admitted.kvBytes)
             forecast.slabs = 1
-            let plan = try plan(
-                prompt: prompt.count, reserved: admitted.reserved,
-                members: choose(members.ready, for: admitted.options, promptTokens: prompt.count)
-                    ?? members.ready)
+            let chosen =
+                choose(members.ready, for: admitted.options, promptTokens: prompt.count) ?? members.ready
+            func cut() throws(CoordinatorError) -> JobPlan {
+                try self.plan(prompt: prompt.count, reserved: admitted.reserved, members: chosen)
+            }
+            // What cannot be cut needs no measurement, and what is measured may say how to cut.
+            _ = try cut()
+            let rates: Result<[WorkerRates], Unmeasured>
+            do throws(Unmeasured) { rates = .success(try await self.rates(of: chosen)) } catch {
+                rates = .failure(error)
+            }
+            let plan = try cut()
             forecast.ringBytes = UInt64(plan.ringBytes)
             forecast.shares = plan.shares
             forecast.admissible = true
-            do throws(Unmeasured) {
-                let rates = try await rates(of: plan.members)
+            switch rates {
+            case .success(let rates):
                 CostModel(
                     model, plan.members, scores: admitted.options.kind == .score, measured: rates
                 ).predict(plan, into: &forecast)
-            } catch { forecast.unmeasuredReason = error.reason }
+            case .failure(let why): forecast.unmeasuredReason = why.reason
+            }
         } catch {
             forecast.reason = error.message
         }

@@ -302,6 +302,7 @@ func member(_ name: String, memory: UInt64 = 1 << 30, threads: UInt32 = 1) -> Me
         $0.address = "127.0.0.1:7001"
         $0.ringAddress = "127.0.0.1:7002"
         $0.threads = threads
+        $0.hostCores = 4
         $0.memoryBytes = memory
         $0.isa = "avx2"
         $0.precision = "f32"

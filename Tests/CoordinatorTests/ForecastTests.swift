@@ -27,6 +27,17 @@ import Testing
         #expect(bench.workers.links("beta") == ["127.0.0.1:7002"])
     }
 
+    @Test func sharesAreCutByWhatTheMeasurementShowed() async throws {
+        let bench = try await bench()
+        var fast = sampleRates(sends: true)
+        fast.denseOperationsPerSecond *= 4
+        fast.attentionOperationsPerSecond *= 4
+        bench.workers.set("alpha", rates: fast)
+        let first = await forecast(bench)
+        #expect(first.shares[0].tokens > first.shares[1].tokens)
+        #expect(await forecast(bench).shares == first.shares)
+    }
+
     @Test func aWorkerAloneSendsNothing() async throws {
         let bench = try await bench(["alpha"])
         let forecast = await forecast(bench)
