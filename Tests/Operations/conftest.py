@@ -5,6 +5,8 @@ import pathlib
 
 import pytest
 
+from debian import Debian, run
+
 
 @pytest.fixture(scope="session")
 def repository():
@@ -19,3 +21,21 @@ def binary():
 @pytest.fixture(scope="session")
 def model():
     return os.environ["LARIAT_TEST_MODEL"]
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory, repository, binary):
+    folder = tmp_path_factory.mktemp("packed")
+    run(repository / "Ops/package", "--binary", binary, "--output", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def package(packed):
+    return next(packed.glob("lariat_*.deb"))
+
+
+@pytest.fixture(scope="session")
+def bare_debian(tmp_path_factory):
+    """For copies: nothing is installed in it."""
+    return Debian(tmp_path_factory.mktemp("debian") / "root").make()

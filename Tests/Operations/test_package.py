@@ -1,36 +1,11 @@
 """The Debian package and the tarball: what is in them, what lintian says, and that a bare Debian runs them."""
 
-import os
-import pathlib
 import re
-import shutil
-import subprocess
 import tarfile
 
 import pytest
 
-
-def run(*command, check=True, timeout=300, **options):
-    result = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=timeout, **options)
-    assert not check or result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
-    return result
-
-
-@pytest.fixture(scope="session")
-def packed(tmp_path_factory, repository, binary):
-    folder = tmp_path_factory.mktemp("packed")
-    run(repository / "Ops/package", "--binary", binary, "--output", folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def package(packed):
-    return next(packed.glob("lariat_*.deb"))
-
-
-def needs_runtime(binary):
-    return "libswift" in run("ldd", binary).stdout
-
+from debian import needs_runtime, run
 
 def test_checksums(packed):
     assert sorted(path.suffix for path in packed.iterdir()) == ["", ".deb", ".xz"]
@@ -84,42 +59,15 @@ def test_tarball(packed, binary, tmp_path):
         assert (root / path).is_file()
 
 
-@pytest.fixture(scope="session")
-def debian(tmp_path_factory):
-    """A bare Debian in a folder, from the mirror that this machine uses."""
-    for tool in ("debootstrap", "chroot"):
-        assert shutil.which(tool), f"{tool} is missing: Ops/setup --tests"
-    assert os.geteuid() == 0, "only root can make a bare Debian"
-    release = run("sh", "-c", ". /etc/os-release && echo $VERSION_CODENAME").stdout.strip()
-    mirrors = run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages",
-                  f"Codename: {release}").stdout.split()
-    folder = tmp_path_factory.mktemp("debian") / "root"
-    run("debootstrap", "--variant=minbase", release, folder, mirrors[0], timeout=500)
-    shutil.copy("/etc/resolv.conf", folder / "etc/resolv.conf")
-    for source in pathlib.Path("/etc/apt").glob("**/*"):
-        # The same mirrors, proxies and keys.
-        if source.is_file():
-            target = folder / source.relative_to("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, target)
-    # Swift reads a program's arguments there.
-    run("mount", "-t", "proc", "proc", folder / "proc")
-    yield folder
-    run("umount", "--lazy", folder / "proc")
+@pytest.fixture
+def debian(bare_debian, tmp_path):
+    with bare_debian.copy(tmp_path / "root").entered() as debian:
+        yield debian
 
 
 def test_a_bare_debian(debian, package, binary):
-    shutil.copy(package, debian / "tmp/lariat.deb")
-    def inside(*command, **options):
-        return run("chroot", debian, *command, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root",
-                                                     "DEBIAN_FRONTEND": "noninteractive"}, **options)
-    inside("apt-get", "update", "-qq")
-    inside("apt-get", "install", "-y", "-qq", "--no-install-recommends", "/tmp/lariat.deb", timeout=500)
-    if needs_runtime(binary):
-        for library in re.findall(r"=> (/\S+/swift/\S+)", run("ldd", binary).stdout):
-            target = debian / library.lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(os.path.realpath(library), target)
+    inside = debian.inside
+    debian.install(package, binary)
     assert inside("lariat", "version").stdout == run(binary, "version").stdout
     # The user, and what belongs to whom.
     assert inside("id", "-gn", "lariat").stdout == "lariat\n"
