@@ -185,7 +185,8 @@ let package = Package(
         .testTarget(name: "JSONTextTests", dependencies: ["JSONText"], swiftSettings: swift),
         .testTarget(name: "OpenAITests", dependencies: ["JSONText", "OpenAI"], swiftSettings: swift),
         .testTarget(
-            name: "RPCTests", dependencies: ["HTTP2", "JSONText", "RPC", log] + nio, swiftSettings: swift),
+            name: "RPCTests", dependencies: ["HTTP2", "JSONText", "Observability", "RPC", log] + nio,
+            swiftSettings: swift),
         .testTarget(name: "ObservabilityTests", dependencies: ["Observability", log], swiftSettings: swift),
         .testTarget(
             name: "TransformerTests",

@@ -5,14 +5,23 @@ import RPC
 extension ClusterState {
     private static let states = ["ready", "busy", "draining", "lost", "refused"]
 
-    /// - Parameter precision: of the whole cluster.
-    func metrics(precision: String) -> [MetricFamily] {
+    /// - Parameters:
+    ///   - precision: of the whole cluster.
+    ///   - queueLimit: Jobs that may wait.
+    ///   - oldestWait: Seconds that the job that is next has waited; 0 when none waits.
+    func metrics(precision: String, queueLimit: Int, oldestWait: Double) -> [MetricFamily] {
         [
             .gauge(
                 "lariat_build_info", "1; what this is is in the labels.",
                 [Labelled(1, ["version": version, "model": model, "precision": precision])]),
             .gauge("lariat_jobs_running", "Jobs that run.", Double(running)),
             .gauge("lariat_jobs_waiting", "Jobs that wait for their turn.", Double(queued)),
+            .gauge(
+                "lariat_jobs_waiting_limit", "Jobs that may wait; more are refused.", Double(queueLimit)),
+            .gauge(
+                "lariat_jobs_oldest_waiting_seconds",
+                "How long the job that is next has waited since it was submitted; 0 when none waits.",
+                oldestWait),
             .gauge("lariat_epoch", "Counts the changes of who is in the cluster.", Double(epoch)),
             .gauge(
                 "lariat_workers", "Workers, by state.",

@@ -655,7 +655,10 @@ package actor CoordinatorCore {
 
     /// Everything that is counted and measured here.
     package func metrics() -> [MetricFamily] {
-        cluster().metrics(precision: configuration.precision)
+        let oldest = queue.first.flatMap { active[$0]?.record.submittedMicroseconds }
+        let wait = oldest.map { max(0, Double(wallMicroseconds()) - Double($0)) / 1e6 }
+        return cluster().metrics(
+            precision: configuration.precision, queueLimit: queue.limit, oldestWait: wait ?? 0)
             + statistics.families(running: unended) + ProcessMetrics.current()
     }
 

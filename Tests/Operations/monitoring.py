@@ -53,7 +53,7 @@ class Processes:
 
 
 class Cluster(Processes):
-    """A coordinator and two workers. `pages` has the address of each one's metrics."""
+    """A coordinator and two workers with TLS. `pages` has the address of each one's metrics."""
 
     def __init__(self, folder, binary, model, workers=("alpha", "beta")):
         super().__init__(folder)
@@ -62,13 +62,16 @@ class Cluster(Processes):
         address = lambda: f"127.0.0.1:{next(ports)}"
         self.address = address()
         self.pages = {"coordinator": address()}
-        lines = [f"model: {model}", "coordinator:", f"  listen: {self.address}", f"  data: {self.folder}/data", "workers:"]
+        certificate = lambda name: f"tls: {{ certificate: tls/{name}.pem, key: tls/{name}.key }}"
+        lines = [f"model: {model}", "tls: { ca: tls/ca.pem }", "coordinator:", f"  listen: {self.address}",
+                 f"  data: {self.folder}/data", f"  {certificate('coordinator')}", "workers:"]
         for name in workers:
             self.pages[name] = address()
             lines += [f"  - name: {name}", f"    listen: {address()}", f"    ring: {address()}", "    threads: 1",
-                      "    memory: 1GiB"]
+                      "    memory: 1GiB", f"    {certificate(name)}"]
         self.specification = self.folder / "cluster.yaml"
         self.specification.write_text("\n".join([*lines, "lost_after_seconds: 2", ""]))
+        subprocess.run([binary, "cluster", "certs", self.specification, "-o", self.folder / "tls"], check=True, timeout=60)
 
     def start(self, *names):
         for name in names or self.pages:
@@ -81,8 +84,9 @@ class Cluster(Processes):
 
     def submit(self, *arguments):
         return subprocess.run(
-            [self.binary, "submit", "--coordinator", self.address, *map(str, arguments)], capture_output=True, text=True,
-            timeout=120)
+            [self.binary, "submit", "--coordinator", self.address, "--tls-ca", "tls/ca.pem", "--tls-certificate",
+             "tls/client.pem", "--tls-key", "tls/client.key", *map(str, arguments)],
+            cwd=self.folder, capture_output=True, text=True, timeout=120)
 
     def page(self, name):
         with _open(f"http://{self.pages[name]}/metrics", timeout=10) as answer:

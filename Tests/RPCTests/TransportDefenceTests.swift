@@ -3,6 +3,7 @@
 import Foundation
 import Glibc
 import NIOCore
+import Observability
 import RPC
 import Testing
 
@@ -276,6 +277,27 @@ private let post: [UInt8] = [0x83, 0x86, 0x84, 0x01, 0x01, 0x61]
         let told = await status { _ = try await TransportFixture(tls: unreadable) }
         #expect(told?.code == .failedPrecondition && told?.message.contains("/nowhere/cert.pem") == true)
     }
+
+    @Test func metricsTellWhenCertificatesEnd() async throws {
+        let papers = try Papers()
+        defer { papers.remove() }
+        let files = try papers.issue("a", by: "ca", names: "IP:127.0.0.1", days: 1)
+        func ends(_ server: RPCServer) -> [Labels: Double] {
+            let family = RPCServer.metrics([("a", server)]).first {
+                $0.name == "lariat_certificate_expiry_timestamp_seconds"
+            }
+            return (family?.series ?? []).reduce(into: [:]) { found, series in
+                if case .number(let value) = series.value { found[series.labels] = value }
+            }
+        }
+        try await TransportFixture.with(tls: files) { fixture in
+            let left = ends(fixture.server).mapValues { $0 - Date().timeIntervalSince1970 }
+            #expect(left.count == 2)
+            #expect((86_000...86_400).contains(left[["certificate": "own"]] ?? 0))
+            #expect((172_400...172_800).contains(left[["certificate": "authority"]] ?? 0))
+        }
+        try await TransportFixture.with { fixture in #expect(ends(fixture.server).isEmpty) }
+    }
 }
 
 /// Certificates made by `openssl` for one test.
@@ -296,13 +318,13 @@ private struct Papers {
 
     private func path(_ name: String) -> String { folder.appending(path: name).path(percentEncoded: false) }
 
-    func issue(_ name: String, by ca: String, names: String) throws -> TLSFiles {
+    func issue(_ name: String, by ca: String, names: String, days: Int = 2) throws -> TLSFiles {
         try openssl(
             "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=\(name) -keyout \(name).key "
                 + "-out \(name).csr")
         try Data("subjectAltName=\(names)\n".utf8).write(to: URL(filePath: path("\(name).ext")))
         try openssl(
-            "x509 -req -in \(name).csr -CA \(ca).pem -CAkey \(ca).key -CAcreateserial -days 2 -extfile \(name).ext "
+            "x509 -req -in \(name).csr -CA \(ca).pem -CAkey \(ca).key -CAcreateserial -days \(days) -extfile \(name).ext "
                 + "-out \(name).pem")
         return TLSFiles(ca: path("\(ca).pem"), certificate: path("\(name).pem"), key: path("\(name).key"))
     }

@@ -13,6 +13,7 @@ public final class RPCServer: Sendable {
         var listener: (any Channel)?
         var connections: [ObjectIdentifier: (channel: any Channel, handle: NIOLoopBound<RPCConnection>)] = [:]
         var stopping = false
+        var certificateEnds: CertificateEnds?
     }
 
     private let address: RPCAddress
@@ -40,6 +41,7 @@ public final class RPCServer: Sendable {
     /// Starts to listen. Returns the bound address (the port is the real one).
     public func start() async throws(RPCStatus) -> RPCAddress {
         let security = try tls.map { files throws(RPCStatus) in try files.serverContext() }
+        let ends = try tls.map { files throws(RPCStatus) in try files.ends() }
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -59,6 +61,7 @@ public final class RPCServer: Sendable {
         let raced = state.withLock { state -> Bool in
             if state.stopping || state.listener != nil { return true }
             state.listener = channel
+            state.certificateEnds = ends
             return false
         }
         if raced {
@@ -131,6 +134,9 @@ public final class RPCServer: Sendable {
 
     /// Connections open now.
     public var connectionCount: Int { state.withLock { $0.connections.count } }
+
+    /// Of the certificates that it started with; nil without TLS.
+    var certificateEnds: CertificateEnds? { state.withLock { $0.certificateEnds } }
 }
 
 extension RecvByteBufferAllocator where Self == AdaptiveRecvByteBufferAllocator {

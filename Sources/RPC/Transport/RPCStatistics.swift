@@ -78,7 +78,17 @@ public final class RPCStatistics: Sendable {
 extension RPCServer {
     /// What servers of one process have counted, told apart by names for their ports.
     public static func metrics(_ servers: [(port: String, server: RPCServer)]) -> [MetricFamily] {
-        RPCStatistics.families(
+        let families = RPCStatistics.families(
             servers.map { ($0.port, $0.server.statistics, $0.server.connectionCount) })
+        // All ports of a process show the same certificate.
+        guard let ends = servers.first?.server.certificateEnds else { return families }
+        return families + [
+            .gauge(
+                "lariat_certificate_expiry_timestamp_seconds",
+                "When the certificate that this process shows, and the authority it trusts, end: seconds since 1970.",
+                [("own", ends.own), ("authority", ends.authority)].compactMap { name, end in
+                    end.map { Labelled($0, ["certificate": name]) }
+                })
+        ]
     }
 }

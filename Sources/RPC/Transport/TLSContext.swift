@@ -22,6 +22,18 @@ extension TLSFiles {
         return try context(configuration)
     }
 
+    /// When the own certificate and the authority end. A chain lasts as long as its shortest; of several authorities,
+    /// as while one is replaced, the one that lasts longest counts: no certificate outlives its own.
+    func ends() throws(RPCStatus) -> CertificateEnds {
+        do {
+            let own = try NIOSSLCertificate.fromPEMFile(certificate).map(\.notValidAfter).min()
+            let authority = try NIOSSLCertificate.fromPEMFile(ca).map(\.notValidAfter).max()
+            return CertificateEnds(own: own.map(Double.init), authority: authority.map(Double.init))
+        } catch {
+            throw unreadable("certificates", "\(certificate) or \(ca)", error)
+        }
+    }
+
     private func context(_ configuration: TLSConfiguration) throws(RPCStatus) -> NIOSSLContext {
         var configuration = configuration
         configuration.applicationProtocols = ["h2"]
@@ -53,6 +65,12 @@ extension TLSFiles {
             .failedPrecondition,
             "cannot read the TLS \(what) \(path): \(error); it must be a readable PEM file")
     }
+}
+
+/// Seconds since 1970.
+struct CertificateEnds: Sendable, Equatable {
+    var own: Double?
+    var authority: Double?
 }
 
 extension NIOSSLCertificate {
