@@ -264,8 +264,9 @@ public struct ContextExtension: Sendable {
     }
 
     /// Rungs and plan of every search: those of the journal, or fitted to what evaluations are predicted to take. Each
-    /// search gets the part of the budget that one evaluation at its length takes. All are there before the first
-    /// evaluation, so that a budget that is too small is told at once.
+    /// search gets the least that it needs, and of what is left a part by the root of what an evaluation at its length
+    /// takes: the next search begins where a shorter one ended, and in the shorter one the same step costs a fraction.
+    /// All are there before the first evaluation, so that a budget that is too small is told at once.
     private func plans(
         on evaluator: some Evaluator, journal: SearchJournal
     ) async throws -> [(rungs: [Rung], plan: SearchPlan)] {
@@ -282,23 +283,28 @@ public struct ContextExtension: Sendable {
             }
             rungs.append(own)
         }
-        let total = rungs.reduce(0) { $0 + ($1.last?.cost ?? 0) }
+        let finals = try jobs.map { try corpus.windows(length: $0.window).count - 1 }
+        let seeds = jobs.indices.map { seedCount(jobs[$0], isFirst: $0 == 0) }
+        let least = try jobs.indices.map {
+            try SearchPlan.leastBudget(
+                rungs: rungs[$0], seedCount: seeds[$0], finalDocuments: max(1, finals[$0]))
+        }
+        let rest = request.budget - least.reduce(0, +)
+        guard rest >= 0 else {
+            let each = zip(jobs, least).map { "\($0.name): \(Int($1.rounded(.up)))" }.joined(separator: ", ")
+            throw ExtensionError(
+                .invalidRequest,
+                "a budget of \(Int(request.budget)) seconds (--budget) is not enough: the least that the searches take "
+                    + "on this cluster is \(Int(least.reduce(0, +).rounded(.up))) seconds (\(each))")
+        }
+        let roots = rungs.map { ($0.last?.cost ?? 0).squareRoot() }
         var plans: [(rungs: [Rung], plan: SearchPlan)] = []
-        for (index, job) in jobs.enumerated() {
-            let finals = try corpus.windows(length: job.window).count - 1
-            let budget = request.budget * (rungs[index].last?.cost ?? 0) / total
-            var plan: SearchPlan
-            do throws(FactorSearchError) {
-                plan = try SearchPlan.fitting(
-                    budget: budget, rungs: rungs[index], seedCount: seedCount(job, isFirst: index == 0),
-                    finalists: finals > 0 ? 4 : 1, finalDocuments: max(1, finals))
-            } catch {
-                throw ExtensionError(
-                    .invalidRequest,
-                    "the search \"\(job.name)\" gets \(Int(budget)) of the \(Int(request.budget)) seconds (--budget), "
-                        + "which is not enough: \(error)")
-            }
-            if finals == 0 { plan.finalists = 0 }
+        for index in jobs.indices {
+            var plan = try SearchPlan.fitting(
+                budget: least[index] + rest * roots[index] / roots.reduce(0, +), rungs: rungs[index],
+                seedCount: seeds[index], finalists: finals[index] > 0 ? 4 : 1,
+                finalDocuments: max(1, finals[index]))
+            if finals[index] == 0 { plan.finalists = 0 }
             plans.append((rungs[index], plan))
         }
         for (job, (rungs, plan)) in zip(jobs, plans) { try journal.record(plan, rungs: rungs, of: job.name) }

@@ -1,5 +1,5 @@
 // The journal of a search: every evaluation, a line each, so that an interrupted search goes on where it was.
-import FactorSearch
+package import FactorSearch
 import Foundation
 
 /// One line of the journal.
@@ -95,7 +95,7 @@ public final class SearchJournal {
 
     func result(_ trial: Trial, stage: String) -> [Double]? { results[Key(stage: stage, trial: trial)] }
 
-    func plan(of stage: String) -> (rungs: [Rung], plan: SearchPlan)? { stages[stage] }
+    package func plan(of stage: String) -> (rungs: [Rung], plan: SearchPlan)? { stages[stage] }
 
     func record(_ plan: SearchPlan, rungs: [Rung], of stage: String) throws(ExtensionError) {
         try append(.stage(name: stage, rungs: rungs, plan: plan))

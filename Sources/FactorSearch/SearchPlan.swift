@@ -55,6 +55,9 @@ public struct SearchPlan: Sendable, Hashable, Codable {
     /// Weight, and cost in multiples of the search's documents, of the final ones: their number.
     public var finalDocuments = 2
 
+    /// Individuals of the smallest generation of a plan that fits a budget.
+    private static let leastWidth = 4
+
     public init(
         population: Int, generations: Int, mutations: Int, crossovers: Int, parents: Int, keep: [Double]
     ) {
@@ -89,39 +92,33 @@ public struct SearchPlan: Sendable, Hashable, Codable {
         budget: Double, rungs: [Rung], seedCount: Int, finalists: Int = 4, searchDocuments: Int = 1,
         finalDocuments: Int = 2
     ) throws(FactorSearchError) -> SearchPlan {
-        var plan = SearchPlan(
-            population: seedCount, generations: 0, mutations: 2, crossovers: 2, parents: 4,
-            keep: zip(rungs, rungs.dropFirst()).map { min(0.5, max(0.125, $0.cost / $1.cost)) })
-        plan.finalists = finalists
-        plan.searchDocuments = searchDocuments
-        plan.finalDocuments = finalDocuments
-        try plan.check(rungs: rungs, seedCount: seedCount)
+        var plan = try SearchPlan(
+            rungs: rungs, seedCount: seedCount, finalists: finalists, searchDocuments: searchDocuments,
+            finalDocuments: finalDocuments)
         try FactorSearchError.require(
             budget >= 0, .invalidPlan, "search plan: the budget is \(budget); it must be 0 or more")
 
-        func cost(of width: Int) -> Double {
-            zip(plan.widths(width), rungs).reduce(0) { $0 + Double($1.0) * $1.1.cost }
-        }
-        let seeds = plan.cost(rungs: rungs, seedCount: seedCount) - plan.finalCost(rungs)
+        let seeds = plan.seedCost(rungs, seedCount)
         func affordable(_ width: Int) -> Int {
             let rest = budget - seeds - plan.finalCost(rungs)
-            return Int(max(0, min(100_000, (rest / cost(of: width) + 1e-9).rounded(.down))))
+            return Int(max(0, min(100_000, (rest / plan.cost(of: width, rungs) + 1e-9).rounded(.down))))
         }
-        while plan.finalists > 1, plan.finalCost(rungs) > 0.3 * budget || affordable(4) < 1 {
+        while plan.finalists > 1, plan.finalCost(rungs) > 0.3 * budget || affordable(Self.leastWidth) < 1 {
             plan.finalists -= 1
         }
         // On synthetic models 8 individuals made the most of small budgets, and no width was better for large ones;
         // wide generations keep more workers busy.
-        let width = [32, 16].first { affordable($0) >= 100 } ?? (affordable(8) >= 4 ? 8 : 4)
+        let width = [32, 16].first { affordable($0) >= 100 } ?? (affordable(8) >= 4 ? 8 : Self.leastWidth)
         let count = affordable(width)
         guard count >= 1 else {
-            let least = seeds + plan.finalCost(rungs) + cost(of: 4)
+            let finals = plan.finalCost(rungs)
+            let generation = plan.cost(of: Self.leastWidth, rungs)
             throw FactorSearchError(
                 .budgetTooSmall,
                 "a budget of \(budget) is too small: \(seedCount) seeds on every rung cost \(seeds), "
-                    + "\(plan.finalists) finalists and the best seed on the final documents "
-                    + "\(plan.finalCost(rungs)), one generation of 4 individuals \(cost(of: 4)); the least is \(least)"
-            )
+                    + "\(plan.finalists) finalists and the best seed on the final documents \(finals), "
+                    + "one generation of \(Self.leastWidth) individuals \(generation); "
+                    + "the least is \(seeds + finals + generation)")
         }
         plan.shapePopulation = width
         plan.shapeGenerations = min((count * 17 + 19) / 20, 160 / width)
@@ -130,6 +127,38 @@ public struct SearchPlan: Sendable, Hashable, Codable {
         plan.crossovers = width / 2
         plan.parents = max(4, width / 2)
         return plan
+    }
+
+    /// The least budget that `fitting` makes a plan of: the seeds, one small generation, and the finals of one.
+    public static func leastBudget(
+        rungs: [Rung], seedCount: Int, searchDocuments: Int = 1, finalDocuments: Int = 2
+    ) throws(FactorSearchError) -> Double {
+        let plan = try SearchPlan(
+            rungs: rungs, seedCount: seedCount, finalists: 1, searchDocuments: searchDocuments,
+            finalDocuments: finalDocuments)
+        return plan.seedCost(rungs, seedCount) + plan.finalCost(rungs) + plan.cost(of: Self.leastWidth, rungs)
+    }
+
+    /// No generations yet; individuals go on by what a rung costs beside the next.
+    private init(
+        rungs: [Rung], seedCount: Int, finalists: Int, searchDocuments: Int, finalDocuments: Int
+    ) throws(FactorSearchError) {
+        self.init(
+            population: seedCount, generations: 0, mutations: 2, crossovers: 2, parents: 4,
+            keep: zip(rungs, rungs.dropFirst()).map { min(0.5, max(0.125, $0.cost / $1.cost)) })
+        self.finalists = finalists
+        self.searchDocuments = searchDocuments
+        self.finalDocuments = finalDocuments
+        try check(rungs: rungs, seedCount: seedCount)
+    }
+
+    private func seedCost(_ rungs: [Rung], _ seedCount: Int) -> Double {
+        rungs.reduce(0) { $0 + Double(seedCount) * $1.cost }
+    }
+
+    /// Of a generation of so many individuals.
+    private func cost(of width: Int, _ rungs: [Rung]) -> Double {
+        zip(widths(width), rungs).reduce(0) { $0 + Double($1.0) * $1.1.cost }
     }
 
     /// The individuals that a generation of `count` has on each rung.

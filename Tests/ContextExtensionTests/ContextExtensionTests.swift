@@ -43,11 +43,19 @@ struct ContextExtensionTests {
         let folder = try Folder()
         let request = try Self.request()
         let evaluator = SyntheticEvaluator(base: try Self.base(), workers: 3)
+        let journal = try journal(folder, request)
         var progress: [ExtensionProgress] = []
         let result = try await ContextExtension(request, corpus: Self.corpus(32768)).run(
-            on: evaluator, journal: journal(folder, request)
+            on: evaluator, journal: journal
         ) { progress.append($0) }
         #expect(result.tables.map(\.window) == [8192, 16384, 32768])
+        // Most of the budget, no more than that, and for the short search more than its evaluations' part of it.
+        let costs = zip(result.stages, [3, 4]).compactMap { stage, seeds in
+            journal.plan(of: stage.name).map { $0.plan.cost(rungs: $0.rungs, seedCount: seeds) }
+        }
+        #expect((0.9 * request.budget...request.budget).contains(costs.reduce(0, +)))
+        let full = result.stages.compactMap(\.rungs.last?.cost)
+        #expect(costs[0] / costs[1] > 1.3 * full[0] / full[1])
         #expect(
             result.tables[0].factors == Array(repeating: 1, count: 8) && result.tables[0].attentionFactor == 1
         )
@@ -173,7 +181,7 @@ struct ContextExtensionTests {
         }
         let request = try Self.request(budget: 100)
         let folder = try Folder()
-        await refuses("not enough") {
+        await refuses("not enough: the least that the searches take") {
             _ = try await ContextExtension(request, corpus: Self.corpus(32768)).run(
                 on: SyntheticEvaluator(base: Self.base()), journal: journal(folder, request))
         }

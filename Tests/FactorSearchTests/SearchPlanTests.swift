@@ -55,6 +55,7 @@ struct SearchPlanTests {
         let plan = try SearchPlan.fitting(budget: 828, rungs: Self.rungs, seedCount: 4)
         #expect(plan.cost(rungs: Self.rungs, seedCount: 4) == 828)
         #expect(plan.finalists == 1 && plan.shapeGenerations == 1 && plan.generations == 0)
+        #expect(try SearchPlan.leastBudget(rungs: Self.rungs, seedCount: 4) == 828)
     }
 
     @Test("Impossible plans")
