@@ -4451,7 +4451,7 @@ const ProtobufCMessageDescriptor lariat__v1__member__descriptor =
   (ProtobufCMessageInit) lariat__v1__member__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__run_progress__field_descriptors[8] =
+static const ProtobufCFieldDescriptor lariat__v1__run_progress__field_descriptors[9] =
 {
   {
     "layer",
@@ -4549,6 +4549,18 @@ static const ProtobufCFieldDescriptor lariat__v1__run_progress__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "wire_seconds",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunProgress, wire_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__run_progress__field_indices_by_name[] = {
   6,   /* field[6] = compute_seconds */
@@ -4559,11 +4571,12 @@ static const unsigned lariat__v1__run_progress__field_indices_by_name[] = {
   2,   /* field[2] = step */
   3,   /* field[3] = steps */
   7,   /* field[7] = wait_seconds */
+  8,   /* field[8] = wire_seconds */
 };
 static const ProtobufCIntRange lariat__v1__run_progress__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor lariat__v1__run_progress__descriptor =
 {
@@ -4573,7 +4586,7 @@ const ProtobufCMessageDescriptor lariat__v1__run_progress__descriptor =
   "Lariat__V1__RunProgress",
   "lariat.v1",
   sizeof(Lariat__V1__RunProgress),
-  8,
+  9,
   lariat__v1__run_progress__field_descriptors,
   lariat__v1__run_progress__field_indices_by_name,
   1,  lariat__v1__run_progress__number_ranges,

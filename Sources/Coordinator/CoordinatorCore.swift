@@ -596,7 +596,8 @@ package actor CoordinatorCore {
         let before = members.epoch
         let (newest, drains, hasGotOn) = try members.heartbeat(request, at: .now)
         if hasGotOn { running[request.job]?.inbox.post(.alive) }
-        statistics.count(heartbeatOf: request.name)
+        let job = running[request.job].flatMap { _ in active[request.job]?.feed.news.record }
+        statistics.count(heartbeatOf: request.name, job: job, progress: request.progress)
         if newest != before {
             logger.info("worker drains", metadata: ["worker": "\(request.name)"])
         }

@@ -4,6 +4,14 @@ package import RPC
 
 /// Sums since the coordinator's start.
 package struct CoordinatorStatistics: Sendable {
+    /// What a worker has done in a prefill, from the job's start on.
+    private struct Work: Sendable {
+        var compute = 0.0
+        var wait = 0.0
+        var wire = 0.0
+        var bytesSent: UInt64 = 0
+    }
+
     /// By the refusal's kind.
     private var refused = CounterVector()
     private var submitted = CounterVector()
@@ -19,6 +27,8 @@ package struct CoordinatorStatistics: Sendable {
     private var wait = CounterVector()
     private var wire = CounterVector()
     private var link = CounterVector()
+    /// What has been counted of the jobs that run, by job and worker.
+    private var counted: [String: [String: Work]] = [:]
     private var heartbeats = CounterVector()
     private var lost = CounterVector()
 
@@ -48,19 +58,47 @@ package struct CoordinatorStatistics: Sendable {
         refused.add(times, ["reason": reason])
     }
 
-    package mutating func count(heartbeatOf worker: String) {
+    /// - Parameters:
+    ///   - job: of those that run, the one that it works on.
+    ///   - progress: what it has done for it so far.
+    package mutating func count(
+        heartbeatOf worker: String, job: JobRecord? = nil, progress: RunProgress? = nil
+    ) {
         let labels: Labels = ["worker": worker]
         heartbeats.add(1, labels)
         lost.add(0, labels)
         compute.add(0, labels)
         wait.add(0, labels)
         wire.add(0, labels)
+        guard let job, let progress, let share = job.shares.first(where: { $0.worker == worker }) else {
+            return
+        }
+        count(
+            Work(
+                compute: progress.computeSeconds, wait: progress.waitSeconds, wire: progress.wireSeconds,
+                bytesSent: progress.ringBytesSent), of: share, in: job)
+    }
+
+    /// Counts what is new of a worker's work since it was last told. What was counted stays, however the job ends.
+    private mutating func count(_ work: Work, of share: WorkerShare, in job: JobRecord) {
+        let before = counted[job.id]?[share.worker] ?? Work()
+        counted[job.id, default: [:]][share.worker] = work
+        let labels: Labels = ["worker": share.worker]
+        compute.add(max(0, work.compute - before.compute), labels)
+        wait.add(max(0, work.wait - before.wait), labels)
+        wire.add(max(0, work.wire - before.wire), labels)
+        let next = (Int(share.rank) + 1) % job.shares.count
+        if let next = job.shares.first(where: { Int($0.rank) == next }), next.worker != share.worker {
+            let new = work.bytesSent > before.bytesSent ? work.bytesSent - before.bytesSent : 0
+            link.add(Double(new), ["from": share.worker, "to": next.worker])
+        }
     }
 
     package mutating func count(lost worker: String) { lost.add(1, ["worker": worker]) }
 
     /// - Parameter gaps: times between the tokens of its answer.
     package mutating func count(ended job: JobRecord, gaps: Histogram?) {
+        defer { counted[job.id] = nil }
         let kind = job.options?.kind ?? .generate
         finished.add(1, Self.labels(kind, job.state))
         promptTokens += Double(job.prefilledTokens)
@@ -72,16 +110,12 @@ package struct CoordinatorStatistics: Sendable {
         guard job.state == .succeeded else { return }
         prefill.observe(job.prefillSeconds)
         if kind == .generate { decode.observe(job.decodeSeconds) }
-        let ring = job.shares.sorted { $0.rank < $1.rank }
-        for share in ring {
-            let worker: Labels = ["worker": share.worker]
-            compute.add(share.computeSeconds, worker)
-            wait.add(share.waitSeconds, worker)
-            wire.add(share.steps.reduce(0) { $0 + $1.wireSeconds }, worker)
-            if ring.count > 1 {
-                let next = ring[(Int(share.rank) + 1) % ring.count].worker
-                link.add(Double(share.ringBytesSent), ["from": share.worker, "to": next])
-            }
+        for share in job.shares {
+            count(
+                Work(
+                    compute: share.computeSeconds, wait: share.waitSeconds,
+                    wire: share.steps.reduce(0) { $0 + $1.wireSeconds }, bytesSent: share.ringBytesSent),
+                of: share, in: job)
         }
     }
 
@@ -109,13 +143,13 @@ package struct CoordinatorStatistics: Sendable {
                 betweenTokens),
             compute.family(
                 "lariat_worker_compute_seconds_total",
-                "Time that a worker computed in prefills, finished jobs."),
+                "Time that a worker computed in prefills."),
             wait.family(
-                "lariat_worker_wait_seconds_total", "Time that a worker waited for blocks, finished jobs."),
+                "lariat_worker_wait_seconds_total", "Time that a worker waited for blocks."),
             wire.family(
-                "lariat_worker_wire_seconds_total", "Time that blocks took to come in, finished jobs."),
+                "lariat_worker_wire_seconds_total", "Time that blocks took to come in."),
             link.family(
-                "lariat_link_bytes_total", "Bytes of blocks sent over a link of the ring, finished jobs."),
+                "lariat_link_bytes_total", "Bytes of blocks sent over a link of the ring."),
             heartbeats.family("lariat_worker_heartbeats_total", "Heartbeats of a worker."),
             lost.family("lariat_workers_lost_total", "How often a worker was lost."),
         ]

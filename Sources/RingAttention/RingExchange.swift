@@ -79,6 +79,7 @@ public final class RingExchange: Sendable {
                         duration: piece.transfer, bytes: piece.payload.count))
             }
             meter.waited(for: given - asked)
+            meter.received(for: piece.transfer)
             // Checked here too: own pieces would otherwise keep a cancelled ring busy.
             try core.check()
             let began = ContinuousClock.now

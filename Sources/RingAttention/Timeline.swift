@@ -87,6 +87,7 @@ public final class RingMeter: Sendable {
     private let steps = Atomic<Int>(0)
     private let compute = Atomic<Int>(0)
     private let waiting = Atomic<Int>(0)
+    private let receiving = Atomic<Int>(0)
 
     public init() {}
 
@@ -103,12 +104,17 @@ public final class RingMeter: Sendable {
     /// Since the job's start.
     public var computeTime: Duration { .microseconds(compute.load(ordering: .relaxed)) }
     public var waitTime: Duration { .microseconds(waiting.load(ordering: .relaxed)) }
+    /// That blocks took to come in, beside compute or not.
+    public var wireTime: Duration { .microseconds(receiving.load(ordering: .relaxed)) }
 
     public func computed(for duration: Duration) {
         compute.add(Int(duration / .microseconds(1)), ordering: .relaxed)
     }
     public func waited(for duration: Duration) {
         waiting.add(Int(duration / .microseconds(1)), ordering: .relaxed)
+    }
+    public func received(for duration: Duration) {
+        receiving.add(Int(duration / .microseconds(1)), ordering: .relaxed)
     }
 }
 

@@ -167,6 +167,7 @@ final class RunService: Sendable {
                     $0.ringBytesReceived = UInt64(links.bytesReceived)
                     $0.computeSeconds = meter.computeTime.seconds
                     $0.waitSeconds = meter.waitTime.seconds
+                    $0.wireSeconds = meter.wireTime.seconds
                 }
             }
         }

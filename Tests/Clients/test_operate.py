@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from cluster import PATIENCE, SUCCEEDED, command, golden_tokens, pb, refused, until
+from cluster import CANCELLED, PATIENCE, PREFILL, SUCCEEDED, command, golden_tokens, pb, refused, until
 
 
 def states(cluster):
@@ -45,6 +45,21 @@ def test_a_drained_worker_finishes_its_job_and_leaves(make_cluster):
     # It comes back as a new one.
     cluster.start("alpha").wait_ready()
     assert len(cluster.run().shares) == 2
+
+
+def test_work_is_counted_while_a_job_runs(cluster):
+    """A prefill of hours is not silent until it ends; what was counted of one that is cancelled stays."""
+    def sums():
+        return (cluster.metric("lariat_link_bytes_total", **{"from": "alpha", "to": "beta"}),
+                cluster.metric("lariat_worker_compute_seconds_total", worker="alpha"))
+    before = sums()
+    job = cluster.submit(tokens=golden_tokens(8192) * 3, beyond_window=True, max_tokens=1)
+    until(lambda: all(now > then for now, then in zip(sums(), before)), "bytes and seconds are counted")
+    assert cluster.job(job).state == PREFILL
+    seen = sums()
+    cluster.stub().Cancel(pb.JobRequest(id=job.id), timeout=20)
+    assert cluster.finished(job).state == CANCELLED
+    assert all(now >= then for now, then in zip(sums(), seen))
 
 
 def test_draining_can_be_undone_and_names_are_checked(cluster):

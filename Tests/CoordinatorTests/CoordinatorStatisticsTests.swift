@@ -29,6 +29,60 @@ import Testing
         #expect(self.page(statistics).contains(#"lariat_workers_lost_total{worker="alpha"} 1"#))
     }
 
+    /// A prefill of hours is seen while it runs, and nothing is counted twice when it ends.
+    @Test(arguments: [JobState.succeeded, .failed])
+    func workIsCountedWhileAJobRuns(outcome: JobState) {
+        var statistics = CoordinatorStatistics()
+        func job(compute: Double, wait: Double, wire: Double, bytes: UInt64) -> JobRecord {
+            .with {
+                $0.id = "j1"
+                $0.state = outcome
+                $0.startedMicroseconds = 1
+                $0.shares = ["alpha", "beta"].enumerated().map { rank, name in
+                    .with {
+                        $0.rank = UInt32(rank)
+                        $0.worker = name
+                        $0.computeSeconds = compute
+                        $0.waitSeconds = wait
+                        $0.steps = [.init(), .with { $0.wireSeconds = wire }]
+                        $0.ringBytesSent = bytes
+                    }
+                }
+            }
+        }
+        func heartbeat(_ compute: Double, _ wait: Double, _ wire: Double, _ bytes: UInt64) {
+            statistics.count(
+                heartbeatOf: "beta", job: job(compute: 0, wait: 0, wire: 0, bytes: 0),
+                progress: .with {
+                    $0.computeSeconds = compute
+                    $0.waitSeconds = wait
+                    $0.wireSeconds = wire
+                    $0.ringBytesSent = bytes
+                })
+        }
+        func sums() -> [Substring?] {
+            let page = page(statistics)
+            return [
+                "lariat_worker_compute_seconds_total{worker=\"beta\"} ",
+                "lariat_worker_wait_seconds_total{worker=\"beta\"} ",
+                "lariat_worker_wire_seconds_total{worker=\"beta\"} ",
+                "lariat_link_bytes_total{from=\"beta\",to=\"alpha\"} ",
+            ].map { start in page.first { $0.hasPrefix(start) }?.dropFirst(start.count) }
+        }
+        heartbeat(2, 0.5, 1, 100)
+        #expect(sums() == ["2", "0.5", "1", "100"])
+        heartbeat(5, 0.5, 2, 300)
+        #expect(sums() == ["5", "0.5", "2", "300"])
+        // One that names no job that runs.
+        statistics.count(heartbeatOf: "beta")
+        #expect(sums() == ["5", "0.5", "2", "300"])
+        statistics.count(ended: job(compute: 8, wait: 1, wire: 2, bytes: 400), gaps: nil)
+        #expect(sums() == (outcome == .succeeded ? ["8", "1", "2", "400"] : ["5", "0.5", "2", "300"]))
+        // A job of the same name begins anew, as after a restart.
+        heartbeat(1, 0, 0, 50)
+        #expect(sums() == (outcome == .succeeded ? ["9", "1", "2", "450"] : ["6", "0.5", "2", "350"]))
+    }
+
     /// A quantile above the last bound reads as the last bound.
     @Test func aPrefillOfHoursHasABucket() {
         var statistics = CoordinatorStatistics()

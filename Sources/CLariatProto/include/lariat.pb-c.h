@@ -828,10 +828,11 @@ struct  Lariat__V1__RunProgress
   uint64_t ring_bytes_received;
   double compute_seconds;
   double wait_seconds;
+  double wire_seconds;
 };
 #define LARIAT__V1__RUN_PROGRESS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_progress__descriptor) \
-    , 0, 0, 0, 0, 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Lariat__V1__RegisterRequest

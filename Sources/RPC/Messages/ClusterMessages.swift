@@ -55,6 +55,7 @@ public struct RunProgress: BridgedMessage {
     public var ringBytesReceived: UInt64 = 0
     public var computeSeconds: Double = 0
     public var waitSeconds: Double = 0
+    public var wireSeconds: Double = 0
 
     public init() {}
 
@@ -62,7 +63,7 @@ public struct RunProgress: BridgedMessage {
     package static let fields: [WireField<RunProgress>] = [
         .uint32(1, \.layer), .uint32(2, \.layers), .uint32(3, \.step), .uint32(4, \.steps),
         .uint64(5, \.ringBytesSent), .uint64(6, \.ringBytesReceived), .double(7, \.computeSeconds),
-        .double(8, \.waitSeconds),
+        .double(8, \.waitSeconds), .double(9, \.wireSeconds),
     ]
 }
 
