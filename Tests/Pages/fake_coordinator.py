@@ -66,6 +66,7 @@ class Scenario:
         self.answer = ANSWER
         self.queued = queued if busy else 0
         self.ended = ended
+        self.history = 360  # samples of throughput, of ten seconds each
         self.requests = []  # (method, path)
         self.extra_jobs = []
 
@@ -260,8 +261,10 @@ class Scenario:
             generated.append(round(23 + 2 * math.sin(index * 2), 2) if on and 30 <= at < 42 else 0)
             running.append(1 if on and at < 42 else 0)
             waiting.append(max(0, round(1.2 - 2 * math.sin(index / 25))) if on else 0)
-        return {"interval_seconds": 10, "end_us": micros(now), "prompt_tokens_per_second": prompt,
-                "generated_tokens_per_second": generated, "running": running, "waiting": waiting}
+        strips = {"prompt_tokens_per_second": prompt, "generated_tokens_per_second": generated, "running": running,
+                  "waiting": waiting}
+        return {"interval_seconds": 10, "end_us": micros(now),
+                **{name: values[-self.history:] for name, values in strips.items()}}
 
     def log(self, ident):
         base = micros(self.started - 60)

@@ -207,6 +207,14 @@ def test_throughput_is_read_off(open_page):
     expect(page.locator(".chart .readout")).to_have_text(re.compile(r"10 s up to \d\d:\d\d:\d\d UTC"))
 
 
+@pytest.mark.parametrize("samples,ticks", [
+    (360, ["-60 min", "-45 min", "-30 min", "-15 min", "now"]), (4, ["-40 s", "-30 s", "-20 s", "-10 s", "now"])])
+def test_the_axis_of_a_young_history_is_in_seconds(open_page, samples, ticks):
+    scenario = Scenario(workers=3)
+    scenario.history = samples
+    assert open_page(scenario).page.locator(".chart .axis span").all_text_contents() == ticks
+
+
 def test_untrusted_text_stays_text(open_page):
     attack = "<img src=x onerror=\"window.hacked=1\"><script>window.hacked=1</script>"
     scenario = Scenario(workers=3, phase="DECODE", fraction=0.9, names=[attack, "javascript:alert(1)", "\u202ereversed"],

@@ -135,7 +135,9 @@ export class ThroughputChart {
       if (strip.also) setAttribute(strip.waiting, "d", area(other, this.#width, strip.height, most));
       setText(strip.most, highest > 0 ? count(most) : "");
     }
-    const ticks = [1, 0.75, 0.5, 0.25].map((part) => `-${Math.round((part * span) / 60)} min`).concat("now");
+    // No two ticks may read the same: a history that is young is told in seconds.
+    const [unit, seconds] = span < 240 ? ["s", 1] : ["min", 60];
+    const ticks = [1, 0.75, 0.5, 0.25].map((part) => `-${Math.round((part * span) / seconds)} ${unit}`).concat("now");
     keyed(this.#axis, ticks, (tick) => tick, (tick) => element("span", {}, tick), () => {});
     const words = STRIPS.slice(0, 2).map((strip) => {
       const values = list(data[strip.key]);
