@@ -82,9 +82,10 @@ class Cluster(Processes):
         assert ready.returncode == 0, ready.stdout + ready.stderr
         return self
 
-    def submit(self, *arguments):
+    def command(self, name, *arguments):
+        """Runs a command of lariat's as a client of this cluster."""
         return subprocess.run(
-            [self.binary, "submit", "--coordinator", self.address, "--tls-ca", "tls/ca.pem", "--tls-certificate",
+            [self.binary, name, "--coordinator", self.address, "--tls-ca", "tls/ca.pem", "--tls-certificate",
              "tls/client.pem", "--tls-key", "tls/client.key", *map(str, arguments)],
             cwd=self.folder, capture_output=True, text=True, timeout=120)
 

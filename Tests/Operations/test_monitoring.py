@@ -244,10 +244,10 @@ def prometheus(tmp_path_factory, repository, rules, cluster):
         until(lambda: prometheus.query("lariat_prompt_tokens_total == 0"), "the coordinator was seen before its first job")
         tokens = json.loads((repository / "Tests/Golden/smollm2-nll.json").read_text())[-1]["tokens"][:1500]
         (folder / "tokens").write_text(" ".join(map(str, tokens)))
-        assert cluster.submit("--max-tokens", 100_000_000, "Too much.").returncode > 0
+        assert cluster.command("submit", "--max-tokens", 100_000_000, "Too much.").returncode > 0
         # Two, because a link's series begins with its first job, and a rise needs something to rise from.
         for _ in range(2):
-            job = cluster.submit("--tokens", folder / "tokens", "--max-tokens", 20, "--ignore-end")
+            job = cluster.command("submit", "--tokens", folder / "tokens", "--max-tokens", 20, "--ignore-end")
             assert job.returncode == 0, job.stderr
             time.sleep(3)
         yield prometheus
