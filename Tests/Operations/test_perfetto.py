@@ -78,6 +78,7 @@ def test_perfetto_reads_all_of_it(page, trace):
     page.get_by_text("alpha (rank 0)").first.wait_for()
     page.get_by_text("beta (rank 1)").first.wait_for()
     assert page.evaluate(QUERY, TROUBLE) == []
+    assert page.evaluate(QUERY, "select name from thread where is_main_thread and name is not null") == []
     names, spans = {}, {}
     for event in json.loads(trace.read_text())["traceEvents"]:
         track = (event["pid"], event["tid"])

@@ -9,7 +9,13 @@ package import RPC
 /// the worker before it. Times count from each worker's own start of the job; their clocks are not compared, so that
 /// tracks of different workers may be shifted by the time that the order to start took on the network.
 package struct TraceFile {
-    private enum Track: UInt64, CaseIterable { case compute = 1, wait, link }
+    private enum Track: UInt64, CaseIterable {
+        case compute = 1
+        case wait, link
+
+        /// Never the number of a process: a thread with that number is taken for the main one.
+        func thread(of rank: Int) -> UInt64 { 10 * UInt64(rank + 1) + rawValue }
+    }
 
     /// Names of the job's workers by rank.
     private let workers: [String]
@@ -49,13 +55,21 @@ package struct TraceFile {
         }
         let previous =
             workers.isEmpty ? "?" : workers[(rank + workers.count - 1) % workers.count]
-        return [
+        let process = [
             metadata("process_name", 0, .string("\(worker) (rank \(rank))"), "name"),
             metadata("process_sort_index", 0, .unsigned(UInt64(rank)), "sort_index"),
-            metadata("thread_name", Track.compute.rawValue, .string("compute"), "name"),
-            metadata("thread_name", Track.wait.rawValue, .string("wait"), "name"),
-            metadata("thread_name", Track.link.rawValue, .string("blocks from \(previous)"), "name"),
         ]
+        return Track.allCases.reduce(into: process) { events, track in
+            let name =
+                switch track {
+                case .compute: "compute"
+                case .wait: "wait"
+                case .link: "blocks from \(previous)"
+                }
+            let thread = track.thread(of: rank)
+            events.append(metadata("thread_name", thread, .string(name), "name"))
+            events.append(metadata("thread_sort_index", thread, .unsigned(track.rawValue), "sort_index"))
+        }
     }
 
     private mutating func event(_ span: TraceSpanMessage, _ rank: Int) -> JSONValue? {
@@ -77,7 +91,8 @@ package struct TraceFile {
         if span.bytes > 0 { arguments.append(("bytes", .unsigned(span.bytes))) }
         return .object([
             ("ph", .string("X")), ("name", .string(name)), ("pid", .unsigned(UInt64(rank + 1))),
-            ("tid", .unsigned(track.rawValue)), ("ts", .unsigned(begin)), ("dur", .unsigned(end - begin)),
+            ("tid", .unsigned(track.thread(of: rank))), ("ts", .unsigned(begin)),
+            ("dur", .unsigned(end - begin)),
             ("args", .object(arguments)),
         ])
     }
