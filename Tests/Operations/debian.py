@@ -72,6 +72,9 @@ class Debian:
         """Installs the package, and what a binary needs that was built for tests."""
         shutil.copy(package, self / "tmp/lariat.deb")
         self.inside("apt-get", "install", "-y", "-qq", "--no-install-recommends", "/tmp/lariat.deb", timeout=500)
+        self.add_runtime(binary)
+
+    def add_runtime(self, binary):
         if needs_runtime(binary):
             for library in re.findall(r"=> (/\S+/swift/\S+)", run("ldd", binary).stdout):
                 target = self / library.lstrip("/")

@@ -2,11 +2,14 @@
 
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 import yaml
+
+from debian import Debian, run
 
 # The oldest and the newest that are promised.
 VERSIONS = ["1.27", "1.37"]
@@ -155,3 +158,30 @@ def test_service_monitor(folder, objects):
             service = objects["Service", name]
             assert wanted <= service["metadata"]["labels"].items()
             assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
+
+
+def test_the_image(folder, objects, bare_debian, package, binary, tmp_path):
+    """Built by buildah on a Debian of this machine's mirrors, in place of the one that its first line fetches."""
+    shutil.copy(package, tmp_path)
+
+    def buildah(*arguments):
+        storage = ["--storage-driver", "vfs", "--root", tmp_path / "storage", "--runroot", tmp_path / "run"]
+        return run("buildah", *storage, *arguments).stdout.strip()
+
+    (base,) = re.findall(r"^FROM (\S+)$", (folder / "Containerfile").read_text(), re.M)
+    empty = buildah("from", "scratch")
+    run("cp", "-ax", f"{bare_debian.root}/.", buildah("mount", empty))
+    buildah("commit", "--quiet", "--rm", empty, f"docker.io/library/{base}")
+    buildah("build", "--isolation", "chroot", "--network", "host", "--pull=never", "--file", folder / "Containerfile",
+            "--tag", "lariat", tmp_path)
+    image = buildah("from", "--pull=never", "localhost/lariat")
+    try:
+        Debian(buildah("mount", image)).add_runtime(binary)
+        inside = lambda *command: buildah("run", "--isolation", "chroot", image, "--", *command)
+        assert inside("lariat", "version") == run(binary, "version").stdout.strip()
+        # As whom the pods run it, too.
+        user = pod(objects, "lariat-worker")["spec"]["securityContext"]["runAsUser"]
+        assert inside("id", "-u") == str(user)
+        assert inside("sh", "-c", "ls /tmp /var/lib/apt/lists") == "/tmp:\n\n/var/lib/apt/lists:"
+    finally:
+        buildah("rm", image)
