@@ -82,6 +82,10 @@ class Debian:
                 shutil.copy(os.path.realpath(library), target)
 
 
+class NoMachine(Exception):
+    """Why no systemd runs in a container here."""
+
+
 class Machine:
     """A Debian whose systemd runs as the first process of a container, on a loopback of its own."""
 
@@ -97,9 +101,9 @@ class Machine:
             self._init = until(self._first_process, "the container's first process")
             until(lambda: self.inside("systemctl", "is-system-running", check=False).stdout.strip() in ("running", "degraded"),
                   "systemd has started what it starts", not_yet=AssertionError)
-        except BaseException:
+        except AssertionError:
             self.end()
-            raise AssertionError(f"systemd does not run here: {self.log.read_text(errors='replace')[-2000:]}")
+            raise NoMachine(" ".join(self.log.read_text(errors="replace").split()[-40:])) from None
 
     def _first_process(self):
         assert self._container.poll() is None, "the container has ended"

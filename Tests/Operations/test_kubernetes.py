@@ -168,9 +168,13 @@ def test_the_image(folder, objects, bare_debian, package, binary, tmp_path):
         storage = ["--storage-driver", "vfs", "--root", tmp_path / "storage", "--runroot", tmp_path / "run"]
         return run("buildah", *storage, *arguments).stdout.strip()
 
+    try:
+        empty = buildah("from", "scratch")
+        root = buildah("mount", empty)
+    except AssertionError as why:
+        pytest.skip(f"no image can be made on this machine: {why}")
     (base,) = re.findall(r"^FROM (\S+)$", (folder / "Containerfile").read_text(), re.M)
-    empty = buildah("from", "scratch")
-    run("cp", "-ax", f"{bare_debian.root}/.", buildah("mount", empty))
+    run("cp", "-ax", f"{bare_debian.root}/.", root)
     buildah("commit", "--quiet", "--rm", empty, f"docker.io/library/{base}")
     buildah("build", "--isolation", "chroot", "--network", "host", "--pull=never", "--file", folder / "Containerfile",
             "--tag", "lariat", tmp_path)

@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 import waiting
-from debian import Machine
+from debian import Machine, NoMachine
 
 UNITS = ["lariat-coordinator.service", "lariat-worker@.service"]
 
@@ -115,7 +115,11 @@ def machine(tmp_path_factory, bare_debian, package, binary, model):
         folder = debian / f"etc/systemd/system/{unit}.d"
         folder.mkdir(parents=True)
         (folder / "times.conf").write_text("[Service]\nWatchdogSec=3\nRestartSec=1\n")
-    with Machine(debian, tmp_path_factory.mktemp("machine-log") / "console.log") as machine:
+    try:
+        machine = Machine(debian, tmp_path_factory.mktemp("machine-log") / "console.log")
+    except NoMachine as why:
+        pytest.skip(f"no systemd runs in a container on this machine: {why}")
+    with machine:
         machine.inside("systemctl", "enable", "--now", "lariat-coordinator", "lariat-worker@alpha")
         ready(machine)
         yield machine
