@@ -30,34 +30,23 @@ struct CoordinatorCommand: ReportingCommand {
     var tokens: String?
     @Option(
         help: ArgumentHelp(
-            "Serve /metrics, /healthz and /readyz here, in plain HTTP (default: not served).",
-            valueName: "host:port"))
-    var metrics: HostPort?
-    @Option(
-        help: ArgumentHelp(
             "Folder of the journal; made if absent (default: ~/.local/share/lariat).", valueName: "dir"))
     var data: String?
     @Option(help: ArgumentHelp("The model, a GGUF file; every worker must have the same.", valueName: "file"))
     var model: String?
     @Option(help: "bf16 (default) or f32; every worker must use the same.")
     var precision: Precision?
-    @OptionGroup var tls: TLSOptions
-    @OptionGroup var exposure: ExposureOptions
-    @OptionGroup var drain: DrainOptions
-    @OptionGroup var log: LogOptions
-    @Flag(help: .hidden)
-    var exitWithParent = false
+    @OptionGroup var common: ServerOptions
 
     func execute() async throws {
         let configuration = try settings()
-        let logger = log.logger("coordinator", normally: .info)
+        let logger = common.log.logger("coordinator", normally: .info)
         let model = try ModelAdapter(Model(path: configuration.modelPath), precision: configuration.precision)
         let server = try CoordinatorServer(configuration: configuration, model: model, logger: logger)
-        let limit = Duration.seconds(drain.drainSeconds)
-        try await ServerProcess.run(
-            exitWithParent: exitWithParent, drainSeconds: drain.drainSeconds,
-            drain: { server.shutdown(drainingFor: limit) }
-        ) { ready in try await server.run(ready: ready) }
+        let limit = Duration.seconds(common.drainSeconds)
+        try await common.run(drain: { server.shutdown(drainingFor: limit) }) { ready in
+            try await server.run(ready: ready)
+        }
     }
 
     /// The same as a specification's.
@@ -76,13 +65,13 @@ struct CoordinatorCommand: ReportingCommand {
             dataDirectory: try data ?? spec?.coordinator.data ?? defaultData(),
             modelPath: try model ?? spec?.model ?? missing("--model"),
             precision: precision?.rawValue ?? spec?.precision.rawValue ?? Precision.bf16.rawValue)
-        configuration.tls = tls.files ?? spec?.coordinator.tls.map { .init($0) }
+        configuration.tls = common.tls.files ?? spec?.coordinator.tls.map { .init($0) }
         let isAllowed = spec?.isInsecure ?? false
         let isSecured = configuration.tls != nil
-        try exposure.check(listen, tls: isSecured, name: "--listen", isAllowed: isAllowed)
+        try common.check(listen, tls: isSecured, name: "--listen", isAllowed: isAllowed)
         if let web = web ?? spec?.coordinator.web {
-            try exposure.check(web, tls: isSecured, name: "--web", isAllowed: isAllowed)
-            try exposure.check(web: web, tokens: configuration.tokens, isAllowed: isAllowed)
+            try common.check(web, tls: isSecured, name: "--web", isAllowed: isAllowed)
+            try common.check(web: web, tokens: configuration.tokens, isAllowed: isAllowed)
         }
         if let spec {
             configuration.heartbeatSeconds = spec.heartbeat / .seconds(1)
@@ -90,7 +79,7 @@ struct CoordinatorCommand: ReportingCommand {
             configuration.stallSeconds = spec.stall / .seconds(1)
         }
         configuration.web = (web ?? spec?.coordinator.web).map { RPCAddress(host: $0.host, port: $0.port) }
-        configuration.metrics = (metrics ?? spec?.coordinator.metrics).map {
+        configuration.metrics = (common.metrics ?? spec?.coordinator.metrics).map {
             RPCAddress(host: $0.host, port: $0.port)
         }
         configuration.tokens = tokens ?? spec?.tokens

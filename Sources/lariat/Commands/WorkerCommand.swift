@@ -31,11 +31,6 @@ struct WorkerCommand: ReportingCommand {
     var advertise: HostPort?
     @Option(help: ArgumentHelp("Where other workers reach --ring, if elsewhere.", valueName: "host:port"))
     var ringAdvertise: HostPort?
-    @Option(
-        help: ArgumentHelp(
-            "Serve /metrics, /healthz and /readyz here, in plain HTTP (default: not served).",
-            valueName: "host:port"))
-    var metrics: HostPort?
     @Option(help: ArgumentHelp("The coordinator to join.", valueName: "host:port"))
     var coordinator: HostPort?
     @Option(help: ArgumentHelp("The model, a GGUF file.", valueName: "file"))
@@ -53,12 +48,7 @@ struct WorkerCommand: ReportingCommand {
     var isa: ISA?
     @Option(help: "bf16 (default) or f32; every process of a cluster must use the same.")
     var precision: Precision?
-    @OptionGroup var tls: TLSOptions
-    @OptionGroup var exposure: ExposureOptions
-    @OptionGroup var drain: DrainOptions
-    @OptionGroup var log: LogOptions
-    @Flag(help: .hidden)
-    var exitWithParent = false
+    @OptionGroup var common: ServerOptions
 
     func validate() throws {
         if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads: from 1 to 1024") }
@@ -66,11 +56,9 @@ struct WorkerCommand: ReportingCommand {
 
     func execute() async throws {
         let configuration = try settings()
-        let logger = log.logger(configuration.name, normally: .info)
+        let logger = common.log.logger(configuration.name, normally: .info)
         let server = try WorkerServer(configuration: configuration, logger: logger)
-        try await ServerProcess.run(
-            exitWithParent: exitWithParent, drainSeconds: drain.drainSeconds, drain: { server.drain() }
-        ) { ready in try await server.run(ready: ready) }
+        try await common.run(drain: { server.drain() }) { ready in try await server.run(ready: ready) }
     }
 
     private func settings() throws -> WorkerConfiguration {
@@ -95,7 +83,7 @@ struct WorkerCommand: ReportingCommand {
             ringAdvertise ?? specified.flatMap { $0.ringAdvertise == $0.ring ? nil : $0.ringAdvertise }
         try check(listen, configuration.advertise, "--advertise")
         try check(ring, configuration.advertiseRing, "--ring-advertise")
-        configuration.metrics = metrics ?? specified?.metrics
+        configuration.metrics = common.metrics ?? specified?.metrics
         configuration.version = LariatVersion.current
         configuration.cores = cores.isEmpty ? nil : cores
         guard cores.isEmpty || cores.count == configuration.threads else {
@@ -103,9 +91,9 @@ struct WorkerCommand: ReportingCommand {
                 "\(configuration.threads) threads on \(cores.count) cores: name as many cores as threads",
                 exitCode: ExitStatus.usage)
         }
-        configuration.tls = tls.files ?? specified?.tls.map { .init($0) }
+        configuration.tls = common.tls.files ?? specified?.tls.map { .init($0) }
         for (address, name) in [(listen, "--listen"), (ring, "--ring")] {
-            try exposure.check(
+            try common.check(
                 address, tls: configuration.tls != nil, name: name,
                 isAllowed: specification?.isInsecure ?? false)
         }

@@ -119,18 +119,3 @@ struct LogOptions: ParsableArguments {
         return logger
     }
 }
-
-/// How a server ends.
-struct DrainOptions: ParsableArguments {
-    @Option(
-        help: ArgumentHelp(
-            "After SIGTERM let running jobs end, so long at most; 0: end them at once, as SIGINT does.",
-            valueName: "seconds"))
-    var drainSeconds: Double = 600
-
-    func validate() throws {
-        guard (0...604_800).contains(drainSeconds) else {
-            throw ValidationError("--drain-seconds: from 0 to 604800")
-        }
-    }
-}
