@@ -28,7 +28,7 @@ public enum Figures {
     }
 
     /// `65,536`.
-    public static func grouped(_ value: Int) -> String {
+    public static func grouped(_ value: some BinaryInteger) -> String {
         let digits = String(value.magnitude)
         var text = value < 0 ? "-" : ""
         for (index, digit) in digits.enumerated() {

@@ -1,7 +1,6 @@
-// Where factors are searched for: the limits of LongRoPE's table 4, LongRoPE2's critical pair, the second stage,
-// and the way from a candidate to a rotary profile.
+// Where factors are searched for: the limits of LongRoPE's table 4, LongRoPE2's critical pair, the second stage.
 import Foundation
-public import LongRoPE
+import LongRoPE
 
 /// The candidates that a search may propose.
 ///
@@ -99,15 +98,6 @@ public struct SearchSpace: Sendable, Hashable {
         try check(
             units.lowerBound <= Int((ceiling / step + 1e-6).rounded(.down)),
             "no multiple of the step \(step) lies between \(least) and the ceiling \(ceiling)")
-    }
-
-    /// The rotary profile of a candidate for `window` positions.
-    public func profile(
-        of candidate: Candidate, name: String, window: Int
-    ) throws(LongRoPEError) -> RotaryProfile {
-        try RotaryProfile(
-            name: name, theta: theta, rotaryDimension: 2 * pairs, factors: candidate.factors,
-            startTokens: candidate.startTokens, attentionFactor: candidate.attentionFactor, window: window)
     }
 
     /// Returns when a search may propose the candidate.

@@ -22,7 +22,7 @@ struct FiguresTests {
     func grouped(value: Int, text: String) { #expect(Figures.grouped(value) == text) }
 
     @Test("The smallest integer has its digits too")
-    func smallest() { #expect(Figures.grouped(.min) == "-9,223,372,036,854,775,808") }
+    func smallest() { #expect(Figures.grouped(Int.min) == "-9,223,372,036,854,775,808") }
 
     @Test(
         "Tokens",

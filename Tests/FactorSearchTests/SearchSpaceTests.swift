@@ -70,15 +70,6 @@ struct SearchSpaceTests {
         #expect(second.linear.factors == base.map { $0 * 4 })
     }
 
-    @Test("A candidate makes a rotary profile")
-    func profile() throws {
-        let space = try SearchSpace.small()
-        let profile = try space.profile(of: space.yarn(), name: "yarn", window: 32768)
-        #expect(profile.pairs == 32 && profile.theta == 1e5 && profile.window == 32768)
-        #expect(profile.factors == space.yarn().factors)
-        #expect(profile.attentionFactor == space.yarn().attentionFactor)
-    }
-
     @Test("Origin is no part of a candidate's identity, and JSON keeps the rest exactly")
     func identity() throws {
         let space = try SearchSpace.small()

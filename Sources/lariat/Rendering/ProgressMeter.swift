@@ -66,10 +66,7 @@ package struct ProgressMeter {
         let tail = figures(done: done, total: total, rate: rate)
         let space = min(40, width - 1 - head.count - tail.count - 5)
         guard space >= 5 else { return String((head + "  " + tail).prefix(max(0, width - 1))) }
-        let full = Int(Double(space) * Double(done) / Double(total))
-        return head + " [" + String(repeating: "#", count: full) + String(repeating: "-", count: space - full)
-            + "]  "
-            + tail
+        return "\(head) \(Gauge.bar(Double(done) / Double(total), width: space + 2))  \(tail)"
     }
 
     private static func line(done: UInt64, total: UInt64, rate: Double?) -> String {

@@ -1,18 +1,13 @@
 // Numbers as people read them: counts, bytes, durations, rates, shares, times of day. No I/O.
 
+internal import Evaluation
 import Foundation
 
 /// Numbers as text for people. JSON output never goes through here.
 package enum Quantity {
     /// With thousands separators: `1,234,567`.
     package static func count(_ value: UInt64) -> String {
-        let digits = Array(String(value))
-        var text = ""
-        for (index, digit) in digits.enumerated() {
-            if index > 0, (digits.count - index) % 3 == 0 { text.append(",") }
-            text.append(digit)
-        }
-        return text
+        Figures.grouped(value)
     }
 
     /// In binary units with three significant figures at least: `17 B`, `1.50 KiB`, `12.3 GiB`, `512 MiB`.
