@@ -114,7 +114,7 @@ def machine(tmp_path_factory, bare_debian, package, binary, model):
     for unit in UNITS:
         folder = debian / f"etc/systemd/system/{unit}.d"
         folder.mkdir(parents=True)
-        (folder / "times.conf").write_text("[Service]\nWatchdogSec=3\nRestartSec=1\n")
+        (folder / "times.conf").write_text("[Service]\nWatchdogSec=10\nRestartSec=1\n")
     try:
         machine = Machine(debian, tmp_path_factory.mktemp("machine-log") / "console.log")
     except NoMachine as why:
