@@ -289,19 +289,21 @@ public struct ContextExtension: Sendable {
             try SearchPlan.leastBudget(
                 rungs: rungs[$0], seedCount: seeds[$0], finalDocuments: max(1, finals[$0]))
         }
-        let rest = request.budget - least.reduce(0, +)
+        let needed = least.reduce(0, +)
+        let rest = request.budget - needed
         guard rest >= 0 else {
             let each = zip(jobs, least).map { "\($0.name): \(Int($1.rounded(.up)))" }.joined(separator: ", ")
             throw ExtensionError(
                 .invalidRequest,
                 "a budget of \(Int(request.budget)) seconds (--budget) is not enough: the least that the searches take "
-                    + "on this cluster is \(Int(least.reduce(0, +).rounded(.up))) seconds (\(each))")
+                    + "on this cluster is \(Int(needed.rounded(.up))) seconds (\(each))")
         }
         let roots = rungs.map { ($0.last?.cost ?? 0).squareRoot() }
+        let sum = roots.reduce(0, +)
         var plans: [(rungs: [Rung], plan: SearchPlan)] = []
         for index in jobs.indices {
             var plan = try SearchPlan.fitting(
-                budget: least[index] + rest * roots[index] / roots.reduce(0, +), rungs: rungs[index],
+                budget: least[index] + rest * roots[index] / sum, rungs: rungs[index],
                 seedCount: seeds[index], finalists: finals[index] > 0 ? 4 : 1,
                 finalDocuments: max(1, finals[index]))
             if finals[index] == 0 { plan.finalists = 0 }

@@ -4,14 +4,6 @@ package import RPC
 
 /// Sums since the coordinator's start.
 package struct CoordinatorStatistics: Sendable {
-    /// What a worker has done in a prefill, from the job's start on.
-    private struct Work: Sendable {
-        var compute = 0.0
-        var wait = 0.0
-        var wire = 0.0
-        var bytesSent: UInt64 = 0
-    }
-
     /// By the refusal's kind.
     private var refused = CounterVector()
     private var submitted = CounterVector()
@@ -28,7 +20,7 @@ package struct CoordinatorStatistics: Sendable {
     private var wire = CounterVector()
     private var link = CounterVector()
     /// What has been counted of the jobs that run, by job and worker.
-    private var counted: [String: [String: Work]] = [:]
+    private var counted: [String: [String: RunProgress]] = [:]
     private var heartbeats = CounterVector()
     private var lost = CounterVector()
 
@@ -70,27 +62,23 @@ package struct CoordinatorStatistics: Sendable {
         compute.add(0, labels)
         wait.add(0, labels)
         wire.add(0, labels)
-        guard let job, let progress, let share = job.shares.first(where: { $0.worker == worker }) else {
-            return
+        if let job, let progress, let share = job.shares.first(where: { $0.worker == worker }) {
+            count(progress, of: share, in: job)
         }
-        count(
-            Work(
-                compute: progress.computeSeconds, wait: progress.waitSeconds, wire: progress.wireSeconds,
-                bytesSent: progress.ringBytesSent), of: share, in: job)
     }
 
     /// Counts what is new of a worker's work since it was last told. What was counted stays, however the job ends.
-    private mutating func count(_ work: Work, of share: WorkerShare, in job: JobRecord) {
-        let before = counted[job.id]?[share.worker] ?? Work()
-        counted[job.id, default: [:]][share.worker] = work
+    private mutating func count(_ progress: RunProgress, of share: WorkerShare, in job: JobRecord) {
+        let before = counted[job.id]?[share.worker] ?? RunProgress()
+        counted[job.id, default: [:]][share.worker] = progress
         let labels: Labels = ["worker": share.worker]
-        compute.add(max(0, work.compute - before.compute), labels)
-        wait.add(max(0, work.wait - before.wait), labels)
-        wire.add(max(0, work.wire - before.wire), labels)
+        compute.add(max(0, progress.computeSeconds - before.computeSeconds), labels)
+        wait.add(max(0, progress.waitSeconds - before.waitSeconds), labels)
+        wire.add(max(0, progress.wireSeconds - before.wireSeconds), labels)
         let next = (Int(share.rank) + 1) % job.shares.count
         if let next = job.shares.first(where: { Int($0.rank) == next }), next.worker != share.worker {
-            let new = work.bytesSent > before.bytesSent ? work.bytesSent - before.bytesSent : 0
-            link.add(Double(new), ["from": share.worker, "to": next.worker])
+            let new = Double(progress.ringBytesSent) - Double(before.ringBytesSent)
+            link.add(max(0, new), ["from": share.worker, "to": next.worker])
         }
     }
 
@@ -111,11 +99,13 @@ package struct CoordinatorStatistics: Sendable {
         prefill.observe(job.prefillSeconds)
         if kind == .generate { decode.observe(job.decodeSeconds) }
         for share in job.shares {
-            count(
-                Work(
-                    compute: share.computeSeconds, wait: share.waitSeconds,
-                    wire: share.steps.reduce(0) { $0 + $1.wireSeconds }, bytesSent: share.ringBytesSent),
-                of: share, in: job)
+            let whole = RunProgress.with {
+                $0.computeSeconds = share.computeSeconds
+                $0.waitSeconds = share.waitSeconds
+                $0.wireSeconds = share.steps.reduce(0) { $0 + $1.wireSeconds }
+                $0.ringBytesSent = share.ringBytesSent
+            }
+            count(whole, of: share, in: job)
         }
     }
 

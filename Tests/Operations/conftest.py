@@ -1,5 +1,6 @@
 """Where things are, for all tests of this folder."""
 
+import json
 import os
 import pathlib
 
@@ -21,6 +22,15 @@ def binary():
 @pytest.fixture(scope="session")
 def model():
     return os.environ["LARIAT_TEST_MODEL"]
+
+
+@pytest.fixture(scope="session")
+def prompt(tmp_path_factory, repository):
+    """A file of 1,500 token ids of a real text: long enough for blocks to go round."""
+    tokens = json.loads((repository / "Tests/Golden/smollm2-nll.json").read_text())[-1]["tokens"][:1500]
+    path = tmp_path_factory.mktemp("prompt") / "tokens"
+    path.write_text(" ".join(map(str, tokens)))
+    return path
 
 
 @pytest.fixture(scope="session")

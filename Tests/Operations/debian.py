@@ -75,11 +75,11 @@ class Debian:
         self.add_runtime(binary)
 
     def add_runtime(self, binary):
-        if needs_runtime(binary):
-            for library in re.findall(r"=> (/\S+/swift/\S+)", run("ldd", binary).stdout):
-                target = self / library.lstrip("/")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(os.path.realpath(library), target)
+        """Swift's libraries, where the binary needs them."""
+        for library in re.findall(r"=> (/\S+/swift/\S+)", run("ldd", binary).stdout):
+            target = self / library.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(os.path.realpath(library), target)
 
 
 class NoMachine(Exception):

@@ -233,7 +233,7 @@ def cluster(tmp_path_factory, binary, model):
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory, repository, rules, cluster):
+def prometheus(tmp_path_factory, rules, cluster, prompt):
     """Watches the cluster, which has done two jobs and refused one since; alerts do not wait."""
     folder = tmp_path_factory.mktemp("prometheus")
     text, count = re.subn(r"\bfor: \w+", "for: 0s", (rules / "lariat.rules.yaml").read_text())
@@ -242,12 +242,10 @@ def prometheus(tmp_path_factory, repository, rules, cluster):
     config = configuration((rules / "prometheus.yaml").read_text(), cluster)
     with Prometheus(folder, yaml.safe_dump(config)) as prometheus:
         until(lambda: prometheus.query("lariat_prompt_tokens_total == 0"), "the coordinator was seen before its first job")
-        tokens = json.loads((repository / "Tests/Golden/smollm2-nll.json").read_text())[-1]["tokens"][:1500]
-        (folder / "tokens").write_text(" ".join(map(str, tokens)))
         assert cluster.command("submit", "--max-tokens", 100_000_000, "Too much.").returncode > 0
         # Two, because a link's series begins with its first job, and a rise needs something to rise from.
         for _ in range(2):
-            job = cluster.command("submit", "--tokens", folder / "tokens", "--max-tokens", 20, "--ignore-end")
+            job = cluster.command("submit", "--tokens", prompt, "--max-tokens", 20, "--ignore-end")
             assert job.returncode == 0, job.stderr
             time.sleep(3)
         yield prometheus

@@ -7,6 +7,7 @@ import pytest
 
 from debian import needs_runtime, run
 
+
 def test_checksums(packed):
     assert sorted(path.suffix for path in packed.iterdir()) == ["", ".deb", ".xz"]
     assert run("sha256sum", "--check", "SHA256SUMS", cwd=packed).stdout.count(": OK") == 2

@@ -44,13 +44,11 @@ class Pages(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def trace(tmp_path_factory, repository, binary, model):
+def trace(tmp_path_factory, binary, model, prompt):
     folder = tmp_path_factory.mktemp("traced")
     with Cluster(folder, binary, model) as cluster:
         cluster.start()
-        tokens = json.loads((repository / "Tests/Golden/smollm2-nll.json").read_text())[-1]["tokens"][:1500]
-        (folder / "tokens").write_text(" ".join(map(str, tokens)))
-        for command in (("submit", "--tokens", "tokens", "--max-tokens", 10, "--ignore-end"), ("trace", "-o", "trace.json")):
+        for command in (("submit", "--tokens", prompt, "--max-tokens", 10, "--ignore-end"), ("trace", "-o", "trace.json")):
             done = cluster.command(*command)
             assert done.returncode == 0, done.stderr
     return folder / "trace.json"

@@ -7,7 +7,7 @@ extension TLSFiles {
     /// Clients must show a certificate of `ca`; ALPN h2; TLS 1.2 at least.
     func serverContext() throws(RPCStatus) -> NIOSSLContext {
         var configuration = TLSConfiguration.makeServerConfiguration(
-            certificateChain: try chain(), privateKey: .privateKey(try privateKey()))
+            certificateChain: try chain().map { .certificate($0) }, privateKey: .privateKey(try privateKey()))
         // For a server "no host name" means: the chain is verified and a certificate is required.
         configuration.certificateVerification = .noHostnameVerification
         return try context(configuration)
@@ -16,7 +16,7 @@ extension TLSFiles {
     /// The server's certificate must be of `ca` and name the host or address that was dialled.
     func clientContext() throws(RPCStatus) -> NIOSSLContext {
         var configuration = TLSConfiguration.makeClientConfiguration()
-        configuration.certificateChain = try chain()
+        configuration.certificateChain = try chain().map { .certificate($0) }
         configuration.privateKey = .privateKey(try privateKey())
         configuration.certificateVerification = .fullVerification
         return try context(configuration)
@@ -25,33 +25,31 @@ extension TLSFiles {
     /// When the own certificate and the authority end. A chain lasts as long as its shortest; of several authorities,
     /// as while one is replaced, the one that lasts longest counts: no certificate outlives its own.
     func ends() throws(RPCStatus) -> CertificateEnds {
-        do {
-            let own = try NIOSSLCertificate.fromPEMFile(certificate).map(\.notValidAfter).min()
-            let authority = try NIOSSLCertificate.fromPEMFile(ca).map(\.notValidAfter).max()
-            return CertificateEnds(own: own.map(Double.init), authority: authority.map(Double.init))
-        } catch {
-            throw unreadable("certificates", "\(certificate) or \(ca)", error)
-        }
+        let own = try chain().map(\.notValidAfter).min()
+        let authority = try authorities().map(\.notValidAfter).max()
+        return CertificateEnds(own: own.map(Double.init), authority: authority.map(Double.init))
     }
 
     private func context(_ configuration: TLSConfiguration) throws(RPCStatus) -> NIOSSLContext {
         var configuration = configuration
         configuration.applicationProtocols = ["h2"]
         configuration.minimumTLSVersion = .tlsv12
-        do {
-            configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(ca))
-        } catch {
-            throw unreadable("CA certificate", ca, error)
-        }
+        configuration.trustRoots = .certificates(try authorities())
         do { return try NIOSSLContext(configuration: configuration) } catch {
             throw RPCStatus(.failedPrecondition, "the TLS files do not fit together: \(error)")
         }
     }
 
-    private func chain() throws(RPCStatus) -> [NIOSSLCertificateSource] {
-        do { return try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) } } catch {
-            throw unreadable("certificate", certificate, error)
-        }
+    private func chain() throws(RPCStatus) -> [NIOSSLCertificate] {
+        try certificates("certificate", certificate)
+    }
+
+    private func authorities() throws(RPCStatus) -> [NIOSSLCertificate] {
+        try certificates("CA certificate", ca)
+    }
+
+    private func certificates(_ what: String, _ path: String) throws(RPCStatus) -> [NIOSSLCertificate] {
+        do { return try NIOSSLCertificate.fromPEMFile(path) } catch { throw unreadable(what, path, error) }
     }
 
     private func privateKey() throws(RPCStatus) -> NIOSSLPrivateKey {
