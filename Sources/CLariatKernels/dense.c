@@ -64,28 +64,50 @@ LARIAT_AVX512 void lariat_pack_words_avx512(const uint32_t *rows, size_t stride,
     }
 }
 
-// `nx` rows of x, a constant, with one panel of 16 rows of weights. Each result is one chain of fused
-// multiply-adds over rising columns, so it does not depend on nx.
+// `nx` rows of x, a constant of at most 6, with one panel of 16 rows of weights. Each result is one chain of fused
+// multiply-adds over rising columns, so it does not depend on nx. The sums are variables with names of their own: at
+// -O2, which SwiftPM compiles with, clang keeps the elements of an array of sums in memory.
 LARIAT_INLINE LARIAT_AVX2 void panel_tile(const size_t nx, const float *panel, size_t columns, const float *x,
                                           size_t x_stride, float *out) {
-    __m256 sums[6][2];
-#pragma clang loop unroll(full)
-    for (size_t m = 0; m < nx; m++) sums[m][0] = sums[m][1] = _mm256_setzero_ps();
+#define EACH_ROW(APPLY) APPLY(0) APPLY(1) APPLY(2) APPLY(3) APPLY(4) APPLY(5)
+#define BEGIN(m)                                                                                                   \
+    __m256 low##m = _mm256_setzero_ps(), high##m = low##m;                                                         \
+    const float *const x##m = x + (m < nx ? m : 0) * x_stride;
+#define ADD(m)                                                                                                     \
+    if (m < nx) {                                                                                                  \
+        const __m256 value = _mm256_broadcast_ss(x##m + c);                                                        \
+        low##m = _mm256_fmadd_ps(value, low, low##m);                                                              \
+        high##m = _mm256_fmadd_ps(value, high, high##m);                                                           \
+    }
+#define END(m)                                                                                                     \
+    if (m < nx) {                                                                                                  \
+        _mm256_storeu_ps(out + 16 * m, low##m);                                                                    \
+        _mm256_storeu_ps(out + 16 * m + 8, high##m);                                                               \
+    }
+    EACH_ROW(BEGIN)
     for (size_t c = 0; c < columns; c++) {
         const __m256 low = _mm256_loadu_ps(panel + 16 * c), high = _mm256_loadu_ps(panel + 16 * c + 8);
-#pragma clang loop unroll(full)
-        for (size_t m = 0; m < nx; m++) {
-            const __m256 value = _mm256_broadcast_ss(x + m * x_stride + c);
-            sums[m][0] = _mm256_fmadd_ps(value, low, sums[m][0]);
-            sums[m][1] = _mm256_fmadd_ps(value, high, sums[m][1]);
-        }
+        EACH_ROW(ADD)
     }
-#pragma clang loop unroll(full)
-    for (size_t m = 0; m < nx; m++) {
-        _mm256_storeu_ps(out + 16 * m, sums[m][0]);
-        _mm256_storeu_ps(out + 16 * m + 8, sums[m][1]);
-    }
+    EACH_ROW(END)
+#undef EACH_ROW
+#undef BEGIN
+#undef ADD
+#undef END
 }
+
+// A function for each number of rows, so that registers are shared out for each by itself.
+#define DEFINE_TILE(nx)                                                                                            \
+    LARIAT_AVX2 static __attribute__((noinline)) void panel_tile_##nx(                                             \
+        const float *panel, size_t columns, const float *x, size_t x_stride, float *out) {                         \
+        panel_tile(nx, panel, columns, x, x_stride, out);                                                          \
+    }
+DEFINE_TILE(1)
+DEFINE_TILE(2)
+DEFINE_TILE(3)
+DEFINE_TILE(4)
+DEFINE_TILE(5)
+DEFINE_TILE(6)
 
 LARIAT_AVX2 void lariat_matmul_panels_avx2(const float *panels, size_t panel_stride, size_t rows_w, size_t columns,
                                            const float *x, size_t x_stride, size_t rows_x, float *y,
@@ -93,16 +115,18 @@ LARIAT_AVX2 void lariat_matmul_panels_avx2(const float *panels, size_t panel_str
     for (size_t r = 0; r < rows_w; r += 16, panels += panel_stride) {
         const size_t width = rows_w - r < 16 ? rows_w - r : 16;
         for (size_t m = 0; m < rows_x;) {
-            const size_t nx = rows_x - m < 6 ? rows_x - m : 6;
+            // As few tiles as possible, as even as possible: 8 rows are 4 and 4, which do not wait for their own sums.
+            const size_t left = rows_x - m, nx = left / ((left + 5) / 6);
             const float *xm = x + m * x_stride;
             float tile[6 * 16];
+            for (size_t i = 0; i < nx; i++) __builtin_prefetch(y + (m + i) * y_stride + r, 1);
             switch (nx) {
-            case 1: panel_tile(1, panels, columns, xm, x_stride, tile); break;
-            case 2: panel_tile(2, panels, columns, xm, x_stride, tile); break;
-            case 3: panel_tile(3, panels, columns, xm, x_stride, tile); break;
-            case 4: panel_tile(4, panels, columns, xm, x_stride, tile); break;
-            case 5: panel_tile(5, panels, columns, xm, x_stride, tile); break;
-            default: panel_tile(6, panels, columns, xm, x_stride, tile); break;
+            case 1: panel_tile_1(panels, columns, xm, x_stride, tile); break;
+            case 2: panel_tile_2(panels, columns, xm, x_stride, tile); break;
+            case 3: panel_tile_3(panels, columns, xm, x_stride, tile); break;
+            case 4: panel_tile_4(panels, columns, xm, x_stride, tile); break;
+            case 5: panel_tile_5(panels, columns, xm, x_stride, tile); break;
+            default: panel_tile_6(panels, columns, xm, x_stride, tile); break;
             }
             for (size_t i = 0; i < nx; i++) {
                 float *out = y + (m + i) * y_stride + r;
