@@ -97,28 +97,29 @@ typedef struct {
 } parts;
 
 // 32 products with both parts: 128 * (u, high) + (u, low), eight sums of four.
-#define DEFINE_DOT(NAME, TARGET, BYTES)                                                                            \
-    LARIAT_INLINE TARGET __m256 NAME##_block(__m256i u, parts x) {                                                 \
-        const __m256i high = BYTES(_mm256_setzero_si256(), u, x.high);                                             \
-        return _mm256_cvtepi32_ps(BYTES(_mm256_slli_epi32(high, 7), u, x.low));                                    \
-    }
+LARIAT_INLINE VNNI __m256 vnni_block(__m256i u, parts x) {
+    const __m256i high = _mm256_dpbusd_epi32(_mm256_setzero_si256(), u, x.high);
+    return _mm256_cvtepi32_ps(_mm256_dpbusd_epi32(_mm256_slli_epi32(high, 7), u, x.low));
+}
 
-LARIAT_INLINE LARIAT_AVX2 __m256i dot_bytes_avx2(__m256i sum, __m256i u, __m256i x) {
-    // Pairs are summed in 16 bits, where 255 * 127 * 2 does not fit: the top bit of u goes alone.
+// The same with AVX2, where pairs of products are summed in 16 bits, and then pairs of these, times a factor for free.
+LARIAT_INLINE LARIAT_AVX2 __m256i fours(__m256i u, __m256i x, short factor) {
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(u, x), _mm256_set1_epi16(factor));
+}
+
+// u is at most 127.
+LARIAT_INLINE LARIAT_AVX2 __m256 small_avx2_block(__m256i u, parts x) {
+    return _mm256_cvtepi32_ps(_mm256_add_epi32(fours(u, x.high, 128), fours(u, x.low, 1)));
+}
+
+// 255 * 127 * 2 does not fit 16 bits: the top bit of u goes alone.
+LARIAT_INLINE LARIAT_AVX2 __m256 wide_avx2_block(__m256i u, parts x) {
     const __m256i rest = _mm256_and_si256(u, _mm256_set1_epi8(127));
     const __m256i top = _mm256_and_si256(_mm256_srli_epi16(u, 7), _mm256_set1_epi8(1));
-    const __m256i ones = _mm256_set1_epi16(1);
-    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(rest, x), ones));
-    return _mm256_add_epi32(
-        sum, _mm256_slli_epi32(_mm256_madd_epi16(_mm256_maddubs_epi16(top, x), ones), 7));
+    return _mm256_cvtepi32_ps(_mm256_add_epi32(
+        _mm256_add_epi32(fours(rest, x.high, 128), fours(rest, x.low, 1)),
+        _mm256_add_epi32(fours(top, x.high, 128 * 128), fours(top, x.low, 128))));
 }
-DEFINE_DOT(wide_avx2, LARIAT_AVX2, dot_bytes_avx2)
-
-LARIAT_INLINE LARIAT_AVX2 __m256i dot_small_avx2(__m256i sum, __m256i u, __m256i x) {
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(u, x), _mm256_set1_epi16(1)));
-}
-DEFINE_DOT(small_avx2, LARIAT_AVX2, dot_small_avx2)
-DEFINE_DOT(vnni, VNNI, _mm256_dpbusd_epi32)
 
 // Byte l is 16 where bit l of the four bytes at `bits` is set, else 0.
 LARIAT_INLINE LARIAT_AVX2 __m256i fifth_bits(const uint8_t *bits) {
