@@ -5,7 +5,7 @@ import Kernels
 import Synchronization
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct KernelBenchmarkTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct KernelBenchmarkTests {
     @Test(arguments: ISA.available) func everyKernelRuns(isa: ISA) async throws {
         let names = Names()
         let report = try await KernelBenchmark(

@@ -3,7 +3,7 @@ import Benchmark
 import Logging
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct WireBenchmarkTests {
+@Suite(.timeLimit(.minutes(10))) struct WireBenchmarkTests {
     private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
     /// The last block is shorter than the others; one block is longer than a message.

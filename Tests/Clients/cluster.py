@@ -236,7 +236,7 @@ class Cluster:
         return sum(float(line.rpartition(" ")[2]) for line in found)
 
     def state(self):
-        return self.stub().GetCluster(pb.ClusterRequest(), timeout=5)
+        return self.stub().GetCluster(pb.ClusterRequest(), timeout=20)
 
     def submit(self, text=None, tokens=None, **options):
         return self.stub().Submit(parts(text, tokens, **options), timeout=20)

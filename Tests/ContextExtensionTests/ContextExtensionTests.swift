@@ -6,7 +6,7 @@ import Foundation
 import LongRoPE
 import Testing
 
-@Suite("Extension pipeline", .timeLimit(.minutes(2)))
+@Suite("Extension pipeline", .timeLimit(.minutes(10)))
 struct ContextExtensionTests {
     static func base() throws -> RotaryBase {
         try RotaryBase(theta: 1e4, rotaryDimension: 16, originalContext: 8192)

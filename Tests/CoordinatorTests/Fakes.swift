@@ -316,7 +316,7 @@ func member(_ name: String, memory: UInt64 = 1 << 30, threads: UInt32 = 1) -> Me
 func openJournal(
     _ directory: TemporaryDirectory, limits: Journal.Limits = Journal.Limits()
 ) async throws -> Journal {
-    let deadline = ContinuousClock.now + .seconds(10)
+    let deadline = ContinuousClock.now + .seconds(60)
     while true {
         do throws(CoordinatorError) {
             return try Journal(directory: directory.path, limits: limits)

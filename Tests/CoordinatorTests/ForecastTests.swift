@@ -3,7 +3,7 @@ import Coordinator
 import RPC
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct ForecastTests {
+@Suite(.timeLimit(.minutes(10))) struct ForecastTests {
     @inline(never) private func bench(_ names: [String] = ["alpha", "beta"]) async throws -> Bench {
         try await Bench(TemporaryDirectory(), names: names)
     }

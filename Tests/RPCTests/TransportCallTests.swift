@@ -275,7 +275,7 @@ import Testing
         try await TransportFixture.with { fixture in
             let client = try await fixture.client()
             let task = Task { try await client.unary(TestService.hang, Blob(""), timeout: .seconds(60)) }
-            try await Task.sleep(for: .milliseconds(100))
+            #expect(await fixture.signals.wait(for: "hang"))
             task.cancel()
             let ended = await status { _ = try await task.value }
             #expect(ended?.code == .cancelled)
@@ -284,10 +284,10 @@ import Testing
                 let dropped = client.call(TestService.hang)
                 try await dropped.send(Blob(""))
                 dropped.finishSending()
-                try await Task.sleep(for: .milliseconds(100))
+                #expect(await fixture.signals.wait(for: "hang", atLeast: 2))
             }
-            #expect(await fixture.signals.wait(for: "cancelled", atLeast: 1))
-            #expect(await fixture.signals.wait(for: "onCancel", atLeast: 1))
+            #expect(await fixture.signals.wait(for: "cancelled", atLeast: 2))
+            #expect(await fixture.signals.wait(for: "onCancel", atLeast: 2))
             #expect(client.isConnected)
             await client.close()
         }
@@ -297,7 +297,7 @@ import Testing
         try await TransportFixture.with { fixture in
             let client = try await fixture.client()
             let ended = await status {
-                _ = try await client.unary(TestService.hang, Blob(""), timeout: .milliseconds(200))
+                _ = try await client.unary(TestService.hang, Blob(""), timeout: .seconds(1))
             }
             #expect(ended?.code == .deadlineExceeded)
             #expect(await fixture.signals.wait(for: "cancelled"))
@@ -329,7 +329,7 @@ import Testing
         let call = client.call(TestService.hang, timeout: .seconds(60))
         try await call.send(Blob(""))
         call.finishSending()
-        try await Task.sleep(for: .milliseconds(100))
+        #expect(await fixture.signals.wait(for: "hang"))
         await fixture.server.shutdown(grace: .zero)
         let ended = await status { _ = try await call.next() }
         #expect(ended?.code == .unavailable || ended?.code == .cancelled)

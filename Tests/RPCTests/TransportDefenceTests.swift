@@ -223,7 +223,7 @@ private let post: [UInt8] = [0x83, 0x86, 0x84, 0x01, 0x01, 0x61]
             await first.close()
             await second.close()
             // The places are free again; the server needs a moment to see it.
-            for _ in 0..<200 where fixture.server.connectionCount > 0 {
+            for _ in 0..<6000 where fixture.server.connectionCount > 0 {
                 try await Task.sleep(for: .milliseconds(10))
             }
             let fourth = try await fixture.client()

@@ -45,7 +45,7 @@ actor Signals {
     func add(_ name: String, _ count: Int = 1) { seen[name, default: 0] += count }
     func value(_ name: String) -> Int { seen[name, default: 0] }
 
-    func wait(for name: String, atLeast count: Int = 1, within: Duration = .seconds(20)) async -> Bool {
+    func wait(for name: String, atLeast count: Int = 1, within: Duration = .seconds(60)) async -> Bool {
         let deadline = ContinuousClock.now.advanced(by: within)
         while value(name) < count {
             if ContinuousClock.now > deadline { return false }
@@ -91,6 +91,7 @@ struct TransportFixture {
             .unary(TestService.echo) { request, _ in request },
             .unary(TestService.fail) { request, _ in throw RPCStatus(.notFound, request.text) },
             .unary(TestService.hang) { _, context in
+                await signals.add("hang")
                 context.onCancel { Task { await signals.add("onCancel") } }
                 do { try await Task.sleep(for: .seconds(600)) } catch {
                     await signals.add("cancelled")

