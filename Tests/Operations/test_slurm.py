@@ -1,10 +1,10 @@
 """The batch script on a real Slurm of three nodes."""
 
 import os
-import socket
 
 import pytest
 
+import waiting
 from slurm import Slurm, until
 
 
@@ -21,23 +21,13 @@ def slurm(tmp_path_factory):
 def submit(slurm, repository, binary, model):
     def submit(*arguments, **environment):
         # Ports in a row: one for the coordinator and two for each worker.
-        first = next(port for port in range(24000, 30000, 10) if free(port, 7))
+        first, *_ = waiting.free_ports(7)
         settings = {"LARIAT": str(binary), "LARIAT_MODEL": model, "LARIAT_MEMORY": "1GiB", "LARIAT_PORT": str(first),
                     **environment}
         job = slurm.run("sbatch", "--parsable", "--export=ALL", repository / "Ops/slurm/lariat.sbatch", *arguments,
                         **settings).stdout.strip()
         return job, slurm.folder / f"lariat-{job}.out", slurm.folder / f"lariat-{job}"
     return submit
-
-
-def free(first, count):
-    for port in range(first, first + count):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                return False
-    return True
 
 
 def nothing_left(folder):
