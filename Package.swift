@@ -54,11 +54,12 @@ let package = Package(
         .target(name: "CLariatProto", dependencies: ["CProtobufC"], cSettings: c),
         .target(name: "CLariatKernels", cSettings: c),
 
-        // Floor 1: files in and out, positions, samples, specifications, certificates, JSON, metrics and HTTP/1.1.
+        // Floor 1: files in and out, chat templates, positions, samples, specifications, certificates, JSON, metrics and
+        // HTTP/1.1.
         .target(
             name: "GGUF", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: swiftOverC),
-        .target(name: "Tokenizer", swiftSettings: swift),
+        .target(name: "Jinja", swiftSettings: swift),
         .target(name: "LongRoPE", swiftSettings: swift),
         .target(name: "Sampling", swiftSettings: swift),
         .target(
@@ -89,8 +90,9 @@ let package = Package(
             ],
             swiftSettings: swift),
 
-        // Floor 2: compute, the ring's rules, HTTP/2's rules, the OpenAI API's rules, the search for factors and
+        // Floor 2: tokens, compute, the ring's rules, HTTP/2's rules, the OpenAI API's rules, the search for factors and
         // measures of a model.
+        .target(name: "Tokenizer", dependencies: ["Jinja"], swiftSettings: swift),
         .target(
             name: "Kernels", dependencies: ["CLariatKernels", "COneDNN", "GGUF", "LongRoPE"],
             swiftSettings: swiftOverC),
@@ -126,7 +128,8 @@ let package = Package(
         .target(
             name: "Coordinator",
             dependencies: [
-                "CoordinatorPage", "Tokenizer", "LongRoPE", "Sampling", "Cluster", "Kernels", "RingAttention",
+                "CoordinatorPage", "Jinja", "Tokenizer", "LongRoPE", "Sampling", "Cluster", "Kernels",
+                "RingAttention",
                 "Transformer", "RPC", "Observability", "JSONText", "OpenAI", log,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "GRDB", package: "GRDB.swift"),
@@ -162,11 +165,13 @@ let package = Package(
 
         // Tests. Reference values are in Tests/Golden.
         .target(
-            name: "TestSupport", dependencies: ["RingAttention"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["Jinja", "RingAttention"], path: "Tests/TestSupport",
             swiftSettings: swift),
+        .testTarget(name: "JinjaTests", dependencies: ["Jinja", "TestSupport"], swiftSettings: swift),
         .testTarget(name: "GGUFTests", dependencies: ["GGUF", "TestSupport"], swiftSettings: swift),
         .testTarget(
-            name: "TokenizerTests", dependencies: ["GGUF", "Tokenizer", "TestSupport"], swiftSettings: swift),
+            name: "TokenizerTests", dependencies: ["GGUF", "Jinja", "Tokenizer", "TestSupport"],
+            swiftSettings: swift),
         .testTarget(name: "LongRoPETests", dependencies: ["LongRoPE", "TestSupport"], swiftSettings: swift),
         .testTarget(name: "SamplingTests", dependencies: ["Sampling"], swiftSettings: swift),
         .testTarget(name: "EvaluationTests", dependencies: ["Evaluation", "Sampling"], swiftSettings: swift),
