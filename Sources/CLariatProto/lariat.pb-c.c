@@ -1923,7 +1923,7 @@ const ProtobufCMessageDescriptor lariat__v1__sampling__descriptor =
   (ProtobufCMessageInit) lariat__v1__sampling__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__job_options__field_descriptors[14] =
+static const ProtobufCFieldDescriptor lariat__v1__job_options__field_descriptors[15] =
 {
   {
     "kind",
@@ -2093,10 +2093,23 @@ static const ProtobufCFieldDescriptor lariat__v1__job_options__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "chat_template",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__JobOptions, chat_template),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__job_options__field_indices_by_name[] = {
   7,   /* field[7] = beyond_window */
   5,   /* field[5] = chat */
+  14,   /* field[14] = chat_template */
   8,   /* field[8] = ignore_end */
   0,   /* field[0] = kind */
   9,   /* field[9] = literal */
@@ -2113,7 +2126,7 @@ static const unsigned lariat__v1__job_options__field_indices_by_name[] = {
 static const ProtobufCIntRange lariat__v1__job_options__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 14 }
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor lariat__v1__job_options__descriptor =
 {
@@ -2123,7 +2136,7 @@ const ProtobufCMessageDescriptor lariat__v1__job_options__descriptor =
   "Lariat__V1__JobOptions",
   "lariat.v1",
   sizeof(Lariat__V1__JobOptions),
-  14,
+  15,
   lariat__v1__job_options__field_descriptors,
   lariat__v1__job_options__field_indices_by_name,
   1,  lariat__v1__job_options__number_ranges,

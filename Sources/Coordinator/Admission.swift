@@ -2,6 +2,7 @@
 import LongRoPE
 package import RPC
 import Sampling
+import Tokenizer
 
 /// A job that may run: options with every default filled in, and what is pinned for its whole life.
 package struct Admitted: Sendable {
@@ -24,6 +25,7 @@ package struct Admission: Sendable {
     private static let longestStop = 1024
     private static let longestName = 256
     private static let longestSystem = 1 << 20
+    private static let longestTemplate = ChatTemplate.longestSource
     /// LongRoPE's exact angle tables end there.
     private static let mostPositions = Int(Int32.max)
 
@@ -119,6 +121,7 @@ package struct Admission: Sendable {
         }
         try limit("bytes of the job's name", options.name.utf8.count, Self.longestName)
         try limit("bytes of the system message", options.system.utf8.count, Self.longestSystem)
+        try limit("bytes of the chat template", options.chatTemplate.utf8.count, Self.longestTemplate)
         try limit("stop strings", options.stop.count, Self.mostStops)
         try limit("likely tokens at each place", Int(options.topProbabilities), Self.mostLikely)
         if options.topProbabilities > 0 { options.logProbabilities = true }

@@ -292,6 +292,7 @@ package actor CoordinatorCore {
                 var shown = live(record.id) ?? record
                 // A page must fit one message.
                 shown.options?.system = ""
+                shown.options?.chatTemplate = ""
                 shown.options?.stop = []
                 shown.profile?.factors = []
                 shown.options?.rope?.tables = []

@@ -1,4 +1,5 @@
 // A model file as the coordinator sees it: its tokenizer, sizes and rotary scaling; weights are only mapped.
+import Jinja
 import Kernels
 import LongRoPE
 public import RPC
@@ -35,7 +36,9 @@ public struct ModelAdapter: ModelDescription {
         model.tokenizer.encode(text, parsingSpecialTokens: !literal).map { UInt32(bitPattern: $0) }
     }
 
-    public func encodeChat(_ turns: [ConversationTurn]) throws -> [UInt32] {
+    public func encodeChat(
+        _ turns: [ConversationTurn], template: String, wallMicroseconds: UInt64
+    ) throws -> [UInt32] {
         let messages = turns.map { turn in
             let role: ChatMessage.Role =
                 switch turn.role {
@@ -45,7 +48,10 @@ public struct ModelAdapter: ModelDescription {
                 }
             return ChatMessage(role: role, content: turn.content)
         }
-        return try model.tokenizer.encodeChat(messages).map { UInt32(bitPattern: $0) }
+        let now = JinjaMoment(secondsSince1970: Int(clamping: wallMicroseconds / 1_000_000))
+        return try model.tokenizer.encodeChat(
+            messages, template: ChatTemplate.chosen(template), options: ChatOptions(now: now)
+        ).map { UInt32(bitPattern: $0) }
     }
 
     public func bytes(of token: UInt32) -> [UInt8] {

@@ -20,8 +20,14 @@ public protocol ModelDescription: Sendable {
 
     /// - Parameter literal: do not parse special tokens in the text.
     func encode(_ text: String, literal: Bool) throws -> [UInt32]
-    /// A conversation in the model's chat template, ready for the assistant's next turn.
-    func encodeChat(_ turns: [ConversationTurn]) throws -> [UInt32]
+    /// A conversation as a chat template writes it, ready for the assistant's next turn.
+    /// - Parameters:
+    ///   - template: instead of the model file's: the name of one that Lariat brings along, or a Jinja program; empty: the
+    ///     file's.
+    ///   - wallMicroseconds: the time of day, for templates that write the date.
+    func encodeChat(
+        _ turns: [ConversationTurn], template: String, wallMicroseconds: UInt64
+    ) throws -> [UInt32]
     /// The bytes that a token stands for; alone they need not be UTF-8. None for one that stands for no text.
     func bytes(of token: UInt32) -> [UInt8]
     /// - Parameter last: the last token of the prompt.

@@ -38,6 +38,9 @@ package struct PromptParts: Sendable {
     package func tokenised(by model: any ModelDescription) throws(CoordinatorError) -> (JobOptions, [UInt32])
     {
         guard let options else { throw CoordinatorError(.invalid, "the submission is empty") }
+        guard options.chatTemplate.isEmpty || options.chat else {
+            throw CoordinatorError(.invalid, "a chat template is named for a prompt that is no chat")
+        }
         guard tokens.isEmpty else {
             if options.chat {
                 throw CoordinatorError(
@@ -56,7 +59,8 @@ package struct PromptParts: Sendable {
                 try options.chat
                 ? model.encodeChat(
                     (options.system.isEmpty ? [] : [ConversationTurn(role: .system, content: options.system)])
-                        + [ConversationTurn(role: .user, content: string)])
+                        + [ConversationTurn(role: .user, content: string)],
+                    template: options.chatTemplate, wallMicroseconds: wallMicroseconds())
                 : model.encode(string, literal: options.literal)
             return (options, tokens)
         } catch {

@@ -1,158 +1,149 @@
 // Writing a conversation as tokens. The marks of the template become control tokens; what the messages say never does.
+public import Jinja
+
+/// A message of a conversation.
+public struct ChatMessage: Sendable, Equatable {
+    public enum Role: String, Sendable, CaseIterable {
+        case system
+        case user
+        case assistant
+        /// What a tool answered.
+        case tool
+    }
+
+    public var role: Role
+    /// Nil where a message has none, as one that calls tools.
+    public var content: String?
+    /// What templates read besides: `tool_calls`, `tool_call_id`, `name`, `reasoning_content`. Texts in it must be
+    /// foreign (`JinjaText.init(foreign:)`), or what they say could become control tokens.
+    public var fields: [JinjaMember]
+
+    public init(role: Role, content: String?, fields: [JinjaMember] = []) {
+        self.role = role
+        self.content = content
+        self.fields = fields
+    }
+}
+
+/// What a template is told besides the messages.
+public struct ChatOptions: Sendable {
+    /// Whether the header of the assistant's next message follows, so that the model answers.
+    public var addsAnswerHeader = true
+    /// Tools as the OpenAI API has them, a list of mappings; null: none. Their texts must be foreign.
+    public var tools = JinjaValue.null
+    /// Further names for the template, such as `enable_thinking`.
+    public var variables: [(name: String, value: JinjaValue)] = []
+    /// What templates that write today's date take it from.
+    public var now: JinjaMoment
+
+    public init(now: JinjaMoment) { self.now = now }
+}
 
 extension Tokenizer {
-    /// The tokens of a conversation in the form of the model's chat template.
+    /// The tokens of a conversation, as the chat template writes it.
     ///
-    /// Special tokens come from the template only: `<|im_end|>` in a message is read as the ten letters it is, so that a
-    /// document cannot speak in another role.
+    /// The text is what transformers' `apply_chat_template` gives. Special tokens come from the template's own bytes only:
+    /// `<|im_end|>` in a message is read as the ten letters it is, so that a document cannot speak in another role. Tokens
+    /// that the vocabulary's author defined and that neither end an answer nor stand in the template, such as runs of
+    /// spaces, are found everywhere, as in any text. The text between two special tokens is tokenized in one piece.
+    ///
+    /// The beginning token stands where the template writes it; where it does not, it comes first if the file says that
+    /// texts begin with it, as in llama.cpp. It never comes twice.
     ///
     /// - Parameters:
-    ///   - messages: a system message, if any, first; then user and assistant by turns, as the model was trained.
-    ///   - template: the form to use instead of the model's own.
-    ///   - addingAnswerHeader: whether the header of the assistant's next message follows, so that the model answers.
+    ///   - messages: one at least; which roles may follow each other is the template's matter.
+    ///   - template: instead of the model file's own.
     public func encodeChat(
-        _ messages: [ChatMessage], template: ChatTemplate? = nil, addingAnswerHeader: Bool = true
+        _ messages: [ChatMessage], template: ChatTemplate? = nil, options: ChatOptions
     ) throws(TokenizerError) -> [TokenID] {
         guard let template = template ?? chatTemplate else {
             throw TokenizerError(
                 kind: .noChatTemplate,
-                problem: "The model has no chat template that Lariat knows ("
-                    + ChatTemplate.allCases.map(\.rawValue).joined(separator: ", ")
-                    + "). Send plain text, or name one of these forms")
+                problem:
+                    "The model file has no chat template (tokenizer.chat_template). Name one with --template: "
+                    + "\(ChatTemplate.names.joined(separator: ", ")) or a Jinja file; or send plain text")
         }
         guard !messages.isEmpty else {
             throw TokenizerError(kind: .conversation, problem: "The conversation has no messages")
         }
-        guard messages.dropFirst().allSatisfy({ $0.role != .system }) else {
-            throw TokenizerError(
-                kind: .conversation, problem: "A system message must be the first of the conversation")
-        }
-        var writer = ChatWriter(tokenizer: self)
-        if addsBeginning || template == .llama2 || template == .llama3 || chat?.writesBeginning == true {
-            writer.token(beginning)
-        }
-        switch template {
-        case .chatML: writeChatML(messages, addingAnswerHeader, &writer)
-        case .llama2: try writeLlama2(messages, &writer)
-        case .llama3: writeLlama3(messages, addingAnswerHeader, &writer)
-        case .phi3: writePhi3(messages, addingAnswerHeader, &writer)
-        }
-        return writer.finish()
+        let text = try render(messages, template, options)
+        return tokens(of: text, literals: template.literals)
     }
 
-    private func writeChatML(_ messages: [ChatMessage], _ answer: Bool, _ writer: inout ChatWriter) {
-        var messages = messages
-        if messages[0].role != .system, let text = chat?.defaultSystem {
-            messages.insert(ChatMessage(role: .system, content: text), at: 0)
+    /// The conversation as text that knows which bytes are the template's own.
+    func render(
+        _ messages: [ChatMessage], _ template: ChatTemplate, _ options: ChatOptions
+    ) throws(TokenizerError) -> JinjaText {
+        var variables: [(name: String, value: JinjaValue)] = [
+            ("messages", .list(messages.map(\.value))), ("tools", options.tools), ("documents", .null),
+            ("add_generation_prompt", .bool(options.addsAnswerHeader)),
+        ]
+        for (name, token) in [("bos_token", beginning), ("eos_token", end), ("unk_token", unknown)] {
+            if let token { variables.append((name, .own(specialText(token)))) }
         }
-        for message in messages {
-            writer.marks("<|im_start|>\(message.role.rawValue)\n")
-            writer.content(message.content)
-            writer.marks("<|im_end|>\n")
-        }
-        if answer { writer.marks("<|im_start|>assistant\n") }
-    }
-
-    private func writeLlama3(_ messages: [ChatMessage], _ answer: Bool, _ writer: inout ChatWriter) {
-        for message in messages {
-            writer.marks("<|start_header_id|>\(message.role.rawValue)<|end_header_id|>\n\n")
-            writer.content(trimmed(message.content))
-            writer.marks("<|eot_id|>")
-        }
-        if answer { writer.marks("<|start_header_id|>assistant<|end_header_id|>\n\n") }
-    }
-
-    /// Line breaks of Phi 3's template are left out: its special tokens swallow the white space that follows them, and
-    /// Phi 4 mini has none.
-    private func writePhi3(_ messages: [ChatMessage], _ answer: Bool, _ writer: inout ChatWriter) {
-        for message in messages {
-            writer.marks("<|\(message.role.rawValue)|>")
-            writer.content(isSentencePiece ? trimmed(message.content, endToo: false) : message.content[...])
-            writer.marks("<|end|>")
-        }
-        if answer { writer.marks("<|assistant|>") }
-    }
-
-    private func writeLlama2(_ messages: [ChatMessage], _ writer: inout ChatWriter) throws(TokenizerError) {
-        let withSystemMarks = chat?.template == .llama2 ? chat?.hasSystemMarks == true : true
-        var messages = messages[...]
-        var system: Substring?
-        if let first = messages.first, first.role == .system {
-            system = trimmed(first.content)
-            messages = messages.dropFirst()
-        }
-        guard messages.first?.role == .user else {
-            throw TokenizerError(
-                kind: .conversation,
-                problem: "With this model's chat template the user must have the first word")
-        }
-        for (index, message) in messages.enumerated() {
-            guard message.role == (index % 2 == 0 ? .user : .assistant) else {
+        variables += options.variables
+        // A template copies each text a few times.
+        let size = messages.reduce(0) { $0 + ($1.content?.utf8.count ?? 0) }
+        let limits = JinjaLimits(bytes: (64 << 20) + 32 * size)
+        do throws(JinjaError) {
+            return try template.program.get().render(variables, now: options.now, limits: limits)
+        } catch {
+            switch error.kind {
+            case .refused:
                 throw TokenizerError(
                     kind: .conversation,
-                    problem: "With this model's chat template user and assistant must speak by turns")
+                    problem: "\(template.origin) refuses the conversation: \(error.problem)")
+            case .evaluation:
+                throw TokenizerError(
+                    kind: .conversation,
+                    problem:
+                        "\(template.origin) cannot write the conversation: \(error). Name another with --template"
+                )
+            case .syntax, .unsupported, .limit:
+                throw TokenizerError(
+                    kind: .chatTemplate,
+                    problem: "\(template.origin) cannot be used: \(error). Name another with --template: "
+                        + "\(ChatTemplate.names.joined(separator: ", ")) or a Jinja file")
             }
-            if message.role == .assistant {
-                writer.marks(" ")
-                writer.content(trimmed(message.content))
-                if withSystemMarks { writer.marks(" ") }
-                writer.token(end)
-                continue
-            }
-            if index > 0, withSystemMarks { writer.token(beginning) }
-            writer.marks("[INST] ")
-            if index == 0, let system {
-                writer.marks(withSystemMarks ? "<<SYS>>\n" : "")
-                writer.content(system)
-                writer.marks(withSystemMarks ? "\n<</SYS>>\n\n" : "\n\n")
-            }
-            writer.content(trimmed(message.content))
-            writer.marks(" [/INST]")
         }
     }
 
-    private func trimmed(_ text: String, endToo: Bool = true) -> Substring {
-        var rest = text[...]
-        while rest.first?.isWhitespace == true { rest.removeFirst() }
-        while endToo, rest.last?.isWhitespace == true { rest.removeLast() }
-        return rest
+    private func tokens(of rendered: JinjaText, literals: [String]) -> [TokenID] {
+        let text = rendered.bytes.span
+        var work = EncoderWork(textLength: text.count)
+        var output: [TokenID] = []
+        output.reserveCapacity(text.count / 4 + 2)
+        // Whether a token that the vocabulary's author defined is one of the template's marks.
+        var marks: [TokenID: Bool] = [:]
+        func isMark(_ token: TokenID) -> Bool {
+            if let known = marks[token] { return known }
+            let name = specialText(token)
+            let isMark =
+                !isUserDefined(token) || ends.contains(token) || literals.contains { $0.contains(name) }
+            marks[token] = isMark
+            return isMark
+        }
+        appendTokens(text, to: &output, &work) { token, range in rendered.isOwn(range) || !isMark(token) }
+        if addsBeginning, let beginning, output.first != beginning { output.insert(beginning, at: 0) }
+        return output
     }
 }
 
-/// Collects marks and contents. Text between two special tokens is tokenized in one piece, as the template's own
-/// rendering would be, but only marks are searched for special tokens.
-private struct ChatWriter {
-    let tokenizer: Tokenizer
-    private var output: [TokenID] = []
-    private var text: [UInt8] = []
-
-    init(tokenizer: Tokenizer) { self.tokenizer = tokenizer }
-
-    mutating func marks(_ marks: String) {
-        for part in tokenizer.parts(Array(marks.utf8)) {
-            text += part.text
-            token(part.token)
+extension ChatMessage {
+    /// The message as a template sees it. The role is one of a few words, which templates make marks of (`<|user|>`).
+    fileprivate var value: JinjaValue {
+        var members = [
+            JinjaMember(JinjaText(own: "role"), .own(role.rawValue)),
+            JinjaMember(JinjaText(own: "content"), content.map(JinjaValue.foreign) ?? .null),
+        ]
+        members += fields
+        // transformers gives what the model thought under both names that templates read.
+        func field(_ name: String) -> JinjaValue? { fields.last { $0.key.string == name }?.value }
+        let thoughts = ["reasoning_content", "thinking", "reasoning"].lazy.compactMap(field)
+        if let thought = thoughts.first(where: { $0 != .null }) {
+            if field("thinking") == nil { members.append(JinjaMember(JinjaText(own: "thinking"), thought)) }
+            members.append(JinjaMember(JinjaText(own: "reasoning_content"), thought))
         }
-    }
-
-    mutating func content(_ content: some StringProtocol) { text += content.utf8 }
-
-    mutating func token(_ token: TokenID?) {
-        guard let token else { return }
-        flush()
-        output.append(token)
-    }
-
-    mutating func finish() -> [TokenID] {
-        flush()
-        return output
-    }
-
-    private mutating func flush() {
-        guard !text.isEmpty else { return }
-        let run = text
-        text = []
-        var work = EncoderWork(textLength: run.count)
-        tokenizer.encodePlain(run.span, 0..<run.count, &work, &output)
+        return .map(members)
     }
 }

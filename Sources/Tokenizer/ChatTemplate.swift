@@ -1,104 +1,116 @@
-// Conversations: recognising the family of a model's chat template, and writing messages in its form. The template is
-// a Jinja program; it is not run, since nearly all models use one of a few forms.
+// Chat templates: Jinja programs from models' files or from whoever submits a job, and a few published ones by name.
+internal import Jinja
 
-/// The families of chat templates that Lariat writes.
-public enum ChatTemplate: String, Sendable, CaseIterable {
-    /// `<|im_start|>role`, content, `<|im_end|>`: SmolLM2, Qwen.
-    case chatML
-    /// `[INST] content [/INST]`: Llama 2, Mistral.
-    case llama2
-    /// `<|start_header_id|>role<|end_header_id|>`, content, `<|eot_id|>`.
-    case llama3
-    /// `<|user|>`, content, `<|end|>`.
-    case phi3
+/// A chat template. What is wrong with it is said when a conversation is written with it.
+public struct ChatTemplate: Sendable {
+    /// Where it is from, for messages: "the model file's chat template".
+    let origin: String
+    let program: Result<JinjaTemplate, JinjaError>
+    /// Texts that stand in the template itself.
+    let literals: [String]
 
-    /// The family of a Jinja template, from the marks that occur in it; nil when they are of no known family.
-    public static func recognise(_ template: String) -> ChatTemplate? {
-        func has(_ mark: String) -> Bool { contains(template.utf8.span, mark) }
-        if has("<|im_start|>") { return .chatML }
-        if has("<|start_header_id|>") { return .llama3 }
-        if has("<|assistant|>"), has("<|end|>") { return .phi3 }
-        if has("[INST]") { return .llama2 }
-        return nil
-    }
-}
-
-/// A message of a conversation.
-public struct ChatMessage: Sendable, Equatable {
-    public enum Role: String, Sendable, CaseIterable {
-        case system
-        case user
-        case assistant
-    }
-
-    public var role: Role
-    public var content: String
-
-    public init(role: Role, content: String) {
-        self.role = role
-        self.content = content
-    }
-}
-
-/// What is read from a chat template besides its family.
-struct ChatFormat: Sendable {
-    let template: ChatTemplate
-    /// ChatML: the system message that the template puts first when the conversation has none.
-    let defaultSystem: String?
-    /// Llama 2: whether it has `<<SYS>>`; Mistral's form does not, and has the beginning token once only.
-    let hasSystemMarks: Bool
-    /// Whether the template itself writes the beginning token.
-    let writesBeginning: Bool
-
-    init?(_ text: String) {
-        guard let template = ChatTemplate.recognise(text) else { return nil }
-        self.template = template
-        hasSystemMarks = contains(text.utf8.span, "<<SYS>>")
-        writesBeginning =
-            contains(text.utf8.span, "bos_token") || contains(text.utf8.span, "<|begin_of_text|>")
-        defaultSystem = template == .chatML ? Self.defaultSystem(in: Array(text.utf8)) : nil
-    }
-
-    /// The text of a system message that stands literally in a ChatML template, in one string of its program. Line breaks
-    /// in Jinja strings are either real or written `\n`.
-    private static func defaultSystem(in text: [UInt8]) -> String? {
-        let mark = Array("<|im_start|>system".utf8)
-        let end = Array("<|im_end|>".utf8)
-        var at = 0
-        while let start = firstIndex(of: mark, in: text, from: at) {
-            at = start + mark.count
-            var rest = text[at...]
-            if rest.starts(with: Array("\\n".utf8)) {
-                rest = rest.dropFirst(2)
-            } else if rest.first == 0x0A {
-                rest = rest.dropFirst()
-            } else {
-                continue
-            }
-            guard let stop = firstIndex(of: end, in: text, from: rest.startIndex) else { return nil }
-            let content = text[rest.startIndex..<stop]
-            let isLiteral = content.allSatisfy { !"'\"{}\\".utf8.contains($0) }
-            if isLiteral, !content.isEmpty { return String(decoding: content, as: UTF8.self) }
+    /// - Parameters:
+    ///   - source: in Jinja.
+    ///   - origin: where it is from, in words such as "the template chatml".
+    public init(_ source: String, from origin: String) {
+        self.origin = origin
+        do throws(JinjaError) {
+            let template = try JinjaTemplate(source)
+            program = .success(template)
+            literals = template.literals
+        } catch {
+            program = .failure(error)
+            literals = []
         }
-        return nil
     }
-}
 
-/// Whether `text` holds the bytes of `mark`.
-private func contains(_ text: Span<UInt8>, _ mark: String) -> Bool {
-    let mark = Array(mark.utf8)
-    guard text.count >= mark.count else { return false }
-    for start in 0...(text.count - mark.count) where text[start] == mark[0] {
-        if mark.indices.allSatisfy({ text[start + $0] == mark[$0] }) { return true }
+    /// Why no conversation can be written with it, with the line; nil for a template that can be run.
+    public var problem: String? {
+        guard case .failure(let error) = program else { return nil }
+        return "\(error)"
     }
-    return false
-}
 
-private func firstIndex(of mark: [UInt8], in text: [UInt8], from start: Int) -> Int? {
-    var at = start
-    while at + mark.count <= text.count {
-        if text[at...].starts(with: mark) { return at }
-        at += 1
+    /// The names of the templates that Lariat brings along.
+    public static var names: [String] { published.map(\.name) }
+
+    /// The template of that name.
+    public init?(named name: String) {
+        guard let template = Self.published.first(where: { $0.name == name }) else { return nil }
+        self.init(template.source, from: "the template \(name)")
     }
-    return nil
+
+    /// The template that somebody asks for by one of `names` or as a Jinja program; nil for nothing.
+    /// - Throws: `TokenizerError` for a word that is neither.
+    public static func chosen(_ choice: String) throws(TokenizerError) -> ChatTemplate? {
+        guard !choice.isEmpty else { return nil }
+        if let template = ChatTemplate(named: choice) { return template }
+        guard choice.contains("{") else {
+            throw TokenizerError(
+                kind: .chatTemplate,
+                problem:
+                    "There is no chat template called \"\(choice.prefix(60))\"; \(names.joined(separator: ", ")) are "
+                    + "there, and a Jinja program may stand in their place")
+        }
+        return ChatTemplate(choice, from: "the chat template of the job")
+    }
+
+    /// Most bytes of a template's text.
+    public static var longestSource: Int { JinjaTemplate.longestSource }
+
+    /// The forms of published models, after their own templates: ChatML as in Qwen and SmolLM2 (without a system message of
+    /// its own), the others as in the models of their names.
+    private static let published: [(name: String, source: String)] = [
+        (
+            "chatml",
+            "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+                + "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+        ),
+        (
+            "llama2",
+            "{% if messages[0]['role'] == 'system' %}{% set system = '<<SYS>>\\n' + messages[0]['content'] + '\\n<</SYS>>\\n\\n' %}"
+                + "{% set turns = messages[1:] %}{% else %}{% set system = '' %}{% set turns = messages %}{% endif %}"
+                + "{% for message in turns %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+                + "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
+                + "{% set content = system + message['content'] if loop.first else message['content'] %}"
+                + "{% if message['role'] == 'user' %}{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}"
+                + "{% else %}{{ ' ' + content.strip() + ' ' + eos_token }}{% endif %}{% endfor %}"
+        ),
+        (
+            "llama3",
+            "{% for message in messages %}{{ (bos_token if loop.first else '') + '<|start_header_id|>' + message['role'] "
+                + "+ '<|end_header_id|>\\n\\n' + message['content'] | trim + '<|eot_id|>' }}{% endfor %}"
+                + "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}"
+        ),
+        (
+            "mistral",
+            "{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] + '\\n\\n' %}"
+                + "{% set turns = messages[1:] %}{% else %}{% set system = '' %}{% set turns = messages %}{% endif %}"
+                + "{{ bos_token }}{% for message in turns %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+                + "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
+                + "{% if message['role'] == 'user' %}{{ '[INST] ' + (system if loop.first else '') + message['content'] "
+                + "+ ' [/INST]' }}{% else %}{{ ' ' + message['content'] + eos_token }}{% endif %}{% endfor %}"
+        ),
+        (
+            "phi3",
+            "{% for message in messages %}{{ '<|' + message['role'] + '|>\\n' + message['content'] + '<|end|>\\n' }}{% endfor %}"
+                + "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
+        ),
+        (
+            "phi4",
+            "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '<|im_sep|>' + message['content'] + '<|im_end|>' }}"
+                + "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant<|im_sep|>' }}{% endif %}"
+        ),
+        (
+            "zephyr",
+            "{% for message in messages %}{{ '<|' + message['role'] + '|>\\n' + message['content'] + eos_token + '\\n' }}"
+                + "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
+        ),
+        (
+            "gemma",
+            "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}{{ bos_token }}"
+                + "{% for message in messages %}{{ '<start_of_turn>' + ('model' if message['role'] == 'assistant' else "
+                + "message['role']) + '\\n' + message['content'] | trim + '<end_of_turn>\\n' }}{% endfor %}"
+                + "{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}"
+        ),
+    ]
 }

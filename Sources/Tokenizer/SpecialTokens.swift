@@ -22,12 +22,15 @@ struct SpecialTokens: Sendable {
 
     var isEmpty: Bool { tokens.isEmpty }
 
-    /// The first special token in `text[start..<end]`, the longest of those that begin there.
-    func next(_ text: Span<UInt8>, from start: Int, to end: Int) -> (token: TokenID, range: Range<Int>)? {
+    /// The first special token in `text[start..<end]`, the longest of those that begin there. Only
+    /// those count that `accepts` takes: it is given a token and where it stands.
+    func next(
+        _ text: Span<UInt8>, from start: Int, to end: Int, _ accepts: (TokenID, Range<Int>) -> Bool
+    ) -> (token: TokenID, range: Range<Int>)? {
         guard !isEmpty else { return nil }
         var at = start
         while at < end {
-            if begins[Int(text[at])], let (token, length) = longest(text, at, end) {
+            if begins[Int(text[at])], let (token, length) = longest(text, at, end, accepts) {
                 return (token, at..<at + length)
             }
             at += 1
@@ -35,14 +38,16 @@ struct SpecialTokens: Sendable {
         return nil
     }
 
-    private func longest(_ text: Span<UInt8>, _ start: Int, _ end: Int) -> (token: TokenID, length: Int)? {
+    private func longest(
+        _ text: Span<UInt8>, _ start: Int, _ end: Int, _ accepts: (TokenID, Range<Int>) -> Bool
+    ) -> (token: TokenID, length: Int)? {
         var found: (token: TokenID, length: Int)?
         var node: UInt64 = 0
         var at = start
         while at < end, let next = edges[node << 8 | UInt64(text[at])] {
             node = next
             at += 1
-            if let token = tokens[node] { found = (token, at - start) }
+            if let token = tokens[node], accepts(token, start..<at) { found = (token, at - start) }
         }
         return found
     }

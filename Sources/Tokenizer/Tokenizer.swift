@@ -22,17 +22,17 @@ public struct Tokenizer: Sendable {
     private let addsSpacePrefix: Bool
     let isSentencePiece: Bool
     let addsBeginning: Bool
-    /// The end of a sequence, which Llama 2 writes behind each answer.
+    /// The end of a sequence and the unknown token, which chat templates name.
     let end: TokenID?
-    let chat: ChatFormat?
+    let unknown: TokenID?
 
     /// The token that begins a sequence, if the vocabulary has one.
     public let beginning: TokenID?
     /// The tokens that end an answer: those the vocabulary names, and its tokens called `<|im_end|>`, `<|end|>`,
     /// `<|eot_id|>`, `<|endoftext|>` or `</s>`.
     public let ends: Set<TokenID>
-    /// The chat template's family; nil when the model has none or one that is not known.
-    public var chatTemplate: ChatTemplate? { chat?.template }
+    /// The model file's chat template.
+    public let chatTemplate: ChatTemplate?
     /// Bytes the vocabulary cannot write, in ascending order: each becomes U+FFFD (or, if the vocabulary cannot write that,
     /// the unknown token). Empty for most; SmolLM2 lacks some control characters and bytes that occur in no UTF-8 text.
     public let bytesWithoutToken: [UInt8]
@@ -80,7 +80,10 @@ public struct Tokenizer: Sendable {
         addsBeginning = vocabulary.addsBeginning
         end = vocabulary.end
         addsSpacePrefix = isSentencePiece && vocabulary.addsSpacePrefix
-        chat = vocabulary.chatTemplate.flatMap(ChatFormat.init)
+        unknown = vocabulary.unknown
+        chatTemplate = vocabulary.chatTemplate.map {
+            ChatTemplate($0, from: "the model file's chat template")
+        }
     }
 
     /// The number of tokens; ids are 0 to `count - 1`.
@@ -154,14 +157,23 @@ extension Tokenizer {
         if addingBeginning ?? addsBeginning, let beginning { output.append(beginning) }
         var work = EncoderWork(textLength: text.count)
         let found = parsingSpecialTokens ? special : userDefined
+        appendTokens(text, of: found, to: &output, &work) { _, _ in true }
+        return output
+    }
+
+    /// Appends a text's tokens, with those special tokens that `accepts` takes: it is given a token and where it stands.
+    func appendTokens(
+        _ text: Span<UInt8>, of found: SpecialTokens? = nil, to output: inout [TokenID],
+        _ work: inout EncoderWork, _ accepts: (TokenID, Range<Int>) -> Bool
+    ) {
+        let found = found ?? special
         var at = 0
-        while let (token, range) = found.next(text, from: at, to: text.count) {
+        while let (token, range) = found.next(text, from: at, to: text.count, accepts) {
             encodePlain(text, at..<range.lowerBound, &work, &output)
             output.append(token)
             at = range.upperBound
         }
         encodePlain(text, at..<text.count, &work, &output)
-        return output
     }
 
     /// Appends the tokens of a range in which nothing is special.
@@ -174,16 +186,14 @@ extension Tokenizer {
         }
     }
 
-    /// Cuts a text at its special tokens.
-    func parts(_ text: [UInt8]) -> [(text: ArraySlice<UInt8>, token: TokenID?)] {
-        var result: [(text: ArraySlice<UInt8>, token: TokenID?)] = []
-        var at = 0
-        while let (token, range) = special.next(text.span, from: at, to: text.count) {
-            result.append((text[at..<range.lowerBound], token))
-            at = range.upperBound
-        }
-        result.append((text[at...], nil))
-        return result
+    /// The name of a special token, as it stands in text.
+    func specialText(_ token: TokenID) -> String {
+        guard kinds.indices.contains(Int(token)) else { return "" }
+        return String(decoding: bytes[offsets[Int(token)]..<offsets[Int(token) + 1]], as: UTF8.self)
+    }
+
+    func isUserDefined(_ token: TokenID) -> Bool {
+        kinds.indices.contains(Int(token)) && kinds[Int(token)] == .userDefined
     }
 }
 

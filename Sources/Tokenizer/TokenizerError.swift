@@ -8,8 +8,10 @@ public struct TokenizerError: Error, Equatable, Sendable, CustomStringConvertibl
         case unsupported
         /// The vocabulary contradicts itself.
         case malformed
-        /// The model has no chat template that Lariat knows.
+        /// The model file has no chat template.
         case noChatTemplate
+        /// The chat template is not Jinja, or more of it than Lariat runs.
+        case chatTemplate
         /// The conversation cannot be written down with this template.
         case conversation
     }

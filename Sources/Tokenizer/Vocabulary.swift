@@ -30,7 +30,7 @@ public struct Vocabulary: Sendable {
     public var addsBeginning: Bool
     /// `tokenizer.ggml.add_space_prefix`; when the key is missing, true for `llama`. It does nothing in `gpt2`.
     public var addsSpacePrefix: Bool
-    /// `tokenizer.chat_template`, a Jinja program; only recognised, never run.
+    /// `tokenizer.chat_template`, a Jinja program.
     public var chatTemplate: String?
 
     public init(

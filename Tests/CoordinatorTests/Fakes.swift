@@ -18,7 +18,9 @@ struct ByteModel: ModelDescription {
     var outputOperations = 1e4
 
     func encode(_ text: String, literal: Bool) throws -> [UInt32] { text.utf8.map { UInt32($0) } }
-    func encodeChat(_ turns: [ConversationTurn]) throws -> [UInt32] {
+    func encodeChat(
+        _ turns: [ConversationTurn], template: String, wallMicroseconds: UInt64
+    ) throws -> [UInt32] {
         let system = turns.first { $0.role == .system }?.content ?? ""
         let rest = turns.filter { $0.role != .system }.map(\.content).joined(separator: "|")
         return try encode("<\(system)|\(rest)>", literal: true)

@@ -78,7 +78,8 @@ struct CompletionAPI: Sendable {
             case .text(let text): prompt = try model.encode(text, literal: false)
             case .messages(let messages):
                 prompt = try model.encodeChat(
-                    messages.map { ConversationTurn(role: .init($0.role), content: $0.content) })
+                    messages.map { ConversationTurn(role: .init($0.role), content: $0.content) },
+                    template: "", wallMicroseconds: wallMicroseconds())
             }
         } catch {
             throw APIError.invalid("\(error)", param: form == .chat ? "messages" : "prompt")

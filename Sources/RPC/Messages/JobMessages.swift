@@ -77,6 +77,8 @@ public struct JobOptions: BridgedMessage {
     public var logProbabilities: Bool = false
     /// And which others were likeliest at its place; 0 to 20.
     public var topProbabilities: UInt32 = 0
+    /// The chat template instead of the model file's: the name of one that Lariat brings along, or a Jinja program.
+    public var chatTemplate: String = ""
 
     public init() {}
 
@@ -85,7 +87,7 @@ public struct JobOptions: BridgedMessage {
         .enumeration(1, \.kind), .string(2, \.name), .uint32(3, \.maxTokens), .message(4, \.sampling),
         .strings(5, \.stop), .bool(6, \.chat), .string(7, \.system), .bool(8, \.beyondWindow),
         .bool(9, \.ignoreEnd), .bool(10, \.literal), .message(11, \.rope), .uint32(12, \.workers),
-        .bool(13, \.logProbabilities), .uint32(14, \.topProbabilities),
+        .bool(13, \.logProbabilities), .uint32(14, \.topProbabilities), .string(15, \.chatTemplate),
     ]
 }
 

@@ -55,6 +55,7 @@ extension JobOptions: JSONRepresentable {
             ("literal", .bool(literal)), ("rope", rope?.json ?? .null),
             ("workers", .unsigned(UInt64(workers))), ("log_probabilities", .bool(logProbabilities)),
             ("top_probabilities", .unsigned(UInt64(topProbabilities))),
+            ("chat_template", .string(chatTemplate)),
         ])
     }
 }

@@ -25,7 +25,7 @@ struct PlanCommand: ReportingCommand {
         var options = JobOptions()
         options.kind = score ? .score : .generate
         try prompt.apply(to: &options)
-        if !score { generation.apply(to: &options) }
+        if !score { try generation.apply(to: &options) }
         let input = try PromptInput(input.source(isTerminal: Terminal.inputIsTerminal))
         try await input.prepare()
         let forecast: Forecast = try await CoordinatorClient.with(connection, log) { coordinator in

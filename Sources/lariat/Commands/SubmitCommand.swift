@@ -24,7 +24,7 @@ struct SubmitCommand: ReportingCommand {
         var options = JobOptions()
         options.kind = .generate
         try prompt.apply(to: &options)
-        generation.apply(to: &options)
+        try generation.apply(to: &options)
         let source = try input.source(isTerminal: Terminal.inputIsTerminal)
         let job = try await Submission(
             source: source, options: options, connection: connection, log: log,

@@ -72,6 +72,7 @@ struct GenerationOptions: ParsableArguments {
     var chat = false
     @Option(help: ArgumentHelp("System message for --chat.", valueName: "text"))
     var system: String?
+    @OptionGroup var template: TemplateOption
     @Option(help: ArgumentHelp("Longest answer (default: 256).", valueName: "tokens"))
     var maxTokens: UInt32?
     @Option(help: "0 (default) always takes the likeliest token.")
@@ -97,6 +98,7 @@ struct GenerationOptions: ParsableArguments {
 
     func validate() throws {
         if system != nil, !chat { throw ValidationError("--system needs --chat") }
+        if template.template != nil, !chat { throw ValidationError("--template needs --chat") }
         if maxTokens == 0 { throw ValidationError("--max-tokens: 1 at least") }
         try Self.check("--temperature", temperature, 0...100)
         try Self.check("--top-p", topP, 0...1)
@@ -112,8 +114,9 @@ struct GenerationOptions: ParsableArguments {
         }
     }
 
-    func apply(to options: inout JobOptions) {
+    func apply(to options: inout JobOptions) throws {
         options.chat = chat
+        options.chatTemplate = try template.choice() ?? ""
         options.system = system ?? ""
         options.maxTokens = maxTokens ?? 0
         options.stop = stop
