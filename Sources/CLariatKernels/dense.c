@@ -31,6 +31,48 @@ void lariat_pack_words(const uint32_t *rows, size_t stride, size_t count, size_t
 }
 
 #if defined(__x86_64__)
+// Eight rows of eight words as eight columns: pairs, then fours of words within 128-bit lanes, then lanes.
+LARIAT_INLINE LARIAT_AVX2 void transpose_8(const uint32_t *rows, size_t stride, size_t count, __m256i mask, uint32_t *out,
+                                           size_t width) {
+    __m256i a[8], b[8];
+#pragma clang loop unroll(full)
+    for (size_t r = 0; r < 8; r++)
+        a[r] = r < count ? _mm256_maskload_epi32((const int *)(rows + r * stride), mask) : _mm256_setzero_si256();
+#pragma clang loop unroll(full)
+    for (size_t i = 0; i < 4; i++) {
+        b[2 * i] = _mm256_unpacklo_epi32(a[2 * i], a[2 * i + 1]);
+        b[2 * i + 1] = _mm256_unpackhi_epi32(a[2 * i], a[2 * i + 1]);
+    }
+#pragma clang loop unroll(full)
+    for (size_t g = 0; g < 2; g++) {
+        a[4 * g] = _mm256_unpacklo_epi64(b[4 * g], b[4 * g + 2]);
+        a[4 * g + 1] = _mm256_unpackhi_epi64(b[4 * g], b[4 * g + 2]);
+        a[4 * g + 2] = _mm256_unpacklo_epi64(b[4 * g + 1], b[4 * g + 3]);
+        a[4 * g + 3] = _mm256_unpackhi_epi64(b[4 * g + 1], b[4 * g + 3]);
+    }
+    // a[4 g + j]: in lane l, word 4 l + j of rows 4 g ... 4 g + 3.
+#pragma clang loop unroll(full)
+    for (size_t j = 0; j < 4; j++) {
+        _mm256_storeu_si256((__m256i *)(out + j * width), _mm256_permute2x128_si256(a[j], a[4 + j], 0x20));
+        _mm256_storeu_si256((__m256i *)(out + (4 + j) * width), _mm256_permute2x128_si256(a[j], a[4 + j], 0x31));
+    }
+}
+
+// The same, eight rows and eight words at a time; words past the last are masked to zero.
+LARIAT_AVX2 void lariat_pack_words_avx2(const uint32_t *rows, size_t stride, size_t count, size_t words, uint32_t *out,
+                                        size_t width, size_t block_stride) {
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const size_t padded = (words + 15) / 16 * 16;
+    for (size_t k = 0; k < padded; k += 8) {
+        const size_t left = words > k ? words - k : 0;
+        const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(left < 8 ? (int)left : 8), lanes);
+        uint32_t *line = out + k / 16 * block_stride + k % 16 * width;
+#pragma clang loop unroll(disable)
+        for (size_t r = 0; r < 16; r += 8)
+            transpose_8(rows + r * stride + k, stride, count > r ? count - r : 0, mask, line + r, width);
+    }
+}
+
 // The same with a 16 x 16 transposition in registers: pairs, then fours of words within 128-bit lanes, then lanes.
 LARIAT_AVX512 void lariat_pack_words_avx512(const uint32_t *rows, size_t stride, size_t count, size_t words,
                                             uint32_t *out, size_t width, size_t block_stride) {

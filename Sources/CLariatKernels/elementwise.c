@@ -102,7 +102,7 @@ DEFINE_BF16(avx512, LARIAT_AVX512)
 const lariat_ops *lariat_ops_for(int isa) {
     static const lariat_ops scalar = TABLE(scalar, scalar, scalar, lariat_pack_words);
 #if defined(__x86_64__)
-    static const lariat_ops avx2 = TABLE(avx2, avx2, avx2, lariat_pack_words);
+    static const lariat_ops avx2 = TABLE(avx2, avx2, avx2, lariat_pack_words_avx2);
     static const lariat_ops avx512 = TABLE(avx512, avx2, avx512, lariat_pack_words_avx512);
     static const lariat_ops avx512bf16 = TABLE(avx512, vnni, native, lariat_pack_words_avx512);
     switch (isa) {

@@ -95,7 +95,7 @@ lariat_pack_fn lariat_pack_words;
 lariat_dequantise_fn lariat_dequantise_avx2, lariat_dequantise_avx512;
 lariat_dot_fn lariat_dot_avx2, lariat_dot_avx512;
 lariat_dot_rounded_fn lariat_dot_rounded_avx2, lariat_dot_rounded_vnni;
-lariat_pack_fn lariat_pack_words_avx512;
+lariat_pack_fn lariat_pack_words_avx2, lariat_pack_words_avx512;
 #endif
 
 /* Applies a macro to every type of weights: one kernel each, chosen once a call. */

@@ -293,6 +293,7 @@ int main(void) {
         test_rotate(isa, 1, 2, 0);
         test_pack(isa, 16, 32);
         test_pack(isa, 5, 37);
+        test_pack(isa, 13, 8);
     }
 #if defined(__x86_64__)
     if (best >= 1) {
