@@ -46,18 +46,19 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
-        // Floor 0: system libraries and C.
+        // Floor 0: system libraries, C, and how files are written.
         .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(
             name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
         .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
         .target(name: "CLariatProto", dependencies: ["CProtobufC"], cSettings: c),
         .target(name: "CLariatKernels", cSettings: c),
+        .target(name: "WholeFiles", swiftSettings: swiftOverC),
 
         // Floor 1: files in and out, chat templates, positions, samples, specifications, certificates, JSON, metrics and
         // HTTP/1.1.
         .target(
-            name: "GGUF", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
+            name: "GGUF", dependencies: ["WholeFiles", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: swiftOverC),
         .target(name: "Jinja", swiftSettings: swift),
         .target(name: "LongRoPE", swiftSettings: swift),
@@ -158,7 +159,7 @@ let package = Package(
                 "Tokenizer",
                 "Coordinator", "Worker", "Transformer", "Certificates", "Cluster", "RPC", "Kernels",
                 "LongRoPE",
-                "Sampling", log,
+                "Sampling", "WholeFiles", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swift),
@@ -168,6 +169,7 @@ let package = Package(
             name: "TestSupport", dependencies: ["Jinja", "RingAttention"], path: "Tests/TestSupport",
             swiftSettings: swift),
         .testTarget(name: "JinjaTests", dependencies: ["Jinja", "TestSupport"], swiftSettings: swift),
+        .testTarget(name: "WholeFilesTests", dependencies: ["WholeFiles"], swiftSettings: swift),
         .testTarget(name: "GGUFTests", dependencies: ["GGUF", "TestSupport"], swiftSettings: swift),
         .testTarget(
             name: "TokenizerTests", dependencies: ["GGUF", "Jinja", "Tokenizer", "TestSupport"],

@@ -110,7 +110,8 @@ public struct Deployment: Sendable {
         let folder = ShellText.word(Self.folder(of: file.target))
         // $1: the file; $2: its size. Two at once do not meet: each has a name of its own until it is whole.
         let place =
-            "set -eu; umask 077; new=$1.$$.new; trap 'rm -f \"$new\"' EXIT; trap 'exit 1' HUP INT TERM; "
+            "set -eu; umask 077; if [ -h \"$1\" ]; then set -- \"$(readlink -f -- \"$1\")\" $2; fi; "
+            + "if [ -e \"$1\" ] && [ ! -f \"$1\" ]; then echo \"$1 is no regular file\" >&2; exit 1; fi; new=$1.$$.new; trap 'rm -f \"$new\"' EXIT; trap 'exit 1' HUP INT TERM; "
             + "cat >\"$new\"; if [ $(stat -c %s \"$new\") -ne $2 ]; then echo the connection broke >&2; exit 1; fi; "
         let script =
             switch deploy.manager {

@@ -34,9 +34,11 @@ public final class SearchJournal {
     /// Opens the journal, or begins one.
     ///
     /// A last line that a crash cut short is dropped.
-    /// - Parameter identity: of all that the search was asked; must be that of the journal.
+    /// - Parameters:
+    ///   - identity: of all that the search was asked; must be that of the journal.
+    ///   - isNew: Whether what the journal holds is forgotten.
     /// - Throws: `foreignJournal`, `unusableFile`.
-    public init(path: String, identity: String) throws(ExtensionError) {
+    public init(path: String, identity: String, isNew: Bool = false) throws(ExtensionError) {
         self.path = path
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         encoder.nonConformingFloatEncodingStrategy = .throw
@@ -53,6 +55,7 @@ public final class SearchJournal {
         self.handle = handle
         let data: Data
         do {
+            if isNew { try handle.truncate(atOffset: 0) }
             data = try handle.read(upToCount: Self.largestFile + 1) ?? Data()
         } catch { throw unusable("cannot be read: \(error.localizedDescription)") }
         guard data.count <= Self.largestFile else {

@@ -10,7 +10,8 @@ extension GGUFFile {
     /// The file at `path` appears when it is complete and on the disk, under a temporary name in the same folder
     /// before that, so that neither an error nor a crash leaves half a file or harms one that was there. After an
     /// error the temporary file is gone; a process that is killed leaves it, named `path` with `.partial-` and 16
-    /// digits behind. With `overwrite` a file or symbolic link at `path` is replaced (not what the link leads to).
+    /// digits behind. With `overwrite` a file at `path`, or the one that a symbolic link there leads to, is replaced by
+    /// one of the same owner and mode, and a device or pipe is written to.
     ///
     /// Throws when the edit has a name, shape or size that no file can have, when `path` is the file itself, when there
     /// is one at `path` already and `overwrite` is false, and when the disk refuses. It returns when all is on the
@@ -41,6 +42,7 @@ extension GGUFFile {
                 }
             }
         }
+        try copy.write([], at: plan.byteCount)
         try copy.finish()
     }
 }

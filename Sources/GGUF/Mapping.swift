@@ -1,4 +1,4 @@
-// A file mapped into memory, read only. With NewFile.swift the only place that owns operating system resources here.
+// A file mapped into memory, read only. The only place here that owns an operating system resource.
 import Glibc
 
 /// A whole file mapped into memory, read only, unmapped when the last tensor that uses it is gone.

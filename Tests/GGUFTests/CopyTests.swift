@@ -265,11 +265,28 @@ import Testing
             }
         }
         try source.writeCopy(to: folder.path("link"), edit: GGUFEdit(), overwrite: true)
-        #expect(try folder.bytes("copy") == old)
-        #expect(try folder.bytes("link") == GGUFWriter.sample.padded)
+        #expect(try folder.bytes("copy") == GGUFWriter.sample.padded)
+        #expect(
+            try FileManager.default.destinationOfSymbolicLink(atPath: folder.path("link"))
+                == folder.path("copy"))
+        try folder.write(old, to: "copy")
         try source.writeCopy(to: folder.path("copy"), edit: GGUFEdit(), overwrite: true)
         #expect(try folder.bytes("copy") == GGUFWriter.sample.padded)
         #expect(try folder.names == ["copy", "link", "loose", "source"])
+    }
+
+    /// Header and tensors follow one another through a pipe, which stays one.
+    @Test func pipes() throws {
+        let folder = try Folder()
+        let source = try folder.file(GGUFWriter.sample.file)
+        #expect(mkfifo(folder.path("pipe"), 0o600) == 0)
+        let reader = open(folder.path("pipe"), O_RDONLY | O_NONBLOCK)
+        defer { close(reader) }
+        try source.writeCopy(to: folder.path("pipe"), edit: GGUFEdit(), overwrite: true)
+        var bytes = [UInt8](repeating: 0, count: 1 << 16)
+        let count = read(reader, &bytes, bytes.count)
+        #expect(Array(bytes[..<max(0, count)]) == GGUFWriter.sample.padded)
+        #expect(try folder.names == ["pipe", "source"])
     }
 
     @Test func sourceItself() throws {
@@ -301,7 +318,7 @@ import Testing
             (folder.path("no/copy"), "The folder '\(folder.path("no"))' does not exist"),
             (folder.path("source/copy"), "Not a directory"),
             (folder.path("source/"), "is not the name of a file"), ("", "is not the name of a file"),
-            (folder.path("."), "is not a regular file"), ("/dev/full", "is not a regular file"),
+            (folder.path("."), "Is a directory"), ("/dev/full", "No space left on device"),
             (folder.path(String(repeating: "x", count: 256)), "File name too long"),
         ] {
             let error = try folder.check(.unwritable, part) {

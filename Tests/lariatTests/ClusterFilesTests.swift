@@ -47,7 +47,7 @@ import lariat
             #expect(try contents(folder) == ["file": "one"])
             try FileManager.default.setAttributes([.posixPermissions: 0o640], ofItemAtPath: path)
             try FileManager.default.createSymbolicLink(atPath: folder + "/link", withDestinationPath: path)
-            try AtomicFile.replace(folder + "/link", with: "three")
+            try AtomicFile.write("three", to: folder + "/link", for: .owner)
             #expect(try contents(folder) == ["file": "three", "link": "three"])
             #expect(try mode(path) == 0o640)
             #expect(try AtomicFile.readText(path, limit: 5) == "three")

@@ -38,9 +38,7 @@ extension ComparisonOptions {
 
 /// Writes a picture where it was asked for.
 private func write(_ svg: String, to path: String) throws {
-    do { try svg.write(toFile: path, atomically: true, encoding: .utf8) } catch {
-        throw Failure("\(path.printable): cannot be written: \(error.localizedDescription)")
-    }
+    try AtomicFile.write(svg, to: path)
 }
 
 struct EvalPerplexityCommand: ReportingCommand {

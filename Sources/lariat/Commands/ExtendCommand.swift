@@ -107,10 +107,10 @@ struct ExtendCommand: ReportingCommand {
         let pipeline = try ContextExtension(request, corpus: Corpus(documents: documents), needles: needles)
         let comparison = try comparisonTexts(session, base)
         let journalPath = folder.appending(component: "search.jsonl").path
-        if restart { try? FileManager.default.removeItem(atPath: journalPath) }
         let isQuiet = output.json
         let (result, table) = try await session.with(options) { evaluator in
-            let journal = try SearchJournal(path: journalPath, identity: request.identity)
+            let journal = try SearchJournal(
+                path: journalPath, identity: request.identity, isNew: restart)
             if journal.restored > 0 {
                 Terminal.note("goes on from \(journal.restored) evaluations in \(journalPath.printable)")
             }
@@ -129,14 +129,11 @@ struct ExtendCommand: ReportingCommand {
         let report = ExtensionReport(
             model: session.model.name, request: request, result: result, texts: documents.map(\.name),
             evaluation: table.map { ($0, comparison?.documents.map(\.name) ?? []) })
-        do {
-            try FactorFile(originalContext: base.originalContext, tables: result.tables).json()
-                .write(to: folder.appending(component: "factors.json"), options: .atomic)
-            for file in try report.files() {
-                try Data(file.text.utf8).write(to: folder.appending(component: file.name), options: .atomic)
-            }
-        } catch let error as CocoaError {
-            throw Failure("\(folder.path.printable): cannot be written: \(error.localizedDescription)")
+        let factors = try FactorFile(originalContext: base.originalContext, tables: result.tables).json()
+        try AtomicFile.write(
+            String(decoding: factors, as: UTF8.self), to: folder.appending(component: "factors.json").path)
+        for file in try report.files() {
+            try AtomicFile.write(file.text, to: folder.appending(component: file.name).path)
         }
         try await write(result.tables, base, to: written)
         try await conclude(written, result.tables, result.stages, table)

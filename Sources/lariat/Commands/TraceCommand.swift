@@ -48,11 +48,7 @@ struct TraceCommand: ReportingCommand {
             guard outputFile != "-" else {
                 return try await Terminal.print(text.trimmingCharacters(in: .newlines))
             }
-            do {
-                try Data(text.utf8).write(to: URL(filePath: outputFile), options: .atomic)
-            } catch {
-                throw Failure("\(outputFile): cannot be written: \(error.localizedDescription)")
-            }
+            try AtomicFile.write(text, to: outputFile)
             Terminal.note("\(spans) spans of job \(id) in \(outputFile); open it in https://ui.perfetto.dev")
         }
     }

@@ -3,6 +3,7 @@
 internal import Certificates
 package import Cluster
 package import Foundation
+import WholeFiles
 
 /// Makes and renews the files of `lariat cluster certs`.
 package struct CertificateFolder {

@@ -3,6 +3,7 @@
 internal import Cluster
 import CoreFoundation
 import Foundation
+import WholeFiles
 
 struct TokenFile {
     let path: String
@@ -19,7 +20,7 @@ struct TokenFile {
         let deadline = Date() + Self.lockSeconds
         while true {
             let descriptor = open(
-                path, O_RDONLY | O_CLOEXEC | (mayBeMissing ? O_CREAT : 0), AtomicFile.Readers.owner.mode)
+                path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (mayBeMissing ? O_CREAT : 0), 0o600)
             guard descriptor >= 0 else {
                 throw Failure(
                     "\(path): the file of tokens cannot be opened: \(String(cString: strerror(errno)))",
@@ -47,7 +48,7 @@ struct TokenFile {
                 continue
             }
             let text = try AtomicFile.readText(path, limit: TokenStore.largestFile)
-            try AtomicFile.replace(path, with: try body(text))
+            try AtomicFile.write(try body(text), to: path, for: .owner)
             return
         }
     }
