@@ -61,6 +61,8 @@ public struct ClusterSpecification: Sendable, Equatable {
         public let cores: [Int]
         /// What its KV may use.
         public let memory: ByteSize
+        /// Whether it starts with more threads or memory than its host has.
+        public let isForced: Bool
         public let model: String
         /// nil: no TLS.
         public let tls: TLSFiles?

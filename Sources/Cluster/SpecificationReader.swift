@@ -108,7 +108,7 @@ struct SpecificationReader {
     ) throws(ClusterError) -> ClusterSpecification.Worker {
         try mapping.allow([
             "name", "listen", "ring", "advertise", "advertise_ring", "metrics", "host", "threads", "cores",
-            "memory", "model", "tls",
+            "memory", "force", "model", "tls",
         ])
         guard let name = try mapping.string("name") else { throw mapping.missing("name", example: "alpha") }
         guard name.utf8.allSatisfy(\.isNameCharacter), name.utf8.count <= 63 else {
@@ -143,7 +143,8 @@ struct SpecificationReader {
         return ClusterSpecification.Worker(
             name: name, listen: listen, ring: ring, advertise: advertise, ringAdvertise: ringAdvertise,
             metrics: try address(mapping, "metrics"), login: try login(mapping, advertise),
-            threads: threads, cores: cores, memory: memory, model: try file(mapping, "model") ?? model,
+            threads: threads, cores: cores, memory: memory,
+            isForced: try mapping.boolean("force") ?? false, model: try file(mapping, "model") ?? model,
             tls: try files(mapping, tls, of: "worker \(name)"))
     }
 

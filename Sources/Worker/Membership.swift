@@ -48,23 +48,22 @@ struct Membership: Sendable {
     /// Returns after leaving the cluster: when the task is cancelled, or when the worker drains and may go.
     func keep(control: RPCAddress, ring: RPCAddress) async {
         var retry: Duration = .milliseconds(200)
-        var complained = ""
+        var trouble = JoinTrouble(since: .now)
         while !Task.isCancelled {
             do {
                 try await stay(control: control, ring: ring) {
                     retry = .milliseconds(200)
-                    complained = ""
+                    trouble = JoinTrouble(since: .now)
                 }
                 return
             } catch is CancellationError {
                 break
             } catch {
                 let message = (error as? RPCStatus)?.message ?? "\(error)"
-                if message != complained, !Task.isCancelled {
-                    logger.warning(
-                        "not in the cluster; trying again",
+                if !Task.isCancelled, let level = trouble.level(for: message, at: .now) {
+                    logger.log(
+                        level: level, "not in the cluster; trying again",
                         metadata: ["coordinator": "\(configuration.coordinator)", "why": "\(message)"])
-                    complained = message
                 }
             }
             // Nobody is there who could give it a job.
@@ -87,7 +86,7 @@ struct Membership: Sendable {
             $0.address = address(configuration.advertise, control)
             $0.ringAddress = address(configuration.advertiseRing, ring)
             $0.threads = UInt32(configuration.threads)
-            $0.hostCores = UInt32(clamping: ProcessInfo.processInfo.activeProcessorCount)
+            $0.hostCores = UInt32(clamping: configuration.hostCores)
             $0.memoryBytes = UInt64(configuration.memoryBytes)
             $0.isa = configuration.isa.rawValue
             $0.precision = configuration.precision.rawValue

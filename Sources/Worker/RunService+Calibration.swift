@@ -15,7 +15,7 @@ extension RunService {
         } catch { throw RPCStatus(.invalidArgument, "\(error)") }
         return try await whileIdle {
             var rates = WorkerRates()
-            rates.hostCores = UInt32(ProcessInfo.processInfo.activeProcessorCount)
+            rates.hostCores = UInt32(clamping: self.configuration.hostCores)
             do throws(ModelError) {
                 let measured = try await onComputeThread("lariat measure") {
                     () throws(ModelError) -> ComputeRates in

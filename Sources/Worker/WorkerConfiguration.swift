@@ -1,5 +1,6 @@
 // What a worker is told when it starts.
 public import Cluster
+import Foundation
 public import Kernels
 public import RPC
 
@@ -18,6 +19,8 @@ public struct WorkerConfiguration: Sendable {
     public var coordinator: HostPort
     public var modelPath: String
     public var threads: Int
+    /// Cores that this process may use: what the workers of a host share.
+    public var hostCores = ProcessInfo.processInfo.activeProcessorCount
     /// Cores to compute on, one for each thread; nil: wherever the system likes.
     public var cores: [Int]?
     /// What keys and values may use, in bytes.

@@ -245,7 +245,36 @@ def test_only_here_must_files_be_there_and_ports_free(folder, lariat, model):
 
 def test_a_model_that_is_none(folder, lariat):
     (folder / "model.gguf").write_text("<html>")
-    assert "model.gguf: is no model in the GGUF format" in lariat("check", "cluster.yaml", code=1).stderr
+    said = lariat("check", "cluster.yaml", code=1).stderr
+    assert "model.gguf: " in said and "GGUF" in said, said
+
+
+def test_a_model_that_no_process_can_open(folder, lariat, model, binary):
+    """Check and coordinator say the same of it."""
+    content = pathlib.Path(model).read_bytes()
+    for damaged in (content[:1 << 20], content[:4] + b"\x63" + content[5:1 << 20],
+                    content[:1 << 20].replace(b"llama", b"rwkv7")):
+        (folder / "model.gguf").write_bytes(damaged)
+        said = lariat("check", "cluster.yaml", code=1).stderr.splitlines()[0]
+        started = subprocess.run([binary, "coordinator", "--model", folder / "model.gguf", "--data", folder / "data"],
+                                 capture_output=True, text=True, timeout=60)
+        assert started.returncode != 0
+        why = said.partition("model.gguf: ")[2]
+        assert why and why in started.stderr, (said, started.stderr)
+    shutil.copy(model, folder / "model.gguf")
+    assert "window 8,192 tokens, 93.8 MiB" in lariat("check", "cluster.yaml").stdout
+
+
+def test_what_up_will_miss_is_told_on_the_desk(folder, lariat):
+    (folder / "cluster.yaml").write_text(SPECIFICATION + "tokens: tokens\n")
+    said = lariat("check", "cluster.yaml").stdout
+    assert re.search(r"remark: \S+/tls: ca.pem, coordinator.pem, .* are not here for `lariat cluster up` to send; "
+                     r"`lariat cluster certs cluster.yaml -o \S+/tls` makes them", said), said
+    assert re.search(r"remark: \S+/tokens: is not here for .*`lariat cluster token NAME --role ROLE --file", said), said
+    done = lariat("up", "cluster.yaml", code=66)
+    assert "tokens: is not here" in done.stderr and "nothing was sent" in done.stderr, done.stderr
+    # Where a process runs, the others' files are not missed.
+    assert "not here for" not in lariat("check", "cluster.yaml", "--here", "alpha", code=1).stdout
 
 
 # Tokens

@@ -9,8 +9,8 @@ struct ClusterCheckCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "check", abstract: "Check a specification, its certificates and its other files.",
         discussion: """
-            Files that are not on this host are not checked, unless --here names a process that runs on it. Exits with 0 if \
-            nothing is wrong, remarks or not; with 64 if the specification is wrong; with 1 if a file or a port is.
+            Files that are not on this host are not checked, unless --here names a process that runs on it: then its \
+            files must be here, its ports free, and its threads and memory there. Exits with 0 if nothing is wrong, remarks or not; with 64 if the specification is wrong; with 1 if a file or a port is.
             """)
 
     @Argument(help: ArgumentHelp("The cluster specification.", valueName: "spec"))
@@ -46,7 +46,8 @@ struct ClusterCheckCommand: ReportingCommand {
             if !check.errors.isEmpty { throw ExitCode(ExitStatus.failure) }
             return
         }
-        try await Terminal.print(table.table.lines())
+        try await Terminal.print(
+            table.table.lines() + check.models.map { "model \($0.path): \($0.text)".printable })
         if !check.remarks.isEmpty {
             try await Terminal.print([""] + check.remarks.map { "remark: \($0)".printable })
         }

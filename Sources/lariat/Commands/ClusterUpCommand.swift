@@ -32,7 +32,15 @@ struct ClusterUpCommand: ReportingCommand {
     func execute() async throws {
         let (specification, cluster) = try remote.load()
         var check = SpecificationCheck(specification, at: Date())
-        check.checkCertificates(of: Set(cluster.processes.map(\.name)))
+        let names = Set(cluster.processes.map(\.name))
+        let missing = check.missingFiles(of: names)
+        if !missing.isEmpty {
+            for error in missing { Terminal.note("\(error)".printable) }
+            throw Failure(
+                "\(specification.path): nothing was sent, because files are missing",
+                exitCode: ExitStatus.unreadableInput)
+        }
+        check.checkCertificates(of: names)
         if !check.errors.isEmpty {
             for error in check.errors { Terminal.note("\(error)".printable) }
             throw Failure("\(specification.path): nothing was sent; mend its certificates first")

@@ -48,7 +48,11 @@ struct DoctorCommand: ReportingCommand {
         if output.json {
             try await Terminal.print(
                 json: .object([
-                    ("machine", machine.json), ("notes", .array(notes.map { .string($0) })),
+                    ("machine", machine.json),
+                    (
+                        "notes",
+                        .array((notes + (shown.map(ClusterReport.notes) ?? [])).map { .string($0) })
+                    ),
                     ("coordinator", .string("\(check.address)")), ("ready", .bool(failure == nil)),
                     ("problem", failure.map { .string($0.message) } ?? .null),
                     ("cluster", shown?.json ?? .null),
@@ -59,7 +63,9 @@ struct DoctorCommand: ReportingCommand {
             facts.add("model", "\(shown.model) (fingerprint \(shown.fingerprint.prefix(16)))")
             facts.add("window", "\(Quantity.count(shown.window)) tokens")
             facts.add("jobs", "\(shown.running) running, \(shown.queued) queued")
-            try await Terminal.print([""] + facts.lines() + [""] + ClusterReport.members(shown))
+            try await Terminal.print(
+                [""] + facts.lines() + [""] + ClusterReport.members(shown)
+                    + ClusterReport.notes(shown).map { "note: \($0.printable)" })
         }
         if let failure { throw failure }
     }

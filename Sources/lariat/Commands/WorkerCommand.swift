@@ -35,7 +35,9 @@ struct WorkerCommand: ReportingCommand {
     var coordinator: HostPort?
     @Option(help: ArgumentHelp("The model, a GGUF file.", valueName: "file"))
     var model: String?
-    @Option(help: ArgumentHelp("Compute threads (default: one per core).", valueName: "n"))
+    @Option(
+        help: ArgumentHelp(
+            "Compute threads (default: one per core that this process may use).", valueName: "n"))
     var threads: Int?
     @Option(help: ArgumentHelp("Cores to compute on, e.g. 0,1,2,3; one for each thread.", valueName: "list"))
     var cores: CoreList?
@@ -44,6 +46,8 @@ struct WorkerCommand: ReportingCommand {
             "What keys and values may use, e.g. 4GiB (default: half of the memory available).",
             valueName: "size"))
     var memory: ByteSize?
+    @Flag(help: "Start with more threads or memory than this host has, or than its limits leave.")
+    var force = false
     @Option(help: "scalar, avx2, avx512 or avx512bf16 (default: the best this processor has).")
     var isa: ISA?
     @Option(help: "bf16 (default) or f32; every process of a cluster must use the same.")
@@ -55,13 +59,14 @@ struct WorkerCommand: ReportingCommand {
     }
 
     func execute() async throws {
-        let configuration = try settings()
+        let (configuration, isForced) = try settings()
         let logger = common.log.logger(configuration.name, normally: .info)
+        try check(configuration, isForced: isForced, logger)
         let server = try WorkerServer(configuration: configuration, logger: logger)
         try await common.run(drain: { server.drain() }) { ready in try await server.run(ready: ready) }
     }
 
-    private func settings() throws -> WorkerConfiguration {
+    private func settings() throws -> (configuration: WorkerConfiguration, isForced: Bool) {
         let specification = try spec.map { path throws(ClusterError) in try ClusterSpecification.load(path) }
         let specified = try specification.map(chosen)
         let listen = try listen ?? specified?.listen ?? missing("--listen")
@@ -72,7 +77,7 @@ struct WorkerCommand: ReportingCommand {
             coordinator: try coordinator ?? specification?.coordinator.advertise ?? missing("--coordinator"),
             modelPath: try model ?? specified?.model ?? missing("--model"),
             threads: threads ?? specified?.threads ?? (cores.isEmpty ? Machine.usableCores() : cores.count),
-            memoryBytes: memory?.bytes ?? specified?.memory.bytes ?? Int(Machine.current.availableBytes / 2),
+            memoryBytes: memory?.bytes ?? specified?.memory.bytes ?? Machine.defaultMemory(),
             isa: isa ?? specification.flatMap { ISA(rawValue: $0.isa.rawValue) } ?? .best,
             precision: precision ?? specification.flatMap { Precision(rawValue: $0.precision.rawValue) }
                 ?? .bf16)
@@ -85,6 +90,7 @@ struct WorkerCommand: ReportingCommand {
         try check(ring, configuration.advertiseRing, "--ring-advertise")
         configuration.metrics = common.metrics ?? specified?.metrics
         configuration.version = LariatVersion.current
+        configuration.hostCores = Machine.usableCores()
         configuration.cores = cores.isEmpty ? nil : cores
         guard cores.isEmpty || cores.count == configuration.threads else {
             throw Failure(
@@ -97,7 +103,24 @@ struct WorkerCommand: ReportingCommand {
                 address, tls: configuration.tls != nil, name: name,
                 isAllowed: specification?.isInsecure ?? false)
         }
-        return configuration
+        return (configuration, force || specified?.isForced ?? false)
+    }
+
+    /// Refuses what this host does not have, before the model is read.
+    private func check(
+        _ configuration: WorkerConfiguration, isForced: Bool, _ logger: Logger
+    ) throws {
+        let excess = ResourceLimits.current.excess(
+            threads: configuration.threads, cores: configuration.cores ?? [],
+            memoryBytes: UInt64(configuration.memoryBytes),
+            modelBytes: SpecificationCheck.size(ofFile: configuration.modelPath))
+        guard !excess.isEmpty else { return }
+        guard isForced else {
+            throw Failure(
+                "worker \(configuration.name): \(excess.joined(separator: "; ")). Ask for less, or start it all the same "
+                    + "with --force (force: true in the specification)", exitCode: ExitStatus.usage)
+        }
+        for problem in excess { logger.warning("more than there is", metadata: ["what": "\(problem)"]) }
     }
 
     private func chosen(_ specification: ClusterSpecification) throws -> ClusterSpecification.Worker {

@@ -40,16 +40,26 @@ package enum ClusterReport {
     package static func members(_ state: ClusterState) -> [String] {
         var table = Table([
             ("worker", .left), ("state", .left), ("address", .left), ("ring", .left), ("threads", .right),
-            ("KV memory", .right), ("compute", .left), ("heartbeat", .right), ("reason", .left),
+            ("KV memory", .right), ("compute", .left), ("version", .left), ("heartbeat", .right),
+            ("reason", .left),
         ])
         for member in state.members {
             table.add([
                 member.name, member.state, member.address, member.ringAddress, "\(member.threads)",
                 Quantity.bytes(member.memoryBytes), "\(member.precision) \(member.isa)",
-                Quantity.duration(member.lastHeartbeatSeconds), member.reason,
+                member.version, Quantity.duration(member.lastHeartbeatSeconds), member.reason,
             ])
         }
         return table.isEmpty ? ["no workers"] : table.lines()
+    }
+
+    /// What of the workers is allowed but will not go well, and what to do.
+    package static func notes(_ state: ClusterState) -> [String] {
+        state.members.compactMap { member in
+            guard member.hostCores > 0, member.threads > member.hostCores else { return nil }
+            return "worker \(member.name) computes with \(member.threads) threads on \(member.hostCores) "
+                + "core\(member.hostCores == 1 ? "" : "s"): they wait for each other; give it fewer threads"
+        }
     }
 
     /// What a job would cost.

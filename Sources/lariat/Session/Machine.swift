@@ -7,23 +7,24 @@ internal import Kernels
 /// Facts about the machine that this process runs on.
 struct Machine {
     let isa: ISA
-    let cores: Int
-    let memoryBytes: UInt64
-    let availableBytes: UInt64
+    let limits: ResourceLimits
     /// Open files allowed: soft limit.
     let fileLimit: UInt64
 
     static var current: Machine {
-        let memory = (try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8)) ?? ""
         var limit = rlimit()
         getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-        return Machine(
-            isa: .best, cores: usableCores(), memoryBytes: field("MemTotal", in: memory),
-            availableBytes: field("MemAvailable", in: memory), fileLimit: UInt64(limit.rlim_cur))
+        return Machine(isa: .best, limits: .current, fileLimit: UInt64(limit.rlim_cur))
     }
 
-    /// Cores that this process may use: a container or taskset may leave fewer than there are.
-    static func usableCores() -> Int { max(1, ProcessInfo.processInfo.activeProcessorCount) }
+    /// Cores that this process may use: a container, a control group or taskset may leave fewer than there are.
+    static func usableCores() -> Int { ResourceLimits.current.cores }
+
+    /// What keys and values may use when nobody says, on a host with so many workers, in bytes: half of what is
+    /// available.
+    static func defaultMemory(workers: Int = 1) -> Int {
+        max(1 << 20, Int(clamping: ResourceLimits.current.availableBytes / 2) / max(1, workers))
+    }
 
     /// The processor as the system names it; empty where it has no name.
     static var processor: String {
@@ -36,24 +37,17 @@ struct Machine {
 
     /// The most memory that a process had so far, mapped files included, in bytes; 0 when it is gone.
     static func peakMemory(ofProcess pid: pid_t) -> UInt64 {
-        field("VmHWM", in: (try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)) ?? "")
+        let status = (try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)) ?? ""
+        return ResourceLimits.kibibytes(ResourceLimits.field("VmHWM", in: status))
     }
 
-    /// A line of /proc/meminfo or of a process's status in bytes; 0 when it is not there.
-    private static func field(_ name: String, in text: String) -> UInt64 {
-        guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix(name + ":") }),
-            let digits = line.split(whereSeparator: \.isWhitespace).dropFirst().first,
-            let kibibytes = UInt64(digits)
-        else { return 0 }
-        let (bytes, overflow) = kibibytes.multipliedReportingOverflow(by: 1024)
-        return overflow ? 0 : bytes
-    }
-
+    /// What the processor makes of `precision: bf16`, which every processor computes.
     private var bf16: String {
         switch isa {
-        case .avx512bf16: "yes, in hardware"
-        case .avx512: "yes, without its own instructions (slower)"
-        case .avx2, .scalar: "no: dense products run in float32"
+        case .avx512bf16: "in hardware"
+        case .avx512: "yes, at the speed of float32 (the processor has no instructions for it)"
+        case .avx2, .scalar:
+            "yes, with matrix products in float32 (the processor has no instructions for it)"
         }
     }
 
@@ -61,9 +55,9 @@ struct Machine {
         var facts = FactList()
         facts.add("lariat", LariatVersion.current)
         facts.add("instruction set", isa.rawValue)
-        facts.add("bf16", bf16)
-        facts.add("cores", "\(cores)")
-        facts.add("memory", "\(Quantity.bytes(memoryBytes)), \(Quantity.bytes(availableBytes)) available")
+        facts.add("precision bf16", bf16)
+        facts.add("cores", limits.coresText)
+        facts.add("memory", "\(limits.memoryText); \(Quantity.bytes(limits.availableBytes)) available")
         facts.add("open files", "up to \(Quantity.count(fileLimit))")
         return facts.lines()
     }
@@ -77,8 +71,18 @@ struct Machine {
         .object([
             ("version", .string(LariatVersion.current)), ("isa", .string(isa.rawValue)),
             ("bf16", .bool(isa >= .avx512)),
-            ("cores", .integer(Int64(cores))), ("memory_bytes", .unsigned(memoryBytes)),
-            ("available_bytes", .unsigned(availableBytes)), ("file_limit", .unsigned(fileLimit)),
+            ("cores", .integer(Int64(limits.cores))), ("cores_text", .string(limits.coresText)),
+            ("host_cores", .integer(Int64(limits.onlineCores))),
+            ("memory_bytes", .unsigned(limits.memoryBytes)), ("memory_text", .string(limits.memoryText)),
+            ("host_memory_bytes", .unsigned(limits.installedBytes)),
+            ("available_bytes", .unsigned(limits.availableBytes)), ("file_limit", .unsigned(fileLimit)),
         ])
+    }
+}
+
+extension ResourceLimits {
+    /// Of this process, now.
+    static var current: ResourceLimits {
+        ResourceLimits { path in try? String(contentsOfFile: path, encoding: .utf8) }
     }
 }

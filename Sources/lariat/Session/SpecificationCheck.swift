@@ -4,6 +4,8 @@ internal import Certificates
 package import Cluster
 import CoreFoundation
 package import Foundation
+import LongRoPE
+internal import Transformer
 
 /// Finds what will not work, and what soon will not.
 package struct SpecificationCheck {
@@ -12,6 +14,8 @@ package struct SpecificationCheck {
 
     let specification: ClusterSpecification
     let now: Date
+    /// What a worker may use here.
+    let limits: ResourceLimits
     /// Names of processes that run on this host: their files must be here, and their ports free.
     let here: Set<String>
     /// In the order in which they were found; each names the file at fault.
@@ -19,12 +23,18 @@ package struct SpecificationCheck {
     package private(set) var remarks: [ClusterError]
     /// Until when each process's certificate is valid; processes whose certificate is not on this host are missing.
     package private(set) var validUntil: [String: Date] = [:]
+    /// What each model file that is on this host says of itself, in the order of the processes.
+    package private(set) var models: [(path: String, text: String)] = []
     private var said: Set<String> = []
 
-    package init(_ specification: ClusterSpecification, here: [String] = [], at now: Date) {
+    package init(
+        _ specification: ClusterSpecification, here: [String] = [], at now: Date,
+        limits: ResourceLimits = .current
+    ) {
         self.specification = specification
         self.here = Set(here)
         self.now = now
+        self.limits = limits
         remarks = specification.remarks
     }
 
@@ -33,6 +43,10 @@ package struct SpecificationCheck {
         checkModels()
         checkTokens()
         checkPorts()
+        checkResources()
+        if here.isEmpty {
+            for missing in missingFiles(of: nil) { remark(missing.path, missing.problem) }
+        }
     }
 
     private struct Process {
@@ -145,15 +159,85 @@ package struct SpecificationCheck {
     // MARK: Other files
 
     private mutating func checkModels() {
+        var opened: Set<String> = []
         for process in processes where isHere(process.model, for: process.name) {
-            guard let file = FileHandle(forReadingAtPath: process.model) else {
-                fail(process.model, "the model cannot be read; check its permissions")
-                continue
+            guard opened.insert(process.model).inserted else { continue }
+            // As the processes open it: what they would refuse is told here.
+            do throws(ModelError) {
+                let model = try Model(path: process.model)
+                models.append(
+                    (
+                        process.model,
+                        "\(model.name), window \(Quantity.count(UInt64(model.scaling.maximumContext))) tokens, "
+                            + Quantity.bytes(Self.size(ofFile: process.model))
+                    ))
+            } catch { fail(process.model, String("\(error)".trimmingPrefix("\(process.model): "))) }
+        }
+    }
+
+    /// In bytes, of what a symbolic link leads to; 0: it is not there.
+    static func size(ofFile path: String) -> UInt64 {
+        var status = stat()
+        return stat(path, &status) == 0 ? UInt64(max(0, status.st_size)) : 0
+    }
+
+    /// Files that `lariat cluster up` would send and that are not here: for each folder, and for the tokens, which, and
+    /// what makes them.
+    /// - Parameter names: of processes; nil: all.
+    package func missingFiles(of names: Set<String>?) -> [ClusterError] {
+        var folders: [(path: String, files: [String])] = []
+        var hasNoTokens = false
+        for process in Deployment(specification).processes where names?.contains(process.name) ?? true {
+            for path in process.files.compactMap(\.source)
+            where !FileManager.default.fileExists(atPath: path) {
+                guard path != specification.tokens else {
+                    hasNoTokens = true
+                    continue
+                }
+                let (folder, file) = (
+                    URL(filePath: path).deletingLastPathComponent().path,
+                    URL(filePath: path).lastPathComponent
+                )
+                if !folders.contains(where: { $0.path == folder }) { folders.append((folder, [])) }
+                for index in folders.indices
+                where folders[index].path == folder && !folders[index].files.contains(file) {
+                    folders[index].files.append(file)
+                }
             }
-            defer { try? file.close() }
-            if (try? file.read(upToCount: 4)) != Data("GGUF".utf8) {
-                fail(process.model, "is no model in the GGUF format")
-            }
+        }
+        func missing(_ path: String, _ what: String, _ remedy: String) -> ClusterError {
+            ClusterError(
+                path: path, line: nil, key: nil,
+                problem: "\(what) not here for `lariat cluster up` to send; `\(remedy)` makes "
+                    + (what.hasSuffix("is") ? "it" : "them"))
+        }
+        let tokens = hasNoTokens ? specification.tokens : nil
+        return folders.map { folder in
+            missing(
+                folder.path,
+                folder.files.joined(separator: ", ") + (folder.files.count == 1 ? " is" : " are"),
+                "lariat cluster certs \(specification.path) -o \(folder.path)")
+        } + (tokens.map { [missing($0, "is", "lariat cluster token NAME --role ROLE --file \($0)")] } ?? [])
+    }
+
+    // MARK: Threads and memory
+
+    private mutating func checkResources() {
+        let workers = specification.workers.filter { here.contains($0.name) }
+        for worker in workers where !worker.isForced {
+            let problems = limits.excess(
+                threads: worker.threads ?? max(1, worker.cores.count), cores: worker.cores,
+                memoryBytes: UInt64(worker.memory.bytes), modelBytes: Self.size(ofFile: worker.model))
+            for problem in problems { fail(specification.path, "\(worker.name): \(problem)") }
+        }
+        guard workers.count > 1, errors.isEmpty else { return }
+        let memory = UInt64(
+            clamping: workers.reduce(0) { $0.addingReportingOverflow($1.memory.bytes).partialValue })
+        if memory > limits.memoryBytes, limits.memoryBytes > 0 {
+            remark(
+                specification.path,
+                "\(workers.map(\.name).joined(separator: ", ")) together take \(Quantity.bytes(memory)) for keys and "
+                    + "values, more than the memory here: \(limits.memoryText)")
         }
     }
 

@@ -103,7 +103,7 @@ struct TemporaryCluster: Sendable {
 
     private static func specification(_ settings: TemporaryClusterSettings, ports: [Int]) -> String {
         // What `lariat worker` takes when it is told nothing, shared out.
-        let memory = max(1 << 20, Machine.current.availableBytes / 2 / UInt64(settings.workers))
+        let memory = Machine.defaultMemory(workers: settings.workers)
         var text = """
             model: model.gguf
             precision: \(settings.precision.rawValue)
