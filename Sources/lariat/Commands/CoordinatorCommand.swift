@@ -66,6 +66,7 @@ struct CoordinatorCommand: ReportingCommand {
             modelPath: try model ?? spec?.model ?? missing("--model"),
             precision: precision?.rawValue ?? spec?.precision.rawValue ?? Precision.bf16.rawValue)
         configuration.tls = common.tls.files ?? spec?.coordinator.tls.map { .init($0) }
+        configuration.tokens = tokens ?? spec?.tokens
         let isAllowed = spec?.isInsecure ?? false
         let isSecured = configuration.tls != nil
         try common.check(listen, tls: isSecured, name: "--listen", isAllowed: isAllowed)
@@ -82,7 +83,6 @@ struct CoordinatorCommand: ReportingCommand {
         configuration.metrics = (common.metrics ?? spec?.coordinator.metrics).map {
             RPCAddress(host: $0.host, port: $0.port)
         }
-        configuration.tokens = tokens ?? spec?.tokens
         configuration.version = LariatVersion.current
         return configuration
     }
