@@ -219,7 +219,9 @@ let package = Package(
             swiftSettings: swift),
         .testTarget(
             name: "lariatTests",
-            dependencies: ["Benchmark", "Certificates", "Cluster", "JSONText", "Kernels", "lariat", "RPC"],
+            dependencies: [
+                "Benchmark", "Certificates", "Cluster", "JSONText", "Kernels", "lariat", "RPC", "WholeFiles",
+            ],
             swiftSettings: swift),
         .testTarget(
             name: "CoordinatorTests",

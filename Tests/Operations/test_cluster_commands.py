@@ -430,7 +430,7 @@ def test_nothing_is_sent_with_wrong_certificates(spread):
     assert not spread.directory("alpha").exists()
     (spread.tls / "alpha.key").unlink()
     done = spread.lariat("cluster", "up", spread.specification, token=spread.token)
-    assert done.returncode == 66 and "alpha.key: cannot be read" in done.stderr
+    assert done.returncode == 66 and "alpha.key is not here" in done.stderr
     assert not spread.directory("alpha").exists()
 
 

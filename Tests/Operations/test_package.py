@@ -42,6 +42,19 @@ def test_contents(package):
     assert all(" root/root " in line for line in listed.splitlines())
 
 
+def test_documents_find_what_they_link_to(package, tmp_path):
+    """Files and folders that the documents in the package link to are in it."""
+    run("dpkg-deb", "--extract", package, tmp_path)
+    root = tmp_path / "usr/share/doc/lariat"
+    found = 0
+    for document in root.rglob("*.md"):
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+            if "://" not in link:
+                found += 1
+                assert (document.parent / link).resolve().exists(), f"{document.relative_to(root)}: {link}"
+    assert found > 10
+
+
 def test_lintian(package, binary):
     errors = [line for line in run("lintian", "--allow-root", package, check=False).stdout.splitlines()
               if line.startswith("E:")]

@@ -4,6 +4,7 @@ import Certificates
 import Cluster
 import Foundation
 import Testing
+import WholeFiles
 import lariat
 
 @Suite("Files of a cluster") struct ClusterFilesTests {

@@ -183,6 +183,20 @@ import lariat
         #expect(wordy == failure)
     }
 
+    @Test func doctorShowsVersionsAndTooManyThreads() {
+        var cluster = state([("alpha", "ready", ""), ("beta", "ready", "")])
+        for index in cluster.members.indices {
+            cluster.members[index].version = "9.8.7"
+            cluster.members[index].hostCores = 2
+            cluster.members[index].threads = index == 0 ? 2 : 16
+        }
+        #expect(ClusterReport.members(cluster).filter { $0.contains("9.8.7") }.count == 2)
+        #expect(
+            ClusterReport.notes(cluster) == [
+                "worker beta computes with 16 threads on 2 cores: they wait for each other; give it fewer threads"
+            ])
+    }
+
     private func state(_ members: [(String, String, String)]) -> ClusterState {
         .with {
             $0.members = members.map { name, state, reason in
