@@ -57,6 +57,21 @@ public enum GGUFTensorType: UInt32, CaseIterable, Sendable, CustomStringConverti
     }
 
     public var description: String { name }
+
+    /// Names of the types that ggml has and Lariat does not read, by ggml's numbers (ggml.h). Those without a name
+    /// there any more have the one they had.
+    private static let unreadable: [UInt32: String] = [
+        4: "Q4_2", 5: "Q4_3", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS",
+        18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16",
+        26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M", 31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8",
+        34: "TQ1_0", 35: "TQ2_0", 36: "IQ4_NL_4_4", 37: "IQ4_NL_4_8", 38: "IQ4_NL_8_8", 39: "MXFP4",
+        40: "NVFP4", 41: "Q1_0", 42: "Q2_0",
+    ]
+
+    /// What people call the type of that number; nil for a number that ggml has not given to any.
+    static func name(ofNumber number: UInt32) -> String? {
+        GGUFTensorType(rawValue: number)?.name ?? unreadable[number]
+    }
 }
 
 /// A tensor in a mapped GGUF file. A copy is cheap, and keeps the mapping alive.

@@ -46,10 +46,18 @@ struct Header {
             }
             rows.append((key, start..<cursor.offset))
         }
-        if case .uint(let parts)? = metadata["split.count"], parts > 1 {
+        let parts: Int? =
+            switch metadata["split.count"] {
+            case nil: 1
+            case .uint(let number)?: Int(exactly: number)
+            case .int(let number)?: Int(number)
+            default: nil
+            }
+        guard let parts, parts <= 1 else {
             throw cursor.error(
                 .unsupported,
-                "is one of \(parts) parts of a split model. Join the parts first (llama-gguf-split --merge)")
+                "is one of \(parts.map(String.init) ?? "several") parts of a split model (split.count). Join the "
+                    + "parts first (llama-gguf-split --merge)")
         }
         alignment = try alignment(cursor)
         try readTensors(&cursor, count: tensorCount, fileSize: fileSize)
@@ -238,10 +246,11 @@ extension Header {
         guard let type = GGUFTensorType(rawValue: number) else {
             let supported = GGUFTensorType.allCases.map { "\($0.name) (\($0.rawValue))" }.joined(
                 separator: ", ")
+            let called = GGUFTensorType.name(ofNumber: number).map { "type \($0) (number \(number))" }
             throw refuse(
                 .unsupported,
-                "has the element type number \(number), which Lariat does not read. It reads \(supported): "
-                    + "use a file quantised to one of these")
+                "has the element \(called ?? "type number \(number)"), which Lariat does not read. It reads "
+                    + "\(supported): use a file quantised to one of these")
         }
         guard dimensions[0] % type.elementsPerBlock == 0 else {
             throw refuse(

@@ -138,8 +138,14 @@ import Testing
             $0.dimensions = [1 << 62]; $0.type = 0
         }
         try check(.malformed, "32 elements") { $0.dimensions = [33, 2] }
-        try check(.unsupported, "number 4, ") { $0.type = 4 }
+        try check(.unsupported, "the element type Q4_2 (number 4), which") { $0.type = 4 }
         try check(.unsupported, "Q4_1 (3)") { $0.type = 16 }
+        for (number, name) in [
+            (11, "Q3_K"), (10, "Q2_K"), (16, "IQ2_XXS"), (20, "IQ4_NL"), (23, "IQ4_XS"), (39, "MXFP4"),
+        ] {
+            try check(.unsupported, "type \(name) (number \(number)), ") { $0.type = UInt32(number) }
+        }
+        try check(.unsupported, "the element type number 1000, which") { $0.type = 1000 }
         try check(.malformed, "alignment 32") { $0.offset = 33 }
         try check(.truncated, "outside") { $0.offset = 1 << 40 }
         try check(.malformed, "outside") { $0.offset = UInt64.max - 31 }
