@@ -85,7 +85,8 @@ public struct RotaryBase: Sendable, Hashable {
 public protocol RotaryMethod: Sendable {
     /// As people write it: `yarn:8`.
     var name: String { get }
-    /// The profile for sequences of `total` positions, prompt and reserved output. Its window may be smaller.
+    /// The profile for sequences of `total` positions, those of prompt and reserved output that are computed. Its
+    /// window may be smaller.
     func profile(total: Int, of base: RotaryBase) throws(LongRoPEError) -> RotaryProfile
 }
 
@@ -160,18 +161,33 @@ public struct NTKInterpolation: RotaryMethod {
     }
 }
 
-/// YaRN (Peng et al., arXiv 2309.00071): pairs that turn more than 32 times in the trained length stay, those that
-/// turn less than once are stretched by s, frequencies between are blended; attention factor 0.1 ln s + 1.
+/// YaRN (Peng et al., arXiv 2309.00071): pairs that turn more than `betaFast` times in the trained length stay, those
+/// that turn less than `betaSlow` times are stretched by s, frequencies between are blended; attention factor
+/// 0.1 ln s + 1.
 public struct YaRNInterpolation: RotaryMethod {
     public let scale: RotaryScale
     /// Instead of 0.1 ln s + 1: what cos and sin are multiplied by.
     public let attentionFactor: Double?
-    public static let betaFast = 32.0
-    public static let betaSlow = 1.0
+    public let betaFast: Double
+    public let betaSlow: Double
+    /// The paper's, and those of models that say nothing else.
+    public static let usualBetas = (fast: 32.0, slow: 1.0)
 
-    public init(_ scale: RotaryScale, attentionFactor: Double? = nil) {
+    /// - Throws: `invalidMethod` for turns that are not numbers above 0, the fast ones at least as many as the slow.
+    public init(
+        _ scale: RotaryScale, attentionFactor: Double? = nil, betaFast: Double = usualBetas.fast,
+        betaSlow: Double = usualBetas.slow
+    ) throws(LongRoPEError) {
+        guard betaFast.isFinite, betaSlow > 0, betaFast >= betaSlow else {
+            throw LongRoPEError(
+                .invalidMethod,
+                "YaRN between \(betaFast) and \(betaSlow) turns (yarn_beta_fast, yarn_beta_slow): both must be above "
+                    + "0, and the first not smaller than the second")
+        }
         self.scale = scale
         self.attentionFactor = attentionFactor
+        self.betaFast = betaFast
+        self.betaSlow = betaSlow
     }
 
     public var name: String { "yarn\(scale.suffix)" }
@@ -181,7 +197,8 @@ public struct YaRNInterpolation: RotaryMethod {
         return try base.profile(
             name,
             factors: Self.factors(
-                scale: scale, pairs: base.pairs, theta: base.theta, originalContext: base.originalContext),
+                scale: scale, pairs: base.pairs, theta: base.theta, originalContext: base.originalContext,
+                betaFast: betaFast, betaSlow: betaSlow),
             attentionFactor: attentionFactor ?? Self.attentionFactor(scale: scale), window: base.window(scale)
         )
     }
@@ -190,7 +207,10 @@ public struct YaRNInterpolation: RotaryMethod {
     public static func attentionFactor(scale: Double) -> Double { 0.1 * log(scale) + 1 }
 
     /// One factor a pair, 1 to s.
-    public static func factors(scale: Double, pairs: Int, theta: Double, originalContext: Int) -> [Double] {
+    public static func factors(
+        scale: Double, pairs: Int, theta: Double, originalContext: Int,
+        betaFast: Double = usualBetas.fast, betaSlow: Double = usualBetas.slow
+    ) -> [Double] {
         func pair(turning turns: Double) -> Double {
             RotaryBase.pair(turning: turns, pairs: pairs, theta: theta, originalContext: originalContext)
         }

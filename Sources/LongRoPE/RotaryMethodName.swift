@@ -47,7 +47,7 @@ public enum RotaryMethodName {
             return NTKInterpolation(.asNeeded)
         case "yarn":
             try most(1)
-            return YaRNInterpolation(try scale())
+            return try YaRNInterpolation(try scale())
         case "longrope2":
             try most(2)
             guard parts.count > 2 else { return CriticalPairInterpolation(try scale()) }

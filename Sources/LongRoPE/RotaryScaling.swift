@@ -21,8 +21,13 @@ public struct RotaryScaling: Sendable, Hashable {
     public var longFactors: [Double]?
     /// `rope.scaling.attn_factor`.
     public var attentionFactor: Double?
-    /// `rope.scaling.factor`; absent, 0 and 1 mean none.
+    /// `rope.scaling.factor`, or `rope.scale_linear` of old files; absent, 0 and 1 mean none.
     public var linearFactor: Double?
+    /// `rope.scaling.yarn_attn_factor`: instead of YaRN's 0.1 ln s + 1.
+    public var yarnAttentionFactor: Double?
+    /// `rope.scaling.yarn_beta_fast` and `rope.scaling.yarn_beta_slow`: between how many turns YaRN blends.
+    public var yarnBetaFast: Double?
+    public var yarnBetaSlow: Double?
     /// `rope_freqs.weight` (Llama 3), one per pair; used whatever the length.
     public var ropeFreqs: [Double]?
     /// `lariat.rope.*`: a table for each of several lengths, instead of the short and the long factors.
@@ -68,11 +73,17 @@ public struct RotaryScaling: Sendable, Hashable {
         return (1 + log(scale) / log(Double(originalContext))).squareRoot()
     }
 
+    /// The positions that a sequence of `promptTokens` with `reservedTokens` to come uses: the last token of an answer
+    /// is never computed, so it needs none. Neither may be negative, and the sum must be one that `Int` holds.
+    public static func positions(promptTokens: Int, reservedTokens: Int) -> Int {
+        promptTokens + max(0, reservedTokens - 1)
+    }
+
     /// The profile of a sequence of `promptTokens` that may grow by `reservedTokens`.
     ///
-    /// LongRoPE: short factors while prompt + reserved <= original context (exactly equal is short), else long; or
-    /// the smallest of the file's tables that holds them. The table holds for the whole life of the sequence, so the
-    /// output must be reserved from the start.
+    /// LongRoPE: short factors while the positions used (see `positions`) are at most the original context, exactly
+    /// equal included, else long; or the smallest of the file's tables that holds them. The table holds for the whole
+    /// life of the sequence, so the output must be reserved from the start.
     /// - Parameter method: instead of what the file says.
     /// - Throws: `unsupportedScaling`, `missingFactors`, `invalidLength`, or `invalidProfile` where the file's
     ///   values make no profile.
@@ -84,12 +95,12 @@ public struct RotaryScaling: Sendable, Hashable {
                 .invalidLength,
                 "\(promptTokens) prompt tokens and \(reservedTokens) reserved: neither may be negative")
         }
-        let (total, overflow) = promptTokens.addingReportingOverflow(reservedTokens)
-        guard !overflow else {
+        guard !promptTokens.addingReportingOverflow(reservedTokens).overflow else {
             throw LongRoPEError(
                 .invalidLength,
                 "\(promptTokens) prompt tokens and \(reservedTokens) reserved are more than can be counted")
         }
+        let total = Self.positions(promptTokens: promptTokens, reservedTokens: reservedTokens)
         if let method { return try method.profile(total: total, of: base()) }
         switch type {
         case nil, "none", "linear", "longrope", "yarn": break
@@ -100,8 +111,23 @@ public struct RotaryScaling: Sendable, Hashable {
                     + "supported are none, linear, yarn and longrope")
         }
         let position = try linearScale()
+        guard ropeFreqs == nil || (shortFactors == nil && longFactors == nil && tables == nil) else {
+            throw LongRoPEError(
+                .unsupportedScaling,
+                "the model has factors in rope_freqs.weight and LongRoPE factors beside them; which of them holds is "
+                    + "not clear: remove one kind from the file")
+        }
         if type == "yarn" {
-            let yarn = YaRNInterpolation(try RotaryScale(max(position, 1)))
+            guard ropeFreqs == nil, shortFactors == nil, longFactors == nil, tables == nil else {
+                throw LongRoPEError(
+                    .unsupportedScaling,
+                    "the model asks for YaRN (rope.scaling.type) and has a tensor or table of factors beside it; "
+                        + "how they go together is not clear: remove one of them from the file")
+            }
+            let yarn = try YaRNInterpolation(
+                try RotaryScale(position), attentionFactor: yarnAttentionFactor,
+                betaFast: yarnBetaFast ?? YaRNInterpolation.usualBetas.fast,
+                betaSlow: yarnBetaSlow ?? YaRNInterpolation.usualBetas.slow)
             let profile = try yarn.profile(total: total, of: base())
             return try make(
                 yarn.name, factors: profile.factors,
@@ -132,7 +158,7 @@ public struct RotaryScaling: Sendable, Hashable {
         guard let factors = isShort ? shortFactors : longFactors else {
             throw LongRoPEError(
                 .missingFactors,
-                "\(total) tokens, prompt and reserved output, need the \(isShort ? "short" : "long") factors (original "
+                "\(total) positions, of prompt and reserved output, need the \(isShort ? "short" : "long") factors (original "
                     + "context \(originalContext)), but the model file has no tensor "
                     + "rope_factors_\(isShort ? "short" : "long").weight; convert the model again")
         }

@@ -25,8 +25,8 @@ public struct RotaryTable: Sendable, Hashable {
     }
 }
 
-/// LongRoPE: a table for each length. A sequence takes the one of the smallest window that holds prompt and reserved
-/// output, exactly full included, and the largest where none does.
+/// LongRoPE: a table for each length. A sequence takes the one of the smallest window that holds its positions,
+/// exactly full included, and the largest where none does.
 public struct LongRoPETables: RotaryMethod, Hashable {
     public let name: String
     /// By window, smallest first; at least one.

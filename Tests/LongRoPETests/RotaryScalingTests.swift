@@ -11,11 +11,12 @@ struct RotaryScalingTests {
         longFactors: [1.07, 64.76])
 
     @Test(
-        "Exactly the original context is short, one more is long",
+        "Exactly the original context is short, one more is long; the last token of an answer needs no position",
         arguments: [
-            (4096, 0, "short", 4096), (4000, 96, "short", 4096), (0, 0, "short", 4096),
-            (4096, 1, "long", 131072),
-            (4097, 0, "long", 131072), (1, 4096, "long", 131072), (1_000_000, 0, "long", 131072),
+            (4096, 0, "short", 4096), (4000, 97, "short", 4096), (0, 0, "short", 4096),
+            (4096, 1, "short", 4096), (1, 4096, "short", 4096),
+            (4096, 2, "long", 131072), (4000, 98, "long", 131072),
+            (4097, 0, "long", 131072), (1, 4097, "long", 131072), (1_000_000, 0, "long", 131072),
         ])
     func choice(prompt: Int, reserved: Int, name: String, window: Int) throws {
         let profile = try Self.phi3.profile(promptTokens: prompt, reservedTokens: reserved)
@@ -82,8 +83,15 @@ struct RotaryScalingTests {
         #expect(profile.name == "yarn:8" && profile.window == 65536)
         #expect(profile.factors[0] == 1 && profile.factors[31] == 8)
         #expect(abs(profile.attentionFactor - 0.5 * 1.2079441541679836) < 1e-12)
+        scaling.yarnAttentionFactor = 2
+        #expect(try scaling.profile(promptTokens: 10, reservedTokens: 0).attentionFactor == 1)
+        scaling.yarnBetaSlow = 40
+        #expect(throws: LongRoPEError.self) { try scaling.profile(promptTokens: 10, reservedTokens: 0) }
+        scaling.yarnBetaSlow = nil
         scaling.linearFactor = nil
         #expect(try scaling.profile(promptTokens: 10, reservedTokens: 0).factors[31] == 1)
+        scaling.linearFactor = 0.5
+        #expect(throws: LongRoPEError.self) { try scaling.profile(promptTokens: 10, reservedTokens: 0) }
     }
 
     @Test("A method given with the job wins over the file; the file's own tables over short and long")
@@ -96,8 +104,8 @@ struct RotaryScalingTests {
             RotaryTable(window: 4096, factors: [1, 1], attentionFactor: 1),
             RotaryTable(window: 8192, factors: [1, 2.01]),
         ])
-        #expect(try scaling.profile(promptTokens: 4000, reservedTokens: 96).name == "to 4096")
-        #expect(try scaling.profile(promptTokens: 4000, reservedTokens: 97).factors == [1, 2.01])
+        #expect(try scaling.profile(promptTokens: 4000, reservedTokens: 97).name == "to 4096")
+        #expect(try scaling.profile(promptTokens: 4000, reservedTokens: 98).factors == [1, 2.01])
     }
 
     @Test("Models without LongRoPE")
@@ -149,7 +157,7 @@ struct RotaryScalingTests {
         refuses(.unsupportedScaling, "rope.scaling.factor of 4.0") { $0.linearFactor = 4 }
         refuses(.invalidProfile, "rope.scaling.factor is -4.0") { $0.linearFactor = -4 }
         refuses(
-            .missingFactors, "5001 tokens, prompt and reserved output, need the long factors", prompt: 5000
+            .missingFactors, "5000 positions, of prompt and reserved output, need the long", prompt: 5000
         ) {
             $0.longFactors = nil
         }
