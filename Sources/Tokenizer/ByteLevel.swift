@@ -43,10 +43,12 @@ enum ByteAlphabet {
 /// The tables of a byte-level BPE vocabulary.
 struct ByteLevel: Sendable {
     private let preTokenizer: PreTokenizer
+    /// Whether texts begin with the beginning token when the file does not say.
+    var addsBeginning: Bool { preTokenizer.addsBeginning }
     private let pairs: PairTable
     /// The symbols that each byte begins as: one token, or what stands for a byte the vocabulary lacks.
     private let symbolsOfByte: [[TokenID]]
-    /// For vocabularies where a word that is a token is never built from merges (Llama 3): such words.
+    /// For vocabularies where a word that is a token is never built from merges (Llama 3, Tekken): such words.
     private let wholeWords: [[UInt8]: TokenID]
     /// The bytes that no token stands for, see `Tokenizer.bytesWithoutToken`.
     let bytesWithoutToken: [UInt8]
@@ -104,7 +106,7 @@ struct ByteLevel: Sendable {
         }
         symbolsOfByte = single.map { $0.map { [$0] } ?? substitute }
 
-        if preTokenizer == .llama3 {
+        if preTokenizer.keepsWholeWords {
             var words: [[UInt8]: TokenID] = Dictionary(minimumCapacity: vocabulary.tokens.count)
             for (id, token) in vocabulary.tokens.enumerated() where kinds[id] == .normal {
                 let bytes = ByteAlphabet.bytes(of: token)
@@ -124,8 +126,9 @@ struct ByteLevel: Sendable {
         _ text: Span<UInt8>, _ range: Range<Int>, _ work: inout EncoderWork, _ output: inout [TokenID]
     ) {
         var at = range.lowerBound
+        var cutter = WordCutter(preTokenizer)
         while at < range.upperBound {
-            let end = preTokenizer.wordEnd(text, from: at, to: range.upperBound)
+            let end = cutter.wordEnd(text, from: at, to: range.upperBound)
             encodeWord(text, at, end, &work, &output)
             at = end
         }

@@ -29,22 +29,23 @@ struct Pieces: Sendable {
 
         // Tokens that text can become, as scalars. Those that are not UTF-8 cannot be built from characters.
         var scalarsOf: [(id: TokenID, scalars: [UInt32])] = []
-        var ids: [[UInt32]: Int32] = Dictionary(minimumCapacity: vocabulary.tokens.count)
+        var fromStart = ScalarTree()
         for (id, token) in vocabulary.tokens.enumerated() where kinds[id] == .normal {
-            guard !vocabulary.scores[id].isNaN, let scalars = Self.scalars(of: token), ids[scalars] == nil
-            else {
-                continue
-            }
-            ids[scalars] = TokenID(id)
+            guard !vocabulary.scores[id].isNaN, let scalars = Self.scalars(of: token),
+                fromStart.add(scalars, TokenID(id))
+            else { continue }
             scalarsOf.append((TokenID(id), scalars))
         }
         // Characters that occur in tokens without being one need symbols as well: negative numbers.
         var stranger: Int32 = -1
         for (_, scalars) in scalarsOf where scalars.count > 1 {
-            for scalar in scalars where ids[[scalar]] == nil {
-                ids[[scalar]] = stranger
-                stranger -= 1
-            }
+            for scalar in scalars where fromStart.add([scalar], stranger) { stranger -= 1 }
+        }
+        // The same texts from their ends on, so that all cuts of a token are found in one walk each way.
+        var fromEnd = ScalarTree()
+        for (id, scalars) in scalarsOf { _ = fromEnd.add(scalars.reversed(), id) }
+        for scalar in Set(scalarsOf.lazy.flatMap(\.scalars)) {
+            if let symbol = fromStart.symbol([scalar]) { _ = fromEnd.add([scalar], symbol) }
         }
         wordsAreApart = scalarsOf.allSatisfy { _, scalars in
             !zip(scalars, scalars.dropFirst()).contains { $0 != Self.space && $1 == Self.space }
@@ -58,10 +59,11 @@ struct Pieces: Sendable {
             let score = vocabulary.scores[Int(id)]
             if let last, last != score { rank += 1 }
             last = score
+            // Symbols of the first `cut` characters, and of the last ones.
+            let lefts = fromStart.symbols(along: scalars)
+            let rights = fromEnd.symbols(along: scalars.reversed())
             for cut in 1..<max(1, scalars.count) {
-                guard let left = ids[Array(scalars[..<cut])], let right = ids[Array(scalars[cut...])] else {
-                    continue
-                }
+                guard let left = lefts[cut - 1], let right = rights[scalars.count - cut - 1] else { continue }
                 joins.append((left, right, rank, id))
             }
         }
@@ -69,8 +71,7 @@ struct Pieces: Sendable {
         for join in joins { pairs.add(join.left, join.right, rank: join.rank, joined: join.id) }
         self.pairs = pairs
 
-        var symbolOfScalar: [UInt32: Int32] = [:]
-        for (scalars, id) in ids where scalars.count == 1 { symbolOfScalar[scalars[0]] = id }
+        let symbolOfScalar = fromStart.symbolsOfScalars
         self.symbolOfScalar = symbolOfScalar
         symbolOfASCII = (UInt32(0)..<128).map {
             symbolOfScalar[$0 == 0x20 ? Self.space : $0] ?? Self.stranger
@@ -187,5 +188,42 @@ struct Pieces: Sendable {
             return (Self.stranger, byte == 0xE2 && scalar(text, at, end) != nil ? 3 : 1)
         }
         return (symbolOfScalar[value] ?? Self.stranger, width)
+    }
+}
+
+/// Texts as a tree of scalars, so that every beginning of a text is found in one walk along it.
+private struct ScalarTree {
+    /// The number of a node and a scalar (in the lowest 21 bits) lead to a node. Node 0 is the root.
+    private var edges: [UInt64: UInt64] = [:]
+    private var symbols: [UInt64: Int32] = [:]
+
+    /// Gives a text a symbol; false where it has one already, which it keeps.
+    mutating func add(_ text: some Sequence<UInt32>, _ symbol: Int32) -> Bool {
+        var node: UInt64 = 0
+        for scalar in text {
+            let edge = node << 21 | UInt64(scalar)
+            node = edges[edge] ?? UInt64(edges.count + 1)
+            edges[edge] = node
+        }
+        guard symbols[node] == nil else { return false }
+        symbols[node] = symbol
+        return true
+    }
+
+    func symbol(_ text: [UInt32]) -> Int32? { symbols(along: text).last ?? nil }
+
+    /// The symbol of the first scalar, of the first two, and so on.
+    func symbols(along text: some Sequence<UInt32>) -> [Int32?] {
+        var node: UInt64? = 0
+        return text.map { scalar in
+            node = node.flatMap { edges[$0 << 21 | UInt64(scalar)] }
+            return node.flatMap { symbols[$0] }
+        }
+    }
+
+    var symbolsOfScalars: [UInt32: Int32] {
+        var found: [UInt32: Int32] = [:]
+        for (edge, node) in edges where edge >> 21 == 0 { found[UInt32(edge)] = symbols[node] }
+        return found
     }
 }

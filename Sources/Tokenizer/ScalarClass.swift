@@ -1,27 +1,54 @@
 // UTF-8, scalar by scalar, and the classes of scalars that pre-tokenizers tell apart. Bytes that are not UTF-8 are
 // single characters of the class `other`, so that any bytes can be tokenized and come back unchanged.
 
-/// The classes that the patterns of pre-tokenizers use.
-enum ScalarClass: UInt8 {
-    /// Punctuation, marks, symbols, and bytes that are not UTF-8.
-    case other
-    /// `\p{L}`
-    case letter
-    /// `\p{Nd}`
-    case digit
-    /// `\p{N}` but digits: fractions, Roman numerals, circled numbers
-    case number
-    /// `\s` (White_Space) but CR and LF
-    case space
-    /// CR and LF
-    case newline
+/// A set of the classes that the expressions of pre-tokenizers tell apart. A scalar is in one class.
+struct ScalarClass: OptionSet, Sendable {
+    let rawValue: UInt16
 
-    var isWhitespace: Bool { self == .space || self == .newline }
+    /// `\p{Lu}`, `\p{Lt}`
+    static let upper = ScalarClass(rawValue: 1)
+    /// `\p{Ll}`
+    static let lower = ScalarClass(rawValue: 2)
+    /// `\p{Lm}`, `\p{Lo}`: letters of scripts without case, and modifiers
+    static let caseless = ScalarClass(rawValue: 4)
+    /// `\p{M}`
+    static let mark = ScalarClass(rawValue: 8)
+    /// `\p{N}`: digits, and fractions, Roman numerals, circled numbers
+    static let number = ScalarClass(rawValue: 16)
+    /// `\p{P}`
+    static let punctuation = ScalarClass(rawValue: 32)
+    /// `\p{S}`
+    static let symbol = ScalarClass(rawValue: 64)
+    /// `\s` (White_Space) but CR and LF
+    static let space = ScalarClass(rawValue: 128)
+    /// CR and LF
+    static let newline = ScalarClass(rawValue: 256)
+    /// Controls, unassigned scalars, and bytes that are not UTF-8
+    static let other = ScalarClass(rawValue: 512)
+
+    /// `\p{L}`
+    static let letter: ScalarClass = [.upper, .lower, .caseless]
+    /// `\s`
+    static let whiteSpace: ScalarClass = [.space, .newline]
+    /// `[^\s\p{L}\p{N}]`
+    static let rest: ScalarClass = [.mark, .punctuation, .symbol, .other]
+
+    /// Whether this, the class of one scalar, is in the set.
+    @inline(__always)
+    func isIn(_ set: ScalarClass) -> Bool { rawValue & set.rawValue != 0 }
 
     /// The class of a Unicode scalar value.
+    @inline(__always)
     static func of(_ scalar: UInt32) -> ScalarClass {
         if scalar < table.count { return table[Int(scalar)] }
         return lookUp(scalar)
+    }
+
+    /// The class of the character at `at`, and its width in bytes.
+    @inline(__always)
+    static func at(_ at: Int, _ text: Span<UInt8>, _ end: Int) -> (class: ScalarClass, width: Int) {
+        guard let (value, width) = scalar(text, at, end) else { return (.other, 1) }
+        return (of(value), width)
     }
 
     /// The classes of the planes where scripts live, looked up once because the lookup itself is slow.
@@ -32,10 +59,15 @@ enum ScalarClass: UInt8 {
         if value == 0x0A || value == 0x0D { return .newline }
         if scalar.properties.isWhitespace { return .space }
         switch scalar.properties.generalCategory {
-        case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter:
-            return .letter
-        case .decimalNumber: return .digit
-        case .letterNumber, .otherNumber: return .number
+        case .uppercaseLetter, .titlecaseLetter: return .upper
+        case .lowercaseLetter: return .lower
+        case .modifierLetter, .otherLetter: return .caseless
+        case .nonspacingMark, .spacingMark, .enclosingMark: return .mark
+        case .decimalNumber, .letterNumber, .otherNumber: return .number
+        case .connectorPunctuation, .dashPunctuation, .openPunctuation, .closePunctuation,
+            .initialPunctuation, .finalPunctuation, .otherPunctuation:
+            return .punctuation
+        case .mathSymbol, .currencySymbol, .modifierSymbol, .otherSymbol: return .symbol
         default: return .other
         }
     }

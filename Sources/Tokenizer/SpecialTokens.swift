@@ -7,8 +7,10 @@ struct SpecialTokens: Sendable {
     /// The token whose text ends at a node.
     private var tokens: [UInt64: TokenID] = [:]
     private var begins = [Bool](repeating: false, count: 256)
+    /// Those that swallow the white space behind them.
+    private var takingSpace: Set<TokenID> = []
 
-    mutating func add(_ text: [UInt8], _ token: TokenID) {
+    mutating func add(_ text: [UInt8], _ token: TokenID, takesSpace: Bool = false) {
         guard let first = text.first else { return }
         begins[Int(first)] = true
         var node: UInt64 = 0
@@ -18,12 +20,16 @@ struct SpecialTokens: Sendable {
             edges[edge] = node
         }
         if tokens[node] == nil { tokens[node] = token }
+        if takesSpace { takingSpace.insert(token) }
     }
 
     var isEmpty: Bool { tokens.isEmpty }
 
-    /// The first special token in `text[start..<end]`, the longest of those that begin there. Only
-    /// those count that `accepts` takes: it is given a token and where it stands.
+    /// Whether the white space that follows the token is a part of it.
+    func takesSpace(_ token: TokenID) -> Bool { takingSpace.contains(token) }
+
+    /// The first special token in `text[start..<end]`, the longest of those that begin there, with the white space that
+    /// is a part of it. Only those count that `accepts` takes: it is given a token and where its name stands.
     func next(
         _ text: Span<UInt8>, from start: Int, to end: Int, _ accepts: (TokenID, Range<Int>) -> Bool
     ) -> (token: TokenID, range: Range<Int>)? {
@@ -31,14 +37,17 @@ struct SpecialTokens: Sendable {
         var at = start
         while at < end {
             if begins[Int(text[at])], let (token, length) = longest(text, at, end, accepts) {
-                return (token, at..<at + length)
+                var stop = at + length
+                if takesSpace(token) { stop = WordExpression.run(of: .whiteSpace, text, stop, end) }
+                return (token, at..<stop)
             }
             at += 1
         }
         return nil
     }
 
-    private func longest(
+    /// The longest special token that begins at `start`, of those that `accepts` takes.
+    func longest(
         _ text: Span<UInt8>, _ start: Int, _ end: Int, _ accepts: (TokenID, Range<Int>) -> Bool
     ) -> (token: TokenID, length: Int)? {
         var found: (token: TokenID, length: Int)?

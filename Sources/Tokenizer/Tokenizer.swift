@@ -2,7 +2,8 @@
 
 /// A tokenizer made from a model's vocabulary. It is a value without state: many tasks may use it at once.
 ///
-/// Text is bytes; it need not be UTF-8. `decode(encode(x)) == x` for all bytes, except those in `bytesWithoutToken`.
+/// Text is bytes; it need not be UTF-8. `decode(encode(x)) == x` for all bytes, except those in `bytesWithoutToken`
+/// and, in vocabularies whose special tokens take it, white space behind special tokens.
 public struct Tokenizer: Sendable {
     private enum Model {
         case byteLevel(ByteLevel)
@@ -28,11 +29,13 @@ public struct Tokenizer: Sendable {
 
     /// The token that begins a sequence, if the vocabulary has one.
     public let beginning: TokenID?
-    /// The tokens that end an answer: those the vocabulary names, and its tokens called `<|im_end|>`, `<|end|>`,
-    /// `<|eot_id|>`, `<|endoftext|>` or `</s>`.
+    /// The tokens that end an answer: those the vocabulary names by keys, and those that llama.cpp knows by their texts
+    /// (`<|im_end|>`, `<|eot_id|>`, `</s>`, ...; `AnswerEnds`).
     public let ends: Set<TokenID>
     /// The model file's chat template.
     public let chatTemplate: ChatTemplate?
+    /// Whether the vocabulary needs a pre-tokenizer and names none, so that it may have been trained with another.
+    public let lacksPreTokenizer: Bool
     /// Bytes the vocabulary cannot write, in ascending order: each becomes U+FFFD (or, if the vocabulary cannot write that,
     /// the unknown token). Empty for most; SmolLM2 lacks some control characters and bytes that occur in no UTF-8 text.
     public let bytesWithoutToken: [UInt8]
@@ -44,11 +47,15 @@ public struct Tokenizer: Sendable {
         case "gpt2":
             let model = try ByteLevel(vocabulary, kinds: kinds)
             bytesWithoutToken = model.bytesWithoutToken
+            addsBeginning = vocabulary.addsBeginning ?? (model.addsBeginning && vocabulary.beginning != nil)
+            lacksPreTokenizer = vocabulary.preTokenizer == nil
             self.model = .byteLevel(model)
             isSentencePiece = false
         case "llama":
             model = try .pieces(Pieces(vocabulary, kinds: kinds))
             bytesWithoutToken = []
+            addsBeginning = vocabulary.addsBeginning ?? (vocabulary.beginning != nil)
+            lacksPreTokenizer = false
             isSentencePiece = true
         default:
             throw TokenizerError(
@@ -62,13 +69,16 @@ public struct Tokenizer: Sendable {
         offsets.reserveCapacity(kinds.count + 1)
         var special = SpecialTokens()
         var userDefined = SpecialTokens()
-        var ends = Set(vocabulary.extraEnds + (vocabulary.end.map { [$0] } ?? []))
+        let ends = AnswerEnds.tokens(of: vocabulary, kinds: kinds)
+            .union(vocabulary.extraEnds + (vocabulary.end.map { [$0] } ?? []))
         for (id, token) in vocabulary.tokens.enumerated() {
             bytes += Self.text(of: token, kind: kinds[id], isSentencePiece: isSentencePiece)
             offsets.append(bytes.count)
-            if kinds[id].isSpecial { special.add(token, TokenID(id)) }
-            if kinds[id] == .userDefined { userDefined.add(token, TokenID(id)) }
-            if Self.endsAnswer(token, kinds[id]) { ends.insert(TokenID(id)) }
+            let takesSpace =
+                vocabulary.specialTokensTakeSpace
+                && !["<unk>", "<s>", "<|endoftext|>"].contains(String(decoding: token, as: UTF8.self))
+            if kinds[id].isSpecial { special.add(token, TokenID(id), takesSpace: takesSpace) }
+            if kinds[id] == .userDefined { userDefined.add(token, TokenID(id), takesSpace: takesSpace) }
         }
         self.kinds = kinds
         self.bytes = bytes
@@ -77,7 +87,6 @@ public struct Tokenizer: Sendable {
         self.userDefined = userDefined
         self.ends = ends
         beginning = vocabulary.beginning
-        addsBeginning = vocabulary.addsBeginning
         end = vocabulary.end
         addsSpacePrefix = isSentencePiece && vocabulary.addsSpacePrefix
         unknown = vocabulary.unknown
@@ -114,15 +123,6 @@ public struct Tokenizer: Sendable {
             return text
         }
     }
-
-    private static func endsAnswer(_ token: [UInt8], _ kind: TokenKind) -> Bool {
-        switch String(decoding: token, as: UTF8.self) {
-        case "<|endoftext|>", "</s>": kind == .control
-        // Some files call the end of a turn "user defined".
-        case "<|im_end|>", "<|end|>", "<|eot_id|>": kind == .control || kind == .userDefined
-        default: false
-        }
-    }
 }
 
 // MARK: Encoding
@@ -133,7 +133,8 @@ extension Tokenizer {
     /// - Parameters:
     ///   - parsingSpecialTokens: whether `<|im_end|>` in the text means the control token. Leave it false for text that
     ///     comes from outside.
-    ///   - addingBeginning: whether the beginning token comes first (if there is one); nil: as the model wants it.
+    ///   - addingBeginning: whether the beginning token comes first (if there is one); nil: as the model wants it. A
+    ///     text that has it first already (as a special token) does not get another.
     public func encode(
         _ text: String, parsingSpecialTokens: Bool = false, addingBeginning: Bool? = nil
     ) -> [TokenID] {
@@ -154,9 +155,13 @@ extension Tokenizer {
     ) -> [TokenID] {
         var output: [TokenID] = []
         output.reserveCapacity(text.count / 4 + 2)
-        if addingBeginning ?? addsBeginning, let beginning { output.append(beginning) }
         var work = EncoderWork(textLength: text.count)
         let found = parsingSpecialTokens ? special : userDefined
+        if addingBeginning ?? addsBeginning, let beginning,
+            found.longest(text, 0, text.count, { _, _ in true })?.token != beginning
+        {
+            output.append(beginning)
+        }
         appendTokens(text, of: found, to: &output, &work) { _, _ in true }
         return output
     }

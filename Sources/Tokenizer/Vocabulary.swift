@@ -7,7 +7,7 @@ public typealias TokenID = Int32
 public struct Vocabulary: Sendable {
     /// `tokenizer.ggml.model`: `gpt2` (byte-level BPE) or `llama` (SentencePiece-style).
     public var model: String
-    /// `tokenizer.ggml.pre`: how byte-level BPE cuts text into words.
+    /// `tokenizer.ggml.pre`: how byte-level BPE cuts text into words; nil: llama.cpp's `default`.
     public var preTokenizer: String?
     /// `tokenizer.ggml.tokens`.
     public var tokens: [[UInt8]]
@@ -24,12 +24,14 @@ public struct Vocabulary: Sendable {
     public var end: TokenID?
     /// `tokenizer.ggml.unknown_token_id`.
     public var unknown: TokenID?
-    /// `tokenizer.ggml.eot_token_id`, `tokenizer.ggml.eom_token_id`: further tokens that end an answer.
+    /// `tokenizer.ggml.eot_token_id` and the like: further tokens that end an answer.
     public var extraEnds: [TokenID]
-    /// `tokenizer.ggml.add_bos_token`; when the key is missing, true for `llama` and for `llama-bpe`.
-    public var addsBeginning: Bool
+    /// `tokenizer.ggml.add_bos_token`; nil where the key is missing: true for `llama` and some pre-tokenizers.
+    public var addsBeginning: Bool?
     /// `tokenizer.ggml.add_space_prefix`; when the key is missing, true for `llama`. It does nothing in `gpt2`.
     public var addsSpacePrefix: Bool
+    /// Whether special tokens swallow the white space that follows them, as Phi-3's do. No key of a file says so.
+    public var specialTokensTakeSpace: Bool
     /// `tokenizer.chat_template`, a Jinja program.
     public var chatTemplate: String?
 
@@ -37,8 +39,8 @@ public struct Vocabulary: Sendable {
         model: String, preTokenizer: String? = nil, tokens: [[UInt8]], scores: [Float] = [],
         types: [Int32] = [],
         merges: [[UInt8]] = [], beginning: TokenID? = nil, end: TokenID? = nil, unknown: TokenID? = nil,
-        extraEnds: [TokenID] = [], addsBeginning: Bool = false, addsSpacePrefix: Bool = false,
-        chatTemplate: String? = nil
+        extraEnds: [TokenID] = [], addsBeginning: Bool? = false, addsSpacePrefix: Bool = false,
+        specialTokensTakeSpace: Bool = false, chatTemplate: String? = nil
     ) {
         self.model = model
         self.preTokenizer = preTokenizer
@@ -52,6 +54,7 @@ public struct Vocabulary: Sendable {
         self.extraEnds = extraEnds
         self.addsBeginning = addsBeginning
         self.addsSpacePrefix = addsSpacePrefix
+        self.specialTokensTakeSpace = specialTokensTakeSpace
         self.chatTemplate = chatTemplate
     }
 }
@@ -99,9 +102,12 @@ extension Vocabulary {
         for case (let name, let id?) in named where !tokens.indices.contains(Int(id)) {
             throw refuse("says that its \(name) token is \(id), but its tokens are 0 to \(tokens.count - 1)")
         }
-        if types.isEmpty { return Array(repeating: .normal, count: tokens.count) }
-        var kinds: [TokenKind] = []
-        kinds.reserveCapacity(types.count)
+        if addsBeginning == true, beginning == nil {
+            throw refuse(
+                "wants the beginning token before every text (add_bos_token) but names none (bos_token_id)")
+        }
+        var kinds: [TokenKind] = types.isEmpty ? Array(repeating: .normal, count: tokens.count) : []
+        kinds.reserveCapacity(tokens.count)
         for (id, type) in types.enumerated() {
             // 0 is "undefined", which llama.cpp treats as normal.
             guard let kind = TokenKind(rawValue: type == 0 ? 1 : type) else {
@@ -109,6 +115,8 @@ extension Vocabulary {
             }
             kinds.append(kind)
         }
+        // The end of a turn that is a user's token could be written by any text.
+        for id in AnswerEnds.tokens(of: self, kinds: kinds) { kinds[Int(id)] = .control }
         return kinds
     }
 }

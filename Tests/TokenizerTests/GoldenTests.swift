@@ -27,6 +27,30 @@ import Tokenizer
         }
     }
 
+    struct Tokens: Decodable {
+        var file: String
+        var text: String
+        var tokens: [TokenID]
+    }
+
+    /// No pre-tokenizer named, and white space behind Phi-3's marks, as llama.cpp has it.
+    @Test func llamaCpp() throws {
+        let goldens: [Tokens] = try TestSupport.Golden.json("llama-cpp-tokens.json")
+        #expect(goldens.count == 10)
+        for golden in goldens {
+            var vocabulary = try TokenizerTests.vocabulary(TestSupport.Golden.path(golden.file))
+            if vocabulary.model == "llama" {
+                vocabulary.specialTokensTakeSpace = true
+                vocabulary.addsSpacePrefix = true
+            }
+            let tokenizer = try Tokenizer(vocabulary)
+            #expect(tokenizer.lacksPreTokenizer == (vocabulary.model == "gpt2"))
+            #expect(
+                tokenizer.encode(golden.text, parsingSpecialTokens: true, addingBeginning: false)
+                    == golden.tokens, "\(golden.text.debugDescription)")
+        }
+    }
+
     @Test func generatedText() throws {
         guard let tokenizer = try TokenizerTests.smolLM2() else { return }
         let goldens: [Greedy] = try TestSupport.Golden.json("smollm2-greedy.json")
@@ -43,7 +67,8 @@ import Tokenizer
         guard let tokenizer = try TokenizerTests.smolLM2() else { return }
         #expect(tokenizer.count == 49_152)
         #expect(tokenizer.beginning == 1)
-        #expect(tokenizer.ends == [0, 2])
+        // As in llama.cpp, which takes <reponame> for an end too.
+        #expect(tokenizer.ends == [0, 2, 4])
         #expect(tokenizer.chatTemplate != nil)
         // The published vocabulary has no tokens for these.
         #expect(tokenizer.bytesWithoutToken == [4, 6, 19, 20, 22, 29, 192, 193, 241, 242] + Array(245...255))

@@ -46,6 +46,96 @@ import Tokenizer
         #expect(!tokenizer.isControl(-1) && tokenizer.isControl(first) && !tokenizer.isControl(first + 2))
     }
 
+    /// A text that begins with the beginning token gets no second one; as text it is no beginning token.
+    @Test func oneBeginning() throws {
+        let tokenizer = try Tokenizer(
+            Small.byteLevel("llama-bpe", special: ["<|begin_of_text|>"], addsBeginning: true))
+        let beginning = try #require(tokenizer.beginning)
+        let plain = tokenizer.encode("a", addingBeginning: false)
+        for text in ["a", "<|begin_of_text|>a"] {
+            for adding in [nil, true] {
+                #expect(
+                    tokenizer.encode(text, parsingSpecialTokens: true, addingBeginning: adding)
+                        == [beginning] + plain)
+            }
+        }
+        #expect(
+            tokenizer.encode("<|begin_of_text|>a", parsingSpecialTokens: true, addingBeginning: false)
+                == [beginning] + plain)
+        #expect(tokenizer.encode("<|begin_of_text|>").first == beginning)
+        #expect(tokenizer.encode("<|begin_of_text|>").count > 2)
+        #expect(tokenizer.encode("", parsingSpecialTokens: true) == [beginning])
+        let pieces = try Tokenizer(Small.sentencePiece())
+        #expect(
+            pieces.encode("<s>the", parsingSpecialTokens: true)
+                == [1] + pieces.encode("the", addingBeginning: false))
+    }
+
+    @Test func beginningWhenTheFileDoesNotSay() throws {
+        for (name, adds) in [("llama-bpe", true), ("tekken", true), ("dbrx", false), ("qwen2", false)] {
+            var vocabulary = Small.byteLevel(name, special: ["<|begin_of_text|>"])
+            vocabulary.addsBeginning = nil
+            let tokenizer = try Tokenizer(vocabulary)
+            #expect((tokenizer.encode("a").first == tokenizer.beginning) == adds, "\(name)")
+        }
+        var vocabulary = Small.sentencePiece()
+        vocabulary.addsBeginning = nil
+        #expect(try Tokenizer(vocabulary).encode("a").first == 1)
+        vocabulary = Small.byteLevel("qwen2", addsBeginning: true)
+        let error = #expect(throws: TokenizerError.self) { try Tokenizer(vocabulary) }
+        #expect(error?.description.contains("bos_token_id") == true)
+    }
+
+    /// The names by which llama.cpp knows an end. Those that no text has by chance become control tokens.
+    @Test func endsOfAnswers() throws {
+        let marks = [
+            "<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|return|>", "<|endoftext|>", "<|end_of_text|>",
+            "<end_of_turn>", "_<EOT>", "<｜end▁of▁sentence｜>", "<|fim_pad|>", "<|file_sep|>",
+        ]
+        let words = ["</s>", "<eos>", "<EOT>", "[EOT]", "[PAD]"]
+        let others = ["<|im_start|>", "<|user|>"]
+        var vocabulary = Small.byteLevel(
+            "qwen2", special: marks + words + others, userDefined: ["<|im_end|>"])
+        vocabulary.end = nil
+        let tokenizer = try Tokenizer(vocabulary)
+        let first = TokenID(tokenizer.count - (marks + words + others).count)
+        let ends = first..<first + TokenID((marks + words).count)
+        #expect(tokenizer.ends == Set(ends))
+        #expect(ends.allSatisfy { tokenizer.isControl($0) })
+        #expect(!tokenizer.encode("<|im_end|>").contains { tokenizer.isControl($0) })
+
+        // As normal tokens: marks end an answer, words are text.
+        vocabulary.types = vocabulary.types.map { _ in 1 }
+        let normal = try Tokenizer(vocabulary)
+        #expect(normal.ends == Set(first..<first + TokenID(marks.count)))
+        #expect(normal.isControl(first) && !normal.isControl(first + TokenID(marks.count)))
+
+        func endsOf(_ special: [String]) throws -> [String] {
+            let tokenizer = try Tokenizer(Small.byteLevel("gpt-4o", special: special))
+            let first = tokenizer.count - special.count
+            return tokenizer.ends.sorted().map { special[Int($0) - first] }
+        }
+        // The form of gpt-oss, where <|end|> ends a part of an answer.
+        #expect(try endsOf(["<|end|>", "<|return|>", "<|call|>"]) == ["<|return|>", "<|call|>"])
+        #expect(try endsOf(["<|end|>", "<|flush|>", "<|calls|>"]) == ["<|flush|>", "<|calls|>"])
+        #expect(try endsOf(["<|end|>", "<|user|>"]) == ["<|end|>"])
+        #expect(try endsOf(["</s>", "<|tool_response>"]) == ["<|tool_response>"])
+    }
+
+    /// As long as a token may be: every cut of it is found in one walk, and its parts still join.
+    @Test func longTokens() throws {
+        var vocabulary = Small.sentencePiece()
+        for length in Array(2...200) + [1024] {
+            vocabulary.tokens.append(Array(repeating: UInt8(ascii: "e"), count: length))
+            vocabulary.scores.append(Float(-2000 + length))
+            vocabulary.types.append(1)
+        }
+        let tokenizer = try Tokenizer(vocabulary)
+        let text = Array(repeating: UInt8(ascii: "e"), count: 1024)
+        #expect(tokenizer.encode(text, addingBeginning: false).count < 20)
+        #expect(tokenizer.decode(tokenizer.encode(text)) == text)
+    }
+
     @Test func streamGivesWholeCharacters() throws {
         let tokenizer = try Tokenizer(Small.byteLevel("gpt-2"))
         func pieces(_ bytes: [UInt8]) -> [String] {

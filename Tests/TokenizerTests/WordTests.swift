@@ -1,37 +1,101 @@
 // Pre-tokenizers and merges against what Hugging Face's and Google's software makes of the same texts.
+import TestSupport
 import Testing
 import Tokenizer
 
 @Suite struct WordTests {
-    private func words(_ text: String, _ name: String) throws -> String {
-        let preTokenizer = try PreTokenizer(named: name)
-        let bytes = Array(text.utf8)
-        var words: [String] = []
+    /// The lengths of a text's words in bytes.
+    private func words(_ text: [UInt8], _ name: String) throws -> [Int] {
+        var cutter = WordCutter(try PreTokenizer(named: name))
+        var words: [Int] = []
         var at = 0
-        while at < bytes.count {
-            let end = preTokenizer.wordEnd(bytes.span, from: at, to: bytes.count)
-            words.append(String(decoding: bytes[at..<end], as: UTF8.self))
+        while at < text.count {
+            let end = cutter.wordEnd(text.span, from: at, to: text.count)
+            words.append(end - at)
             at = end
         }
-        return words.joined(separator: "¦")
+        return words
+    }
+
+    /// A text of pre-tokenizers.json, and the lengths of its words for each expression.
+    struct Cut: Decodable {
+        let text: String
+        let words: [String: [Int]]
+
+        init(from decoder: any Decoder) throws {
+            var cut = try decoder.singleValueContainer().decode([String: Field].self)
+            guard case .text(let text)? = cut.removeValue(forKey: "text") else {
+                throw DecodingError.dataCorrupted(.init(codingPath: [], debugDescription: "no text"))
+            }
+            self.text = text
+            words = cut.compactMapValues { if case .words(let lengths) = $0 { lengths } else { nil } }
+        }
+
+        enum Field: Decodable {
+            case text(String)
+            case words([Int])
+
+            init(from decoder: any Decoder) throws {
+                let value = try decoder.singleValueContainer()
+                if let text = try? value.decode(String.self) {
+                    self = .text(text)
+                } else {
+                    self = .words(try value.decode([Int].self))
+                }
+            }
+        }
     }
 
     @Test func wordsAreThoseOfHuggingFace() throws {
-        #expect(ExpectedWords.all.count > 20)
-        for expected in ExpectedWords.all {
-            #expect(try words(expected.text, "gpt-2") == expected.gpt2)
-            #expect(try words(expected.text, "smollm") == expected.smollm)
-            #expect(try words(expected.text, "llama-bpe") == expected.llama3)
-            #expect(try words(expected.text, "qwen2") == expected.qwen2)
+        let cuts: [Cut] = try TestSupport.Golden.json("pre-tokenizers.json")
+        #expect(cuts.count > 150)
+        for cut in cuts {
+            #expect(cut.words.count == 11)
+            for (name, expected) in cut.words {
+                #expect(
+                    try words(Array(cut.text.utf8), name) == expected, "\(name): \(cut.text.debugDescription)"
+                )
+            }
+        }
+    }
+
+    /// Other names for the same: as in llama.cpp.
+    @Test func aliases() throws {
+        let text = Array("don't HELLOWorld 12345 x".utf8)
+        for (name, others) in [
+            (
+                "llama-bpe",
+                ["llama3", "llama-v3", "dbrx", "smaug-bpe", "falcon3", "pixtral", "glm4", "chatglm-bpe"]
+            ),
+            ("qwen2", ["deepseek-r1-qwen", "stablelm2", "megrez", "hunyuan"]),
+            ("smollm", ["starcoder", "refact", "command-r", "minerva-7b"]),
+            ("gpt-2", ["phi-2", "mpt", "olmo", "trillion"]), ("gpt-4o", ["llama4", "kanana2"]),
+            ("bloom", ["poro-chat", "gpt3-finnish"]),
+        ] {
+            for other in others { #expect(try words(text, name) == words(text, other), "\(other)") }
+        }
+        #expect(Set(PreTokenizer.names).count == PreTokenizer.names.count)
+        for name in PreTokenizer.names { #expect(try words(text, name).reduce(0, +) == text.count) }
+    }
+
+    /// Any bytes are cut into words that are not empty, whether they are UTF-8 or not.
+    @Test func anyBytesAreCut() throws {
+        var random = SplitMix(state: 21)
+        for name in ["default", "deepseek-llm", "deepseek-coder", "gpt-4o", "tekken", "viking", "smollm"] {
+            for _ in 0..<300 {
+                let text = random.text()
+                let lengths = try words(text, name)
+                #expect(lengths.allSatisfy { $0 > 0 } && lengths.reduce(0, +) == text.count, "\(name)")
+            }
         }
     }
 
     @Test func unknownPreTokenizer() {
-        let error = #expect(throws: TokenizerError.self) { try PreTokenizer(named: "tekken") }
+        let error = #expect(throws: TokenizerError.self) { try PreTokenizer(named: "nonesuch") }
         #expect(error?.kind == .unsupported)
+        #expect(error?.description.contains("'nonesuch'") == true)
+        #expect(error?.description.contains("smollm") == true)
         #expect(error?.description.contains("tekken") == true)
-        #expect(
-            error?.description.contains("gpt-2, default, smollm, llama-bpe, llama3, llama-v3, qwen2") == true)
     }
 
     @Test(arguments: [
