@@ -197,7 +197,9 @@ let package = Package(
         .testTarget(name: "ObservabilityTests", dependencies: ["Observability", log], swiftSettings: swift),
         .testTarget(
             name: "TransformerTests",
-            dependencies: ["Kernels", "LongRoPE", "RingAttention", "Transformer", "TestSupport"],
+            dependencies: [
+                "GGUF", "Kernels", "LongRoPE", "RingAttention", "Tokenizer", "Transformer", "TestSupport",
+            ],
             swiftSettings: swift),
         .testTarget(
             name: "WorkerTests",

@@ -67,13 +67,21 @@ package struct Admission: Sendable {
                 .beyondWindow,
                 windowText(prompt: prompt.count, reserved: reserved, window: model.window, of: model.name))
         }
+        let positions = RotaryScaling.positions(promptTokens: prompt.count, reservedTokens: reserved)
+        if let sliding = model.slidingWindow, positions > sliding {
+            throw CoordinatorError(
+                .beyondWindow,
+                "\(model.name) has a sliding window of \(sliding) tokens, which Lariat does not have: it can compute "
+                    + "up to \(sliding) positions of prompt and answer exactly, and this job has \(positions). Shorten "
+                    + "the prompt or the answer, or use a model without a sliding window")
+        }
         let profile: ProfileMessage
         let note: String
         do {
             (profile, note) = try model.profile(
                 promptTokens: prompt.count, reservedTokens: reserved, method: options.rope)
         } catch {
-            throw CoordinatorError(.invalid, "no rotary profile for \(total) positions: \(error)")
+            throw CoordinatorError(.invalid, "no rotary profile for \(positions) positions: \(error)")
         }
         if options.rope != nil, total > Int(clamping: profile.window), !options.beyondWindow {
             throw CoordinatorError(

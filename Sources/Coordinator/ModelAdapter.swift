@@ -27,6 +27,7 @@ public struct ModelAdapter: ModelDescription {
     public var vocabulary: Int { model.shape.vocabulary }
     public var layers: Int { model.shape.layers }
     public var window: Int { max(model.shape.window, model.scaling.maximumContext) }
+    public var slidingWindow: Int? { model.shape.slidingWindow }
     public var kvBytesPerToken: Int { model.shape.kvBytesPerToken(element) }
     public var denseOperations: Double { model.shape.work.denseOperations }
     public var attentionOperations: Double { model.shape.work.attentionOperations }
@@ -80,7 +81,7 @@ public struct ModelAdapter: ModelDescription {
                 "the prompt alone would take the rotary table \"\(alone.name)\" (window \(alone.window)); with "
                 + "\(reservedTokens) tokens reserved for the answer it takes \"\(profile.name)\" from the start, "
                 + "since no sequence changes its table. To keep to \"\(alone.name)\", reserve "
-                + "\(max(0, alone.window - promptTokens)) or less with --max-tokens"
+                + "\(max(0, alone.window - promptTokens + 1)) or less with --max-tokens"
         }
         return (Self.message(profile), note)
     }

@@ -10,6 +10,8 @@ public protocol ModelDescription: Sendable {
     var layers: Int { get }
     /// Positions the model is meant for, any rotary extension of its file included.
     var window: Int { get }
+    /// The most positions for which the model's answer is exact; nil: no limit but the window's.
+    var slidingWindow: Int? { get }
     /// Keys and values of one token in all layers, in the cluster's precision.
     var kvBytesPerToken: Int { get }
     /// Operations of one layer's products for one token, and of its attention for one query and key.

@@ -46,16 +46,31 @@ final class ForwardStep {
         return y
     }
 
-    /// x W^T: (n, inputs) to (n, outputs).
+    /// x W^T + bias: (n, inputs) to (n, outputs).
     func linear(_ x: Matrix, _ linear: Linear) throws(ModelError) -> Matrix {
         let y = take(rows: x.rows, columns: linear.weights.rows)
-        try multiply(x, linear, into: y, accumulate: false)
+        if let bias = linear.bias { each(bias, ofRowsOf: y) { $1 } }
+        try multiply(x, linear, into: y, accumulate: linear.bias != nil)
         return y
     }
 
-    /// y += x W^T.
+    /// y += x W^T + bias.
     func linear(_ x: Matrix, _ linear: Linear, addingTo y: Matrix) throws(ModelError) {
+        if let bias = linear.bias { each(bias, ofRowsOf: y) { $0 + $1 } }
         try multiply(x, linear, into: y, accumulate: true)
+    }
+
+    /// Makes of each element of y, with the one of `bias` that belongs to its column, another.
+    private func each(_ bias: [Float], ofRowsOf y: Matrix, _ combine: (Float, Float) -> Float) {
+        precondition(bias.count == y.columns, "a bias of \(bias.count) for \(y.columns) columns")
+        y.withMutableSpan { values in
+            for row in 0..<y.rows {
+                for column in bias.indices {
+                    let at = row * bias.count + column
+                    values[at] = combine(values[at], bias[column])
+                }
+            }
+        }
     }
 
     /// silu(gate) * up, element by element; gate and up are the left and the right half of `x`.

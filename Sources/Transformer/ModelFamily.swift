@@ -5,12 +5,17 @@
 import GGUF
 import Kernels
 
-/// A product with a model's weights. Its identity is what an unpacked copy is kept under.
+/// A product with a model's weights, and what is added to it. Its identity is what an unpacked copy is kept under.
 final class Linear: Sendable {
     /// (outputs, inputs), quantised as in the file.
     let weights: WeightStack
+    /// (outputs), added to every row of the product; nil: nothing is.
+    let bias: [Float]?
 
-    init(_ weights: WeightStack) { self.weights = weights }
+    init(_ weights: WeightStack, bias: [Float]? = nil) {
+        self.weights = weights
+        self.bias = bias
+    }
 }
 
 /// A family of decoder models. Rows are tokens of this worker's shard in all of its functions.
@@ -18,7 +23,8 @@ protocol ModelFamily: Sendable {
     /// `general.architecture` of its files.
     static var architecture: String { get }
 
-    init(file: GGUFFile, shape: ModelShape) throws(ModelError)
+    /// Takes its tensors from the file. Those that neither it nor `Model` takes make the file one that is refused.
+    init(_ find: TensorFinder, shape: ModelShape) throws(ModelError)
 
     /// Where the two halves of a rotated pair lie.
     var rotation: RotaryLayout { get }
@@ -40,7 +46,7 @@ protocol ModelFamily: Sendable {
 let modelFamilies: [any ModelFamily.Type] = [Llama.self, Phi3.self]
 
 /// RMS norm, attention, RMS norm, gated feed-forward (SwiGLU): the layer of Llama and of Phi-3.
-/// The products have no biases.
+/// Each product may have a bias.
 struct GatedDecoderLayer: Sendable {
     let attentionNorm: [Float]
     let queryKeyValue: Linear
@@ -70,6 +76,19 @@ protocol GatedDecoder: ModelFamily {
 }
 
 extension GatedDecoder {
+    /// The product that gives queries, keys and values together: one tensor or three in the file, and so its biases.
+    static func queryKeyValue(
+        layer i: Int, _ find: TensorFinder, _ shape: ModelShape
+    ) throws(ModelError) -> Linear {
+        let (q, kv) = (shape.heads * shape.headDimension, shape.kvHeads * shape.headDimension)
+        let together = ("blk.\(i).attn_qkv", q + 2 * kv)
+        let apart = [("blk.\(i).attn_q", q), ("blk.\(i).attn_k", kv), ("blk.\(i).attn_v", kv)]
+        let isOne = find.has("\(together.0).weight")
+        return try find.linear(
+            weights: isOne ? [together] : apart,
+            biases: isOne && find.has("\(together.0).bias") ? [together] : apart, inputs: shape.hidden)
+    }
+
     func linears(ofLayer layer: Int) -> [Linear] { layers[layer].linears }
 
     func attentionInputs(layer: Int, _ x: Matrix, _ step: ForwardStep) throws(ModelError) -> Matrix {
@@ -80,55 +99,5 @@ extension GatedDecoder {
         layer: Int, attended: Matrix, addingTo x: Matrix, _ step: ForwardStep
     ) throws(ModelError) {
         try layers[layer].attentionOutputs(attended: attended, addingTo: x, step)
-    }
-}
-
-/// Finds tensors by name and checks their sizes, so that no kernel meets a matrix of another shape.
-struct TensorFinder {
-    let file: GGUFFile
-    /// Unpacks the few small vectors while a file is opened.
-    private let unpacking: Compute
-
-    init(file: GGUFFile) throws(ModelError) {
-        self.file = file
-        do throws(KernelError) {
-            unpacking = try Compute(threads: 1, isa: .scalar, precision: .f32)
-        } catch { throw .kernel(error) }
-    }
-
-    /// A matrix of `outputs` x `inputs`.
-    func matrix(_ name: String, outputs: Int, inputs: Int) throws(ModelError) -> WeightMatrix {
-        let tensor = try find(name)
-        guard tensor.dimensions.count <= 2, tensor.rows == outputs, tensor.columns == inputs else {
-            throw .unsupported(
-                "\(file.path): tensor \(name) is \(tensor.dimensions), expected [\(inputs), \(outputs)]")
-        }
-        return try weights(tensor)
-    }
-
-    /// A vector of `count` numbers, as fp32.
-    func vector(_ name: String, count: Int) throws(ModelError) -> [Float] {
-        let tensor = try find(name)
-        guard tensor.rows == 1, tensor.columns == count else {
-            throw .unsupported("\(file.path): tensor \(name) is \(tensor.dimensions), expected [\(count)]")
-        }
-        do throws(KernelError) { return try unpacking.vector(tensor) } catch { throw .kernel(error) }
-    }
-
-    private func weights(_ tensor: GGUFTensor) throws(ModelError) -> WeightMatrix {
-        do throws(KernelError) { return try WeightMatrix(tensor) } catch { throw .kernel(error) }
-    }
-
-    /// Matrices of these many outputs each that are computed together.
-    func linear(_ parts: (name: String, outputs: Int)..., inputs: Int) throws(ModelError) -> Linear {
-        var matrices: [WeightMatrix] = []
-        for part in parts { matrices.append(try matrix(part.name, outputs: part.outputs, inputs: inputs)) }
-        do throws(KernelError) { return Linear(try WeightStack(matrices)) } catch { throw .kernel(error) }
-    }
-
-    func has(_ name: String) -> Bool { file.tensors[name] != nil }
-
-    private func find(_ name: String) throws(ModelError) -> GGUFTensor {
-        do throws(GGUFError) { return try file.tensor(name) } catch { throw .file(error) }
     }
 }

@@ -32,6 +32,7 @@ public final class WorkerServer: Sendable {
         } catch { throw RPCStatus(.failedPrecondition, "\(error)") }
         do throws(ModelError) {
             model = try Model(path: configuration.modelPath)
+            for remark in model.remarks { logger.warning("\(remark)") }
             runs = try RunService(
                 model: model, compute: compute, configuration: configuration, hub: hub, logger: logger)
         } catch { throw RPCStatus(.failedPrecondition, "\(error)") }

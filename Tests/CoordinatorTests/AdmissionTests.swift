@@ -33,6 +33,31 @@ import Testing
         #expect(refusal(10) { $0.maxTokens = .max }.contains("limit"))
     }
 
+    /// A model with a sliding window is exact up to it; the last token of an answer needs no place in it.
+    @Test func theSlidingWindow() {
+        var model = ByteModel()
+        model.slidingWindow = 100
+        func refusal(_ count: Int, _ set: (inout JobOptions) -> Void) -> String {
+            var options = JobOptions()
+            set(&options)
+            do throws(CoordinatorError) {
+                _ = try Admission(model: model).admit(
+                    options, prompt: [UInt32](repeating: 1, count: count), members: [], seed: 1)
+                return ""
+            } catch { return error.kind == .beyondWindow ? error.message : "of another kind" }
+        }
+        #expect(refusal(60) { $0.maxTokens = 41 } == "")
+        #expect(refusal(100) { $0.kind = .score } == "")
+        let tooLong = refusal(60) {
+            $0.maxTokens = 42
+            $0.beyondWindow = true
+        }
+        #expect(
+            tooLong.contains("sliding window of 100 tokens") && tooLong.contains("this job has 101"),
+            "\(tooLong)")
+        #expect(refusal(101) { $0.kind = .score }.contains("this job has 101"))
+    }
+
     @Test func aRotaryMethodBringsItsOwnWindow() {
         #expect(refusal(1500) { $0.rope = .with { $0.name = "yarn:2" } } == "")
         let tooLong = refusal(2500) { $0.rope = .with { $0.name = "yarn:2" } }

@@ -12,6 +12,7 @@ struct ByteModel: ModelDescription {
     var vocabulary = 256
     var layers = 4
     var window = 1000
+    var slidingWindow: Int?
     var kvBytesPerToken = 1000
     var denseOperations = 1e6
     var attentionOperations = 1e3

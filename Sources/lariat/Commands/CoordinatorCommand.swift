@@ -41,7 +41,9 @@ struct CoordinatorCommand: ReportingCommand {
     func execute() async throws {
         let configuration = try settings()
         let logger = common.log.logger("coordinator", normally: .info)
-        let model = try ModelAdapter(Model(path: configuration.modelPath), precision: configuration.precision)
+        let file = try Model(path: configuration.modelPath)
+        for remark in file.remarks { logger.warning("\(remark)") }
+        let model = try ModelAdapter(file, precision: configuration.precision)
         let server = try CoordinatorServer(configuration: configuration, model: model, logger: logger)
         let limit = Duration.seconds(common.drainSeconds)
         try await common.run(drain: { server.shutdown(drainingFor: limit) }) { ready in
