@@ -113,7 +113,7 @@ struct RotaryProfileTests {
             let scaling = RotaryScaling(
                 theta: model.theta, rotaryDimension: model.rotary_dim, originalContext: model.orig,
                 maximumContext: model.max ?? model.orig, shortFactors: model.short, longFactors: model.long)
-            let long = try scaling.profile(promptTokens: model.orig, reservedTokens: 1)
+            let long = try scaling.profile(promptTokens: model.orig, reservedTokens: 2)
             #expect(long.factors == model.long && long.name == "long", "\(name)")
             made += 1
             if let factors = model.short {

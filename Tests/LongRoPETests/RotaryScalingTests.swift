@@ -131,6 +131,10 @@ struct RotaryScalingTests {
 
         var llama3 = Self.phi3
         llama3.ropeFreqs = [1, 8]
+        // Not beside LongRoPE's factors.
+        #expect(throws: LongRoPEError.self) { try llama3.profile(promptTokens: 1, reservedTokens: 1) }
+        llama3.shortFactors = nil
+        llama3.longFactors = nil
         for prompt in [1, 4096, 100_000] {
             let profile = try llama3.profile(promptTokens: prompt, reservedTokens: 1)
             #expect(
