@@ -1923,7 +1923,7 @@ const ProtobufCMessageDescriptor lariat__v1__sampling__descriptor =
   (ProtobufCMessageInit) lariat__v1__sampling__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__job_options__field_descriptors[15] =
+static const ProtobufCFieldDescriptor lariat__v1__job_options__field_descriptors[16] =
 {
   {
     "kind",
@@ -2105,10 +2105,23 @@ static const ProtobufCFieldDescriptor lariat__v1__job_options__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "chat_if_template",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__JobOptions, chat_if_template),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__job_options__field_indices_by_name[] = {
   7,   /* field[7] = beyond_window */
   5,   /* field[5] = chat */
+  15,   /* field[15] = chat_if_template */
   14,   /* field[14] = chat_template */
   8,   /* field[8] = ignore_end */
   0,   /* field[0] = kind */
@@ -2123,10 +2136,11 @@ static const unsigned lariat__v1__job_options__field_indices_by_name[] = {
   13,   /* field[13] = top_probabilities */
   11,   /* field[11] = workers */
 };
-static const ProtobufCIntRange lariat__v1__job_options__number_ranges[1 + 1] =
+static const ProtobufCIntRange lariat__v1__job_options__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 15 }
+  { 17, 15 },
+  { 0, 16 }
 };
 const ProtobufCMessageDescriptor lariat__v1__job_options__descriptor =
 {
@@ -2136,10 +2150,10 @@ const ProtobufCMessageDescriptor lariat__v1__job_options__descriptor =
   "Lariat__V1__JobOptions",
   "lariat.v1",
   sizeof(Lariat__V1__JobOptions),
-  15,
+  16,
   lariat__v1__job_options__field_descriptors,
   lariat__v1__job_options__field_indices_by_name,
-  1,  lariat__v1__job_options__number_ranges,
+  2,  lariat__v1__job_options__number_ranges,
   (ProtobufCMessageInit) lariat__v1__job_options__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -37,6 +37,8 @@ public struct ModelAdapter: ModelDescription {
         model.tokenizer.encode(text, parsingSpecialTokens: !literal).map { UInt32(bitPattern: $0) }
     }
 
+    public var hasChatTemplate: Bool { model.tokenizer.chatTemplate != nil }
+
     public func encodeChat(
         _ turns: [ConversationTurn], template: String, wallMicroseconds: UInt64
     ) throws -> [UInt32] {

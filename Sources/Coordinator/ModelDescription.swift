@@ -22,6 +22,8 @@ public protocol ModelDescription: Sendable {
 
     /// - Parameter literal: do not parse special tokens in the text.
     func encode(_ text: String, literal: Bool) throws -> [UInt32]
+    /// Whether the model file has a chat template.
+    var hasChatTemplate: Bool { get }
     /// A conversation as a chat template writes it, ready for the assistant's next turn.
     /// - Parameters:
     ///   - template: instead of the model file's: the name of one that Lariat brings along, or a Jinja program; empty: the

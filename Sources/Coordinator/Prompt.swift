@@ -34,10 +34,11 @@ package struct PromptParts: Sendable {
         }
     }
 
-    /// The job's options and its prompt as tokens, chat template applied. Minutes of text take seconds.
+    /// The job's options, which say whether the chat template was applied, and its prompt as tokens. Minutes of text take
+    /// seconds.
     package func tokenised(by model: any ModelDescription) throws(CoordinatorError) -> (JobOptions, [UInt32])
     {
-        guard let options else { throw CoordinatorError(.invalid, "the submission is empty") }
+        guard var options else { throw CoordinatorError(.invalid, "the submission is empty") }
         guard options.chatTemplate.isEmpty || options.chat else {
             throw CoordinatorError(.invalid, "a chat template is named for a prompt that is no chat")
         }
@@ -51,9 +52,14 @@ package struct PromptParts: Sendable {
         guard let string = String(validating: text, as: UTF8.self) else {
             throw CoordinatorError(.invalid, "the prompt is not UTF-8 text")
         }
-        guard !string.isEmpty else {
-            throw CoordinatorError(.invalid, "the prompt is empty; give some text or token ids")
+        guard string.unicodeScalars.contains(where: { !$0.properties.isWhitespace }) else {
+            throw CoordinatorError(
+                .invalid,
+                string.isEmpty
+                    ? "the prompt is empty; give some text or token ids"
+                    : "the prompt has nothing but white space; give some text or token ids")
         }
+        if options.chatIfTemplate { options.chat = options.chat || model.hasChatTemplate }
         do {
             let tokens =
                 try options.chat
@@ -64,7 +70,11 @@ package struct PromptParts: Sendable {
                 : model.encode(string, literal: options.literal)
             return (options, tokens)
         } catch {
-            throw CoordinatorError(.invalid, "the prompt cannot be tokenised: \(error)")
+            throw CoordinatorError(
+                .invalid,
+                "the prompt cannot be tokenised: \(error)"
+                    + (options.chatIfTemplate ? ". With --raw it is continued without the chat template" : "")
+            )
         }
     }
 

@@ -175,4 +175,38 @@ import Testing
             try broken.tokenised(by: ByteModel())
         }
     }
+
+    /// A text becomes a user's message where the model has a template and the client does not mind; the options say so.
+    @Test(arguments: [
+        (false, false, true, "Hi", false), (false, true, true, "<|Hi>", true),
+        (false, true, false, "Hi", false), (true, false, true, "<|Hi>", true),
+    ])
+    func chatWhereThereIsATemplate(
+        chat: Bool, ifTemplate: Bool, has: Bool, text: String, applied: Bool
+    ) throws {
+        var parts = PromptParts(limit: 100)
+        try parts.add(
+            .with {
+                $0.options = .with {
+                    $0.chat = chat
+                    $0.chatIfTemplate = ifTemplate
+                }
+                $0.text = Array("Hi".utf8)
+            })
+        var model = ByteModel()
+        model.hasChatTemplate = has
+        let (options, tokens) = try parts.tokenised(by: model)
+        #expect(tokens == text.utf8.map { UInt32($0) })
+        #expect(options.chat == applied)
+    }
+
+    @Test(arguments: ["", " ", "\n \t\u{2003}"]) func aPromptOfWhiteSpaceIsRefused(text: String) throws {
+        var parts = PromptParts(limit: 100)
+        try parts.add(
+            .with {
+                $0.options = JobOptions()
+                $0.text = Array(text.utf8)
+            })
+        #expect(throws: CoordinatorError.self) { try parts.tokenised(by: ByteModel()) }
+    }
 }

@@ -17,6 +17,7 @@ struct ByteModel: ModelDescription {
     var denseOperations = 1e6
     var attentionOperations = 1e3
     var outputOperations = 1e4
+    var hasChatTemplate = true
 
     func encode(_ text: String, literal: Bool) throws -> [UInt32] { text.utf8.map { UInt32($0) } }
     func encodeChat(

@@ -273,10 +273,14 @@ struct  Lariat__V1__JobOptions
    * instead of the model file's: the name of one that Lariat brings along, or Jinja
    */
   char *chat_template;
+  /*
+   * as `chat` where the model has a template; the coordinator sets `chat` if it did so
+   */
+  protobuf_c_boolean chat_if_template;
 };
 #define LARIAT__V1__JOB_OPTIONS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__job_options__descriptor) \
-    , LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, 0, 0, 0, NULL, 0, 0, 0, (char *)protobuf_c_empty_string }
+    , LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, 0, 0, 0, NULL, 0, 0, 0, (char *)protobuf_c_empty_string, 0 }
 
 
 /*

@@ -79,6 +79,8 @@ public struct JobOptions: BridgedMessage {
     public var topProbabilities: UInt32 = 0
     /// The chat template instead of the model file's: the name of one that Lariat brings along, or a Jinja program.
     public var chatTemplate: String = ""
+    /// As `chat` where the model has a template; the coordinator sets `chat` if it did so.
+    public var chatIfTemplate: Bool = false
 
     public init() {}
 
@@ -88,6 +90,7 @@ public struct JobOptions: BridgedMessage {
         .strings(5, \.stop), .bool(6, \.chat), .string(7, \.system), .bool(8, \.beyondWindow),
         .bool(9, \.ignoreEnd), .bool(10, \.literal), .message(11, \.rope), .uint32(12, \.workers),
         .bool(13, \.logProbabilities), .uint32(14, \.topProbabilities), .string(15, \.chatTemplate),
+        .bool(17, \.chatIfTemplate),
     ]
 }
 

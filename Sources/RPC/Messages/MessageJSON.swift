@@ -56,6 +56,7 @@ extension JobOptions: JSONRepresentable {
             ("workers", .unsigned(UInt64(workers))), ("log_probabilities", .bool(logProbabilities)),
             ("top_probabilities", .unsigned(UInt64(topProbabilities))),
             ("chat_template", .string(chatTemplate)),
+            ("chat_if_template", .bool(chatIfTemplate)),
         ])
     }
 }
