@@ -44,7 +44,8 @@ public struct Deployment: Sendable {
         case running
         /// After stop and status, it does not run.
         case stopped
-        /// After status: it does not run although nobody stopped it: it ended by itself, or its host did.
+        /// After status: it does not run although nobody stopped it and it did not end in order: it ended with an error,
+        /// or its host did.
         case failed
         /// After stop: it did not end in time and was killed.
         case killed
@@ -140,8 +141,9 @@ public struct Deployment: Sendable {
                     + "if runs; then echo running $pid; exit 0; fi; "
                     + "if [ $(stat -c %s \(name).log 2>/dev/null || echo 0) -gt \(Self.largestLog) ]; "
                     + "then mv -f \(name).log \(name).log.1; fi; "
-                    + "setsid nohup \(programCommand(process)) </dev/null >>\(name).log 2>&1 & "
-                    + "echo $! >\(name).pid; pid=$!; sleep 1; "
+                    + "rm -f \(name).pid; setsid nohup sh -c \(ShellText.word(Self.watch(name))) - "
+                    + "\(programCommand(process)) </dev/null >>\(name).log 2>&1 & "
+                    + "sleep 1; pid=$(cat \(name).pid 2>/dev/null || echo 0); "
                     + "if runs; then echo started $pid; else tail -n 5 \(name).log >&2; echo stopped; exit 1; fi"
             case .systemd: asRoot + "root systemctl start \(unit(process)) && echo started"
             }
@@ -196,6 +198,14 @@ public struct Deployment: Sendable {
     }
 
     // MARK: Parts of commands
+
+    /// Runs its arguments as a program and keeps their process's id in a file, until it ends in order: then nobody takes it
+    /// for one that failed.
+    /// - Parameter name: of the file, as a word of the shell.
+    private static func watch(_ name: String) -> String {
+        "\"$@\" & echo $! >\(name).pid; wait $!; "
+            + "if [ $? -eq 0 ] && [ \"$(cat \(name).pid)\" = $! ]; then rm -f \(name).pid; fi"
+    }
 
     private var directory: String { ShellText.path(deploy.directory) }
 
