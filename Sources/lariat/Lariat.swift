@@ -1,6 +1,7 @@
 // The command tree.
 
 internal import ArgumentParser
+import Foundation
 
 @main
 struct Lariat: AsyncParsableCommand {
@@ -8,7 +9,7 @@ struct Lariat: AsyncParsableCommand {
         commandName: "lariat",
         abstract: "Runs one very long sequence over several hosts.",
         discussion: """
-            Start with `lariat up Cluster/local.yaml`, then `lariat submit "..."` in another terminal.
+            Start with `lariat up --model FILE`, then `lariat submit "..."` in another terminal.
 
             Clients find the coordinator by --coordinator or LARIAT_COORDINATOR (HOST:PORT, default 127.0.0.1:7400). \
             LARIAT_LOG sets the log level where --log-level is not given. --json prints one JSON object, or one per \
@@ -35,6 +36,15 @@ struct Lariat: AsyncParsableCommand {
             CommandGroup(name: "Measurements", subcommands: [BenchCommand.self]),
             CommandGroup(name: "About", subcommands: [VersionCommand.self]),
         ])
+
+    static func main() async {
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        if let problem = CommandLineCheck.garbled() ?? CommandLineCheck.problem(arguments) {
+            Terminal.note(problem.printable)
+            Foundation.exit(ExitStatus.usage)
+        }
+        await main(nil)
+    }
 }
 
 /// The version of this program.
