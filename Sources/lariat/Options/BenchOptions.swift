@@ -2,7 +2,6 @@
 
 internal import ArgumentParser
 internal import Benchmark
-import Foundation
 internal import JSONText
 internal import Kernels
 
@@ -26,7 +25,7 @@ struct LengthList: ExpressibleByArgument {
 
 /// Which model runs, how often, and with which kernels.
 struct BenchJobOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The model, a GGUF file.", valueName: "file"))
+    @Option(help: ArgumentHelp("The model, a GGUF file.", valueName: "file"), completion: .file())
     var model: String
     @Option(help: "scalar, avx2, avx512 or avx512bf16 (default: the best this processor has).")
     var isa: ISA?
@@ -42,15 +41,7 @@ struct BenchJobOptions: ParsableArguments {
     }
 
     /// The model's file, which must be there: before any process is started.
-    func path() throws -> String {
-        let path = URL(filePath: model).path(percentEncoded: false)
-        guard FileManager.default.isReadableFile(atPath: path) else {
-            throw Failure(
-                "\(model.printable): there is no such model file, or it cannot be read",
-                exitCode: ExitStatus.unreadableInput)
-        }
-        return path
-    }
+    func path() throws -> String { try ModelFile.path(model) }
 
     func settings(_ path: String, workers: Int, threads: Int) -> TemporaryClusterSettings {
         TemporaryClusterSettings(

@@ -47,9 +47,8 @@ struct EvaluationOptions: ParsableArguments {
 
     func settings(_ path: String) -> TemporaryClusterSettings {
         TemporaryClusterSettings(
-            model: path, workers: workers, threads: threads ?? max(1, Machine.usableCores() / workers),
-            isa: isa,
-            precision: precision, jobLimit: .seconds(jobTimeout))
+            model: path, workers: workers, threads: threads ?? LocalSpecification.threads(workers: workers),
+            isa: isa, precision: precision, jobLimit: .seconds(jobTimeout))
     }
 }
 
@@ -62,7 +61,7 @@ struct ComparisonOptions: ParsableArguments {
         name: .customLong("rope"),
         help: ArgumentHelp(
             "A method or file of factors, as for submit; may be repeated to compare several (default: as the model file "
-                + "says).", valueName: "method|file"))
+                + "says).", valueName: "method|file"), completion: .file())
     var ropes: [String] = []
 
     func validate() throws {

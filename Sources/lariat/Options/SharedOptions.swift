@@ -10,13 +10,16 @@ internal import RPC
 struct TLSOptions: ParsableArguments {
     @Option(
         name: .customLong("tls-ca"),
-        help: ArgumentHelp("Authority that signed the cluster's certificates (PEM).", valueName: "file"))
+        help: ArgumentHelp("Authority that signed the cluster's certificates (PEM).", valueName: "file"),
+        completion: .file())
     var ca: String?
     @Option(
         name: .customLong("tls-certificate"),
-        help: ArgumentHelp("This process's certificate (PEM).", valueName: "file"))
+        help: ArgumentHelp("This process's certificate (PEM).", valueName: "file"), completion: .file())
     var certificate: String?
-    @Option(name: .customLong("tls-key"), help: ArgumentHelp("Its private key (PEM).", valueName: "file"))
+    @Option(
+        name: .customLong("tls-key"), help: ArgumentHelp("Its private key (PEM).", valueName: "file"),
+        completion: .file())
     var key: String?
 
     func validate() throws {
@@ -35,11 +38,11 @@ struct TLSOptions: ParsableArguments {
 }
 
 /// The API token to show, where a coordinator asks for one.
-struct TokenOptions: ParsableArguments {
+package struct TokenOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "A file that holds an API token, where the coordinator asks for one (default: LARIAT_TOKEN).",
-            valueName: "file"))
+            valueName: "file"), completion: .file())
     var tokenFile: String?
 
     /// Of LARIAT_TOKEN; nil: none.
@@ -47,16 +50,43 @@ struct TokenOptions: ParsableArguments {
         ProcessInfo.processInfo.environment["LARIAT_TOKEN"].flatMap { $0.isEmpty ? nil : $0 }
     }
 
+    /// No token is longer.
+    private static let longest = 1024
+
     /// nil: none.
     func text() throws -> String? {
-        guard let tokenFile else { return Self.ofEnvironment }
-        guard let file = FileHandle(forReadingAtPath: tokenFile), let data = try? file.read(upToCount: 4096),
+        guard let tokenFile else {
+            return try Self.ofEnvironment.map { try Self.token($0, of: "LARIAT_TOKEN", ExitStatus.usage) }
+        }
+        guard let file = FileHandle(forReadingAtPath: tokenFile),
+            let data = try? file.read(upToCount: 64 << 10),
             let text = String(validating: data, as: UTF8.self)
         else {
             throw Failure(
-                "--token-file \(tokenFile): cannot be read as text", exitCode: ExitStatus.unreadableInput)
+                "--token-file \(tokenFile.printable): cannot be read as text",
+                exitCode: ExitStatus.unreadableInput)
         }
-        return text.trimmingCharacters(in: .whitespacesAndNewlines)
+        return try Self.token(text, of: "--token-file \(tokenFile.printable)", ExitStatus.unreadableInput)
+    }
+
+    /// A token is one word; what is wrong with it is told without it.
+    package static func token(_ text: String, of source: String, _ exitCode: Int32) throws -> String {
+        let words = text.split(whereSeparator: \.isWhitespace)
+        guard words.count == 1, let word = words.first else {
+            let lines = text.split(whereSeparator: \.isNewline).count
+            throw Failure(
+                words.isEmpty
+                    ? "\(source): is empty; it should hold an API token"
+                    : "\(source): has \(Quantity.counted(words.count, "word")) in \(Quantity.counted(lines, "line")), where one "
+                        + "API token and nothing else should stand. (The coordinator's list of tokens is for its own --tokens.)",
+                exitCode: exitCode)
+        }
+        guard word.utf8.count <= longest, word.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) else {
+            throw Failure(
+                "\(source): is no API token: one has at most \(Quantity.count(UInt64(longest))) letters, digits and signs of ASCII",
+                exitCode: exitCode)
+        }
+        return String(word)
     }
 }
 
@@ -93,7 +123,7 @@ struct LogOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "trace, debug, info, notice, warning, error or critical (default: LARIAT_LOG).",
-            valueName: "level"))
+            valueName: "level"), completion: .list(Logger.Level.allCases.map(\.rawValue)))
     var logLevel: String?
 
     func validate() throws {

@@ -10,6 +10,16 @@ package enum Quantity {
         Figures.grouped(value)
     }
 
+    /// With the thing's name, in the plural unless it is one: `1 token`, `2,000 tokens`.
+    package static func counted(_ value: UInt64, _ name: String, plural: String? = nil) -> String {
+        "\(count(value)) \(value == 1 ? name : plural ?? name + "s")"
+    }
+
+    /// The same for a number that is never negative.
+    package static func counted(_ value: Int, _ name: String, plural: String? = nil) -> String {
+        counted(UInt64(max(0, value)), name, plural: plural)
+    }
+
     /// In binary units with three significant figures at least: `17 B`, `1.50 KiB`, `12.3 GiB`, `512 MiB`.
     package static func bytes(_ value: UInt64) -> String {
         guard value >= 1024 else { return "\(value) B" }

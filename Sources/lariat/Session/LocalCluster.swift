@@ -10,6 +10,8 @@ struct LocalCluster: Sendable {
     let specification: ClusterSpecification
     let data: String?
     let logLevel: String
+    /// To show the coordinator, where it asks for one.
+    var token: String? = nil
     /// Takes each line that a process writes, on that process's thread.
     let onLine: @Sendable (_ process: String, _ line: String) -> Void
     /// What a worker's end means once the cluster was ready; an error ends everything.
@@ -22,6 +24,8 @@ struct LocalCluster: Sendable {
     private enum Event<Value: Sendable>: Sendable {
         case ended(String, ChildEnd)
         case interrupted
+        /// The coordinator answers.
+        case serving
         case ready
         case notReady(Failure)
         case done(Result<Value, any Error>)
@@ -37,6 +41,7 @@ struct LocalCluster: Sendable {
     func run<Value: Sendable>(
         _ body: @escaping @Sendable (_ workers: [ChildProcess]) async throws -> Value
     ) async throws -> Value? {
+        try checkAddresses()
         let interrupts = Interrupts(secondEnds: false)
         // Every child ends once, signals keep two, readiness and the body's end come once: bounded by what can happen.
         let (events, continuation) = AsyncStream.makeStream(of: Event<Value>.self)
@@ -45,20 +50,16 @@ struct LocalCluster: Sendable {
             Task {
                 while await interrupts.next() != nil { continuation.yield(.interrupted) }
             },
-            Task {
-                do {
-                    try await readiness()
-                    continuation.yield(.ready)
-                } catch {
-                    continuation.yield(.notReady(error as? Failure ?? Failure("\(error)")))
-                }
-            },
+            Self.task(continuation, then: .serving) { try await serving() },
         ]
         var iterator = events.makeAsyncIterator()
         let outcome: Result<Value?, any Error>
         do {
-            for name in processNames { children.append(try start(name, continuation)) }
-            let value = try await watch(&children, &iterator) { workers in
+            children.append(try start(Self.coordinatorName, continuation))
+            let value = try await watch(&children, &iterator) {
+                tasks.append(Self.task(continuation, then: .ready) { try await readiness() })
+                return try specification.workers.map { try start($0.name, continuation) }
+            } whenReady: { workers in
                 tasks.append(
                     Task {
                         do { continuation.yield(.done(.success(try await body(workers)))) } catch {
@@ -76,6 +77,20 @@ struct LocalCluster: Sendable {
         tasks[0].cancel()
         await tasks[0].value
         return try outcome.get()
+    }
+
+    private static func task<Value>(
+        _ events: AsyncStream<Event<Value>>.Continuation, then event: Event<Value>,
+        _ body: @escaping @Sendable () async throws -> Void
+    ) -> Task<Void, Never> {
+        Task {
+            do {
+                try await body()
+                events.yield(event)
+            } catch {
+                events.yield(.notReady(error as? Failure ?? Failure("\(error)")))
+            }
+        }
     }
 
     private func start<Value>(
@@ -107,13 +122,16 @@ struct LocalCluster: Sendable {
     /// Returns on a signal and at the body's end; throws when the cluster cannot go on.
     private func watch<Value>(
         _ children: inout [ChildProcess], _ events: inout AsyncStream<Event<Value>>.Iterator,
-        whenReady: (_ workers: [ChildProcess]) -> Void
+        whenServing: () throws -> [ChildProcess], whenReady: (_ workers: [ChildProcess]) -> Void
     ) async throws -> Value? {
         var isReady = false
         while let event = await events.next() {
             switch event {
             case .interrupted: return nil
             case .done(let result): return try result.get()
+            case .serving:
+                if let coordinator = children.first { try checkOwner(coordinator) }
+                children += try whenServing()
             case .ready:
                 isReady = true
                 whenReady(children.filter { $0.name != Self.coordinatorName })
@@ -136,16 +154,55 @@ struct LocalCluster: Sendable {
         return nil
     }
 
-    /// Asks the coordinator until every worker is there.
-    private func readiness() async throws {
+    // MARK: Readiness
+
+    private var check: ReadinessCheck {
         var logger = Logger(label: "up") { StandardErrorLog(source: $0) }
         logger.logLevel = .critical
-        let check = ReadinessCheck(
+        return ReadinessCheck(
             address: specification.coordinator.advertise,
-            tls: specification.coordinator.tls.map { TLSFiles($0) },
-            token: TokenOptions.ofEnvironment,
+            tls: specification.coordinator.tls.map { TLSFiles($0) }, token: token,
             expected: specification.workers.map(\.name), logger: logger)
-        _ = try await check.wait(upTo: Self.readyTimeout)
+    }
+
+    /// Until the coordinator answers. Workers that came earlier would warn that they cannot join.
+    private func serving() async throws { try await check.waitForAnswer(upTo: Self.readyTimeout) }
+
+    /// Asks the coordinator until every worker is there.
+    private func readiness() async throws { _ = try await check.wait(upTo: Self.readyTimeout) }
+
+    /// Before anything is started: where somebody else listens, it would be taken for this cluster.
+    private func checkAddresses() throws {
+        let coordinator = specification.coordinator
+        var listeners: [(who: String, address: HostPort)] = [
+            coordinator.listen, coordinator.web, coordinator.metrics,
+        ].compactMap { $0.map { ("the coordinator", $0) } }
+        for worker in specification.workers {
+            listeners += [worker.listen, worker.ring, worker.metrics].compactMap {
+                $0.map { ("worker \(worker.name)", $0) }
+            }
+        }
+        for (who, address) in listeners {
+            switch ListenerProbe.probe(address) {
+            case .inUse: throw Self.inUse(address, who, by: PortOwner.of(address.port))
+            case .other(let problem): throw Failure("\(who) cannot listen on \(address): \(problem)")
+            case nil: break
+            }
+        }
+    }
+
+    /// Somebody may have come in between.
+    private func checkOwner(_ coordinator: ChildProcess) throws {
+        let address = specification.coordinator.listen
+        guard let owner = PortOwner.of(address.port), owner.pid != coordinator.pid else { return }
+        throw Self.inUse(address, "the coordinator", by: owner)
+    }
+
+    private static func inUse(_ address: HostPort, _ who: String, by owner: PortOwner?) -> Failure {
+        let whose = owner.map { "by \($0.text)" } ?? "by another program"
+        return Failure(
+            "\(who) cannot listen on \(address): the port is in use \(whose). Stop that, or choose another port"
+        )
     }
 
     /// TERM, then KILL after ten seconds; returns when every child is gone.
@@ -164,7 +221,7 @@ struct LocalCluster: Sendable {
             case .ended(let name, _): children.removeAll { $0.name == name }
             // Somebody will not wait.
             case .interrupted: for child in children { child.send(SIGKILL) }
-            case .ready, .notReady, .done: break
+            case .serving, .ready, .notReady, .done: break
             }
         }
         killer.cancel()

@@ -1,6 +1,7 @@
 // Waits until a cluster has the workers it should have.
 
 internal import Cluster
+import Foundation
 internal import Logging
 internal import RPC
 
@@ -12,6 +13,24 @@ struct ReadinessCheck: Sendable {
     /// Names of workers; empty: whoever registers, and at least one.
     let expected: [String]
     let logger: Logger
+
+    /// Refuses a cluster that asks for tokens which could not be asked whether it is ready, before anything is started.
+    /// - Parameter token: what would be shown.
+    static func checkToken(_ token: String?, for specification: ClusterSpecification) throws {
+        guard let path = specification.tokens else { return }
+        guard let token else {
+            throw Failure(
+                "\(specification.path): its coordinator asks for an API token (tokens: \(path)); give one with --token-file "
+                    + "or LARIAT_TOKEN", exitCode: ExitStatus.notAllowed)
+        }
+        // A list that lies on the hosts alone cannot be looked into from here.
+        guard FileManager.default.fileExists(atPath: path) else { return }
+        guard try TokenStore.load(path).role(of: token) != nil else {
+            throw Failure(
+                "the token of --token-file or LARIAT_TOKEN does not stand in \(path); `lariat cluster token` makes one",
+                exitCode: ExitStatus.notAllowed)
+        }
+    }
 
     /// One question on a connection of its own.
     func state(timeout: Duration = .seconds(2)) async throws -> ClusterState {
@@ -25,6 +44,22 @@ struct ReadinessCheck: Sendable {
         } catch {
             await coordinator.close()
             throw error
+        }
+    }
+
+    /// Until a coordinator answers, whatever it says.
+    func waitForAnswer(upTo timeout: Duration) async throws {
+        let deadline = ContinuousClock.now + timeout
+        while true {
+            do {
+                _ = try await state()
+                return
+            } catch let failure as Failure {
+                // It does not know the token, but it is there.
+                if failure.exitCode == ExitStatus.notAllowed { return }
+                guard ContinuousClock.now < deadline else { throw failure }
+            }
+            try await Task.sleep(for: .milliseconds(50))
         }
     }
 

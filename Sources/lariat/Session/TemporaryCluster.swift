@@ -1,6 +1,5 @@
 // A cluster that lives for one command: real processes on free loopback ports, with a folder of their own.
 
-internal import Benchmark
 internal import Cluster
 import Foundation
 internal import Kernels
@@ -93,44 +92,11 @@ struct TemporaryCluster: Sendable {
         do {
             try FileManager.default.createSymbolicLink(
                 at: link, withDestinationURL: URL(filePath: settings.model))
-            let ports = try freePorts(1 + 2 * settings.workers)
-            try specification(settings, ports: ports).write(to: file, atomically: false, encoding: .utf8)
-        } catch let error as BenchmarkError {
-            throw error
         } catch { throw Failure("cannot write to \(folder.path): \(error.localizedDescription)") }
-        return try ClusterSpecification.load(file.path)
-    }
-
-    private static func specification(_ settings: TemporaryClusterSettings, ports: [Int]) -> String {
-        // What `lariat worker` takes when it is told nothing, shared out.
-        let memory = Machine.defaultMemory(workers: settings.workers)
-        var text = """
-            model: model.gguf
-            precision: \(settings.precision.rawValue)
-            isa: \(settings.isa?.rawValue ?? "auto")
-            coordinator:
-              listen: 127.0.0.1:\(ports[0])
-              data: data
-            workers:
-
-            """
-        for worker in 0..<settings.workers {
-            text += """
-                  - name: worker-\(worker + 1)
-                    listen: 127.0.0.1:\(ports[1 + 2 * worker])
-                    ring: 127.0.0.1:\(ports[2 + 2 * worker])
-                    threads: \(settings.threads)
-                    memory: \(memory >> 20)MiB
-
-                """
-        }
-        return text
-    }
-
-    /// Ports that nobody listens on now. All are held until the last is found, so that they differ.
-    private static func freePorts(_ count: Int) throws -> [Int] {
-        var listeners: [LoopbackListener] = []
-        for _ in 0..<count { listeners.append(try LoopbackListener()) }
-        return listeners.map(\.port)
+        return try LocalSpecification(
+            model: link.lastPathComponent, workers: settings.workers, threads: settings.threads,
+            isa: settings.isa, precision: settings.precision,
+            ports: .init(coordinator: LocalSpecification.freePorts(1)[0]), data: "data"
+        ).write(to: file.path)
     }
 }
