@@ -49,7 +49,9 @@ public struct PerplexityWindows: Sendable, Hashable {
                 .textTooShort,
                 lengths.isEmpty
                     ? "there are no documents to score; give at least one of \(Figures.grouped(textLength)) tokens"
-                    : "the longest of \(Figures.grouped(lengths.count)) documents has "
+                    : (lengths.count == 1
+                        ? "the only document has "
+                        : "the longest of \(Figures.grouped(lengths.count)) documents has ")
                         + "\(Figures.grouped(lengths.max() ?? 0)) tokens; \(need); \(Self.remedy)")
         }
         return long.prefix(limit ?? .max).map { window(document: $0, start: 0) }

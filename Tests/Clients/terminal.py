@@ -70,10 +70,15 @@ class Terminal:
             elif final == "H":
                 self.row = self.column = 0
             elif final == "K":
-                self._erase(lambda row, column: row == self.row and column >= self.column)
+                self._erase(lambda row, column: row == self.row and column >= self._place)
             elif final == "J":
                 everything = parameters == "2"
-                self._erase(lambda row, column: everything or (row, column) >= (self.row, self.column))
+                self._erase(lambda row, column: everything or (row, column) >= (self.row, self._place))
+
+    @property
+    def _place(self):
+        """The cursor's column: behind a line that fills the terminal it stands on the last one."""
+        return min(self.column, self.columns - 1)
 
     def _erase(self, chosen):
         self.cells = {place: cell for place, cell in self.cells.items() if not chosen(*place)}

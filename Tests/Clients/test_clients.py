@@ -272,7 +272,15 @@ def test_json_output_is_json(cluster):
     assert listed
     streamed = cluster.command("submit", "Hello", "--max-tokens", 3, "--json")
     events = [json.loads(line) for line in streamed.stdout.splitlines()]
-    assert events[-1]["kind"] == "END" and events[-1]["job"]["state"] == "SUCCEEDED"
+    # What comes on the way is small; the last object is the job's record, answer included.
+    assert max(len(json.dumps(event)) for event in events[:-1]) < 400
+    last = events[-1]
+    assert last["state"] == "SUCCEEDED" and last["finish"] in ("length", "end")
+    assert last["text"] == "".join(event.get("text", "") for event in events[:-1]) != ""
+    assert last == json.loads(cluster.command("show", last["id"], "--json").stdout)
+    attached = cluster.command("attach", last["id"], "--json").stdout.splitlines()
+    waited = cluster.command("wait", last["id"], "--json").stdout
+    assert json.loads(attached[-1])["text"] == json.loads(waited)["text"] == last["text"]
     scored = json.loads(cluster.command("score", "A word or two.", "--json").stdout)
     assert scored["perplexity"] > 0
     planned = json.loads(cluster.command("plan", "Hello", "--json").stdout)
@@ -301,8 +309,8 @@ def test_text_from_standard_input_and_a_file(cluster, tmp_path):
     expected = cluster.run(PROMPT, max_tokens=6).text.decode().rstrip("\n")
     file = tmp_path / "prompt"
     file.write_text(PROMPT)
-    for result in (cluster.command("submit", "--file", "-", "--max-tokens", 6, input=PROMPT),
-                   cluster.command("submit", "--file", file, "--max-tokens", 6)):
+    for result in (cluster.command("submit", "--raw", "--file", "-", "--max-tokens", 6, input=PROMPT),
+                   cluster.command("submit", "--raw", "--file", file, "--max-tokens", 6)):
         assert result.returncode == 0, result.stderr
         assert result.stdout.rstrip("\n") == expected
     both = cluster.command("plan", "--file", file, "And a question?", "--json")

@@ -120,8 +120,8 @@ def test_prompt_longer_than_the_window(cluster, tmp_path):
     planned = cluster.command("plan", "--tokens", ids)
     assert planned.returncode == 1 and "--beyond-window" in planned.stdout + planned.stderr
     # The answer counts too; here a smaller one helps, and the message says how small.
-    refused(cluster.command("submit", "Hello", "--max-tokens", 9000), "--max-tokens", "8191", code=64)
-    allowed = cluster.command("submit", "Hello", "--max-tokens", 8200, "--stop", "e", "--beyond-window")
+    refused(cluster.command("submit", "--raw", "Hello", "--max-tokens", 9000), "--max-tokens", "8191", code=64)
+    allowed = cluster.command("submit", "--raw", "Hello", "--max-tokens", 8200, "--stop", "e", "--beyond-window")
     assert allowed.returncode == 0, allowed.stderr
 
 

@@ -69,11 +69,11 @@ def test_wrong_methods_are_told_before_anybody_is_asked(cluster, tmp_path):
 
 def test_a_job_that_reserves_more_than_a_table_holds_says_so(cluster, tmp_path):
     file = factors_file(tmp_path, factor=16384 / 64, long_factor=[2] * 32, short_factor=[1] * 32)
-    crossing = cluster.command("submit", "The capital of France is", "--rope", file, "--max-tokens", "100", "--ignore-end")
+    crossing = cluster.command("submit", "--raw", "The capital of France is", "--rope", file, "--max-tokens", "100", "--ignore-end")
     assert crossing.returncode == 0, crossing.stderr
     assert 'would take the rotary table "short" (window 64)' in crossing.stderr, crossing.stderr
     assert "--max-tokens" in crossing.stderr
-    within = cluster.command("submit", "The capital of France is", "--rope", file, "--max-tokens", "3")
+    within = cluster.command("submit", "--raw", "The capital of France is", "--rope", file, "--max-tokens", "3")
     assert within.returncode == 0 and "rotary table" not in within.stderr
 
 

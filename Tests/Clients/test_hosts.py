@@ -24,7 +24,7 @@ def expected(tmp_path_factory):
     with Cluster(tmp_path_factory.mktemp("single"), workers=("only",), extra="precision: f32\n") as single:
         single.start().wait_ready()
         score = single.command("score", "--json", input=TEXT)
-        answer = single.command("submit", "--max-tokens", 24, "--ignore-end", input=TEXT)
+        answer = single.command("submit", "--raw", "--max-tokens", 24, "--ignore-end", input=TEXT)
         assert score.returncode == answer.returncode == 0, score.stderr + answer.stderr
         yield json.loads(score.stdout.splitlines()[-1])["mean_nll"], answer.stdout
 
@@ -57,7 +57,7 @@ def check(cluster, expected):
     found = cluster.json("score", input=TEXT)["mean_nll"]
     # float32 throughout; only the order of sums differs from one worker's.
     assert abs(found - nll) < 2e-6 * nll
-    answer = cluster.command("submit", "--max-tokens", 24, "--ignore-end", input=TEXT)
+    answer = cluster.command("submit", "--raw", "--max-tokens", 24, "--ignore-end", input=TEXT)
     assert answer.stdout == text, answer.stderr
 
 

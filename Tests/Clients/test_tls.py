@@ -61,7 +61,7 @@ def test_a_job_through_grpcio(secured):
 
 
 def test_a_job_through_the_command_line(secured):
-    submitted = secured.command("submit", "The capital of France is", "--max-tokens", 8)
+    submitted = secured.command("submit", "--raw", "The capital of France is", "--max-tokens", 8)
     assert submitted.returncode == 0, submitted.stderr
     assert "Paris" in submitted.stdout
     for arguments in (["jobs"], ["show"], ["doctor"]):

@@ -34,6 +34,16 @@ import lariat
         #expect(lines.last == "prefill 100%  1,000/1,000 tokens  1.00 tokens/s\n")
     }
 
+    /// Who waits for a short job reads nothing of its progress; of a longer one a line every two seconds at most.
+    @Test func shortJobsSayNothing() {
+        var meter = ProgressMeter(style: .lines)
+        let short = (0...63).compactMap { meter.update(done: UInt64($0), total: 63, at: Double($0) / 40) }
+        #expect(short.isEmpty)
+        meter = ProgressMeter(style: .lines)
+        let longer = (0...100).compactMap { meter.update(done: UInt64($0), total: 100, at: Double($0) / 10) }
+        #expect(longer.count == 5)
+    }
+
     /// A client that comes to a job half done must not count what was done before.
     @Test func rateCountsFromTheFirstReport() {
         var meter = ProgressMeter(style: .lines)

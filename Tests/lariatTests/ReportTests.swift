@@ -1,5 +1,6 @@
 // Tables, summaries, readiness and exit codes.
 
+import JSONText
 import RPC
 import Testing
 import lariat
@@ -167,11 +168,12 @@ import lariat
 
     @Test func unreachableSaysWhatToDo() {
         let failure = Failure(
-            RPCStatus(.unavailable, "connection refused"), coordinator: "127.0.0.1:7400", isConnecting: true)
+            RPCStatus(.unavailable, "connection refused"), coordinator: "127.0.0.1:7400",
+            with: .init(tls: false, token: false), isConnecting: true)
         #expect(
             failure.message
-                == "no coordinator answers at 127.0.0.1:7400 (connection refused); start one with `lariat up SPEC`, or "
-                + "name another with --coordinator")
+                == "no coordinator answers at 127.0.0.1:7400 (connection refused); start one with `lariat up --model FILE`, "
+                + "or name another with --coordinator")
         #expect(failure.exitCode == 69)
         // As the transport words it.
         let wordy = Failure(
@@ -179,7 +181,7 @@ import lariat
                 .unavailable,
                 "cannot connect to 127.0.0.1:7400: connection refused; "
                     + "is it running, and is the port open?"), coordinator: "127.0.0.1:7400",
-            isConnecting: true)
+            with: .init(tls: false, token: false), isConnecting: true)
         #expect(wordy == failure)
     }
 
@@ -195,6 +197,107 @@ import lariat
             ClusterReport.notes(cluster) == [
                 "worker beta computes with 16 threads on 2 cores: they wait for each other; give it fewer threads"
             ])
+    }
+
+    /// Somebody is there who does not speak with us: most likely one side has TLS.
+    @Test(arguments: [(false, "it may want TLS: --tls-ca"), (true, "it may be without TLS")])
+    func closedConnectionsSpeakOfTLS(tls: Bool, words: String) {
+        let failure = Failure(
+            RPCStatus(.unavailable, "the connection to 127.0.0.1:7400 was closed by the other side"),
+            coordinator: "127.0.0.1:7400", with: .init(tls: tls, token: false), isConnecting: true)
+        #expect(failure.message.contains(words) && failure.exitCode == 69)
+    }
+
+    @Test(arguments: [
+        (false, "give one with --token-file or LARIAT_TOKEN"), (true, "does not know this API token"),
+    ])
+    func missingTokensAreToldInTheTermsOfACommand(token: Bool, words: String) {
+        let failure = Failure(
+            RPCStatus(
+                .unauthenticated, "a valid API token is needed: send it as \"authorization: Bearer TOKEN\""),
+            coordinator: "127.0.0.1:7400", with: .init(tls: false, token: token))
+        #expect(failure.message.contains(words) && failure.exitCode == 77)
+        #expect(!failure.message.contains("Bearer"))
+    }
+
+    @Test(arguments: [
+        ("lariat-abc\n", "lariat-abc"), ("  lariat-abc  ", "lariat-abc"),
+    ]) func aTokenIsOneWord(text: String, token: String) throws {
+        #expect(try TokenOptions.token(text, of: "--token-file t", 66) == token)
+    }
+
+    @Test(arguments: [
+        ("", "empty"), ("\n\n", "empty"), ("ann submit 0123\nben read 4567\n", "6 words in 2 lines"),
+        ("lariat-abc\nlariat-def", "2 words in 2 lines"), ("schl\u{fc}ssel", "ASCII"),
+        (String(repeating: "x", count: 2000), "1,024"),
+    ]) func whatIsNoToken(text: String, words: String) {
+        let failure = #expect(throws: Failure.self) { try TokenOptions.token(text, of: "--token-file t", 66) }
+        #expect(failure?.message.contains(words) == true && failure?.exitCode == 66)
+        #expect(failure?.message.contains("lariat-") == false, "a token is shown")
+    }
+
+    @Test func oneIsNoPlural() {
+        var one = job
+        one.promptTokens = 1
+        one.generatedTokens = 1
+        one.firstTokenSeconds = 0
+        #expect(JobReport(one).summary == "j7: 1 prompt token in 6.00 s (500 tokens/s), 1 token in 500 ms")
+        #expect(Quantity.counted(0, "job") == "0 jobs")
+        #expect(Quantity.counted(1234, "box", plural: "boxes") == "1,234 boxes")
+    }
+
+    /// What was not worked out is not shown as zero.
+    @Test func aRefusedForecastHasNoZeros() {
+        let lines = ClusterReport.forecast(
+            .with {
+                $0.reason = "the prompt is too long"
+                $0.promptTokens = 9000
+            })
+        #expect(lines == ["admissible     no: the prompt is too long", "prompt tokens  9,000"])
+    }
+
+    @Test func namesOfJobs() {
+        #expect(JobNames.ids("9") == ["j9"])
+        #expect(JobNames.ids("j9") == ["j9"])
+        #expect(JobNames.ids(String(repeating: "9", count: 41)).isEmpty)
+        let jobs = [("j3", "other"), ("j2", "book"), ("j1", "book")].map { id, name in
+            JobRecord.with {
+                $0.id = id
+                $0.options = .with { $0.name = name }
+            }
+        }
+        #expect(JobNames.newest(named: "book", in: jobs) == "j2")
+        #expect(JobNames.newest(named: "boo", in: jobs) == nil)
+    }
+
+    /// Events are small; the last line is the record with the answer.
+    @Test func aStreamOfJSONEndsWithTheAnswer() {
+        var stream = JSONStream()
+        var full = job
+        full.profile = .with { $0.factors = [Double](repeating: 1.5, count: 32) }
+        full.text = []
+        func line(_ kind: JobEvent.Kind, _ text: String = "") -> String {
+            stream.line(
+                .with {
+                    $0.kind = kind
+                    $0.job = kind == .tokens ? nil : full
+                    $0.text = Array(text.utf8)
+                }
+            ).text
+        }
+        #expect(line(.progress).utf8.count < 250)
+        #expect(line(.tokens, "The ans").contains("\"text\":\"The ans\""))
+        _ = line(.tokens, "wer.")
+        let last = line(.end)
+        #expect(last.hasPrefix("{\"id\":\"j7\""))
+        #expect(last.contains("\"text\":\"The answer.\"") && last.contains("\"state\":\"SUCCEEDED\""))
+    }
+
+    /// A line that fills the terminal keeps its last column: nothing is wiped behind it.
+    @Test func framesWipeBeforeTheyWrite() {
+        #expect(
+            String(decoding: FullScreen.frame(["one", "two"]), as: UTF8.self)
+                == "\u{1b}[H\u{1b}[Kone\r\n\u{1b}[Jtwo")
     }
 
     private func state(_ members: [(String, String, String)]) -> ClusterState {

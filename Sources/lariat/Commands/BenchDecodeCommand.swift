@@ -44,7 +44,8 @@ struct BenchDecodeCommand: ReportingCommand {
         let (repeats, generate) = (scale.repeat, generate)
         let (ran, peak) = try await session.withPeak(.read) {
             try await session.jobs(
-                "decode after \(prompt) tokens", repeats: repeats, tokens: prompt, generate: generate)
+                "decode after \(Quantity.counted(prompt, "token"))", repeats: repeats, tokens: prompt,
+                generate: generate)
         }
         let precision = jobs.precision
         return DecodeResult(

@@ -37,7 +37,8 @@ struct BenchPrefillCommand: ReportingCommand {
         let repeats = scale.repeat
         let (ran, peak) = try await session.withPeak(session.meter.densePeak) {
             try await session.jobs(
-                "prefill of \(length) tokens", repeats: repeats, tokens: length, generate: 1)
+                "prefill of \(Quantity.counted(length, "token"))", repeats: repeats, tokens: length,
+                generate: 1)
         }
         return PrefillResult(
             tokens: length, workers: scale.workers, threads: scale.threads, jobs: ran,

@@ -31,7 +31,8 @@ struct BenchRingCommand: ReportingCommand {
         try BenchLimits.check("--repeat", self.repeat, BenchLimits.repeats)
         guard threadsInAll % workers == 0 else {
             throw ValidationError(
-                "--threads-in-all \(threadsInAll): \(workers) workers cannot share these evenly")
+                "--threads-in-all \(threadsInAll): \(Quantity.counted(workers, "worker")) cannot share these evenly"
+            )
         }
     }
 
@@ -44,13 +45,14 @@ struct BenchRingCommand: ReportingCommand {
         let rounds = self.repeat
         let peak = alone.meter.densePeak
         for round in 1...rounds {
-            let note = "\(tokens) tokens, round \(round) of \(rounds)"
+            let note = "\(Quantity.counted(tokens, "token")), round \(round) of \(rounds)"
             let (one, _) = try await alone.withPeak(peak) {
                 try await alone.jobs("one worker, \(note)", repeats: 1, tokens: tokens, generate: 1)
             }
             let (many, _) = try await alone.withPeak(peak) {
                 try await ring.jobs(
-                    "\(ring.workers) workers, \(note)", repeats: 1, tokens: tokens, generate: 1)
+                    "\(Quantity.counted(ring.workers, "worker")), \(note)", repeats: 1, tokens: tokens,
+                    generate: 1)
             }
             for (one, many) in zip(one, many) { result.add(alone: one.record, ring: many.record) }
         }

@@ -6,15 +6,15 @@ internal import RPC
 struct CancelCommand: ReportingCommand {
     static let configuration = CommandConfiguration(commandName: "cancel", abstract: "Cancel a job.")
 
-    @Argument(help: "The job's id.")
-    var job: String
+    @OptionGroup var which: JobArgument
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var log: LogOptions
 
     func execute() async throws {
         let record = try await CoordinatorClient.with(connection, log) { coordinator in
-            try await coordinator.unary(CoordinatorService.cancel, JobRequest.with { $0.id = job })
+            let id = try await coordinator.find(which.job).id
+            return try await coordinator.unary(CoordinatorService.cancel, JobRequest.with { $0.id = id })
         }
         if output.json {
             try await Terminal.print(json: record.json)

@@ -14,11 +14,12 @@ struct ClusterCertsCommand: ReportingCommand {
             certificates and keeps the keys. The authority's key makes new certificates: keep it off the hosts.
             """)
 
-    @Argument(help: ArgumentHelp("The cluster specification.", valueName: "spec"))
+    @Argument(help: ArgumentHelp("The cluster specification.", valueName: "spec"), completion: .file())
     var specification: String
     @Option(
         name: [.customShort("o"), .customLong("output")],
-        help: ArgumentHelp("The folder for all files; made if absent.", valueName: "dir"))
+        help: ArgumentHelp("The folder for all files; made if absent.", valueName: "dir"),
+        completion: .directory)
     var output: String
     @Option(
         help: ArgumentHelp("How long the certificates are valid, 1 to 3650 days.", valueName: "days"))
@@ -26,7 +27,7 @@ struct ClusterCertsCommand: ReportingCommand {
     @Option(
         help: ArgumentHelp(
             "The folder of the authority and its key (default: that of --output, made there if absent).",
-            valueName: "dir"))
+            valueName: "dir"), completion: .directory)
     var caDir: String?
     @Flag(help: "Make new keys where there are some, and replace certificates of another authority.")
     var force = false

@@ -13,7 +13,7 @@ struct ClusterCheckCommand: ReportingCommand {
             files must be here, its ports free, and its threads and memory there. Exits with 0 if nothing is wrong, remarks or not; with 64 if the specification is wrong; with 1 if a file or a port is.
             """)
 
-    @Argument(help: ArgumentHelp("The cluster specification.", valueName: "spec"))
+    @Argument(help: ArgumentHelp("The cluster specification.", valueName: "spec"), completion: .file())
     var specification: String
     @Option(
         parsing: .upToNextOption,

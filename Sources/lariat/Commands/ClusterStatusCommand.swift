@@ -10,8 +10,9 @@ struct ClusterStatusCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "status", abstract: "Show the processes of a cluster on their hosts, over ssh.",
         discussion: """
-            A process is running, stopped, or failed: it was not stopped, but does not run. Exits with 0 if all run and the \
-            coordinator has its workers; with 1 if not; with 69 if a host cannot be reached.
+            A process is running, stopped (it ended in order, e.g. drained), or failed: it does not run, and did not end in \
+            order. Exits with 0 if the coordinator runs and has all workers that were not stopped; with 1 if not; with 69 if \
+            a host cannot be reached.
             """)
 
     @OptionGroup var remote: RemoteOptions
@@ -45,11 +46,20 @@ struct ClusterStatusCommand: ReportingCommand {
             rows.append(Self.row(state, view))
         }
         let problems = rows.compactMap(\.failure)
-        let isWell = problems.isEmpty && rows.allSatisfy { $0.state == "running" }
+        // A worker that was let go, by a drain or by `down --only`, is where it should be.
+        let gone = rows.filter {
+            $0.process.role == .worker && $0.state == Deployment.Answer.stopped.rawValue
+        }
+        .map(\.process.name)
+        let isWell =
+            problems.isEmpty && rows.allSatisfy { $0.state == "running" || gone.contains($0.process.name) }
+        let expected = readiness.expected.filter { !gone.contains($0) }
         let isReady: Bool
         switch view {
         case .success(let state):
-            isReady = readiness.expected.isEmpty || Readiness(state, expected: readiness.expected).isReady
+            isReady =
+                readiness.expected.isEmpty
+                || (!expected.isEmpty && Readiness(state, expected: expected).isReady)
         case .failure: isReady = false
         }
         try await show(rows, view, isWell: isWell && isReady)
@@ -137,6 +147,9 @@ struct ClusterStatusCommand: ReportingCommand {
         }
         let member: String
         switch (view, state.process.role) {
+        // It asks who is there.
+        case (.failure(let failure), .coordinator) where failure.exitCode == ExitStatus.notAllowed:
+            member = "answers, but not without an API token that it knows"
         case (.failure, .coordinator): member = "does not answer"
         case (.failure, .worker): member = "unknown"
         case (.success(let cluster), .coordinator):

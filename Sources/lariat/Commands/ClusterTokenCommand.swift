@@ -20,7 +20,8 @@ struct ClusterTokenCommand: ReportingCommand {
     var role: TokenStore.Role?
     @Option(
         help: ArgumentHelp(
-            "The file of tokens, as `tokens` of the specification; made if absent.", valueName: "file"))
+            "The file of tokens, as `tokens` of the specification; made if absent.", valueName: "file"),
+        completion: .file())
     var file: String?
     @Option(help: ArgumentHelp("Remove the token of that name from --file.", valueName: "name"))
     var revoke: String?

@@ -46,6 +46,7 @@ struct ClusterUpCommand: ReportingCommand {
             throw Failure("\(specification.path): nothing was sent; mend its certificates first")
         }
         let readiness = try remote.readiness(specification, connection, log)
+        try ReadinessCheck.checkToken(readiness.token, for: specification)
         let contents = try cluster.readFiles()
         let limit = Duration.seconds(timeout)
         try await InterruptibleWork.run(

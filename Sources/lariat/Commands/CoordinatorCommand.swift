@@ -14,7 +14,7 @@ struct CoordinatorCommand: ReportingCommand {
         commandName: "coordinator", abstract: "Run a coordinator.",
         discussion: "Settings come from a cluster specification, from options, or from both: options win.")
 
-    @Option(help: ArgumentHelp("The cluster specification.", valueName: "file"))
+    @Option(help: ArgumentHelp("The cluster specification.", valueName: "file"), completion: .file())
     var spec: String?
     @Option(help: ArgumentHelp("Where to listen (default: 127.0.0.1:7400).", valueName: "host:port"))
     var listen: HostPort?
@@ -26,13 +26,16 @@ struct CoordinatorCommand: ReportingCommand {
     @Option(
         help: ArgumentHelp(
             "API tokens, made by `lariat cluster token`: clients of every port need one (default: nobody does).",
-            valueName: "file"))
+            valueName: "file"), completion: .file())
     var tokens: String?
     @Option(
         help: ArgumentHelp(
-            "Folder of the journal; made if absent (default: ~/.local/share/lariat).", valueName: "dir"))
+            "Folder of the journal; made if absent (default: ~/.local/share/lariat).", valueName: "dir"),
+        completion: .directory)
     var data: String?
-    @Option(help: ArgumentHelp("The model, a GGUF file; every worker must have the same.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("The model, a GGUF file; every worker must have the same.", valueName: "file"),
+        completion: .file())
     var model: String?
     @Option(help: "bf16 (default) or f32; every worker must use the same.")
     var precision: Precision?

@@ -18,7 +18,9 @@ struct DoctorCommand: ReportingCommand {
 
     @Option(help: ArgumentHelp("Wait so long for the cluster to be ready.", valueName: "seconds"))
     var ready: Double?
-    @Option(help: ArgumentHelp("Check this specification, and the cluster against it.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Check this specification, and the cluster against it.", valueName: "file"),
+        completion: .file())
     var spec: String?
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions

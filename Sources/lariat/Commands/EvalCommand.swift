@@ -50,11 +50,11 @@ struct EvalPerplexityCommand: ReportingCommand {
             it. Perplexities of several texts are the mean of the texts' means, with its standard error.
             """)
 
-    @Argument(help: ArgumentHelp("The model, a GGUF file.", valueName: "model"))
+    @Argument(help: ArgumentHelp("The model, a GGUF file.", valueName: "model"), completion: .file())
     var model: String
     @Option(
         parsing: .upToNextOption,
-        help: ArgumentHelp("Texts to score, each one document.", valueName: "file ..."))
+        help: ArgumentHelp("Texts to score, each one document.", valueName: "file ..."), completion: .file())
     var corpus: [String]
     @OptionGroup var comparison: ComparisonOptions
     @Option(help: ArgumentHelp("Move the window by so many tokens.", valueName: "n"))
@@ -63,7 +63,9 @@ struct EvalPerplexityCommand: ReportingCommand {
         help: ArgumentHelp("At most so many texts, or with --stride so many windows of each.", valueName: "n")
     )
     var limit = 16
-    @Option(help: ArgumentHelp("Write a picture of perplexity by length.", valueName: "file.svg"))
+    @Option(
+        help: ArgumentHelp("Write a picture of perplexity by length.", valueName: "file.svg"),
+        completion: .file())
     var plot: String?
     @OptionGroup var options: EvaluationOptions
     @OptionGroup var output: OutputOptions
@@ -185,7 +187,7 @@ struct EvalPasskeyCommand: ReportingCommand {
         commandName: "passkey", abstract: "Find a number hidden in filler, by depth and length.",
         discussion: "Prints the share of prompts whose number was found.")
 
-    @Argument(help: ArgumentHelp("The model, a GGUF file.", valueName: "model"))
+    @Argument(help: ArgumentHelp("The model, a GGUF file.", valueName: "model"), completion: .file())
     var model: String
     @OptionGroup var comparison: ComparisonOptions
     @OptionGroup var retrieval: RetrievalOptions
@@ -233,12 +235,13 @@ struct EvalNeedleCommand: ReportingCommand {
             what LongRoPE2's search minimises; it tells models apart long before any of them finds a number.
             """)
 
-    @Argument(help: ArgumentHelp("The model, a GGUF file.", valueName: "model"))
+    @Argument(help: ArgumentHelp("The model, a GGUF file.", valueName: "model"), completion: .file())
     var model: String
     @Option(
         parsing: .upToNextOption,
         help: ArgumentHelp(
-            "Texts to hide the number in, at least as long as the lengths.", valueName: "file ..."))
+            "Texts to hide the number in, at least as long as the lengths.", valueName: "file ..."),
+        completion: .file())
     var corpus: [String]
     @OptionGroup var comparison: ComparisonOptions
     @OptionGroup var retrieval: RetrievalOptions

@@ -27,7 +27,7 @@ struct ExtendCommand: ReportingCommand {
             With --factors nothing is searched: the model file is written with the factors given.
             """)
 
-    @Argument(help: ArgumentHelp("The model, a GGUF file.", valueName: "model"))
+    @Argument(help: ArgumentHelp("The model, a GGUF file.", valueName: "model"), completion: .file())
     var model: String
     @Option(name: .customLong("to"), help: ArgumentHelp("The length to extend to.", valueName: "tokens"))
     var target: Int
@@ -35,13 +35,13 @@ struct ExtendCommand: ReportingCommand {
         parsing: .upToNextOption,
         help: ArgumentHelp(
             "Texts to search on, at least one of them as long as --to; with three windows of that length finalists are "
-                + "judged on further text.", valueName: "file ..."))
+                + "judged on further text.", valueName: "file ..."), completion: .file())
     var corpus: [String] = []
     @Option(
         parsing: .upToNextOption,
         help: ArgumentHelp(
             "Texts apart from those, to measure the perplexity of all methods at all lengths when the search is over; not "
-                + "part of the budget.", valueName: "file ..."))
+                + "part of the budget.", valueName: "file ..."), completion: .file())
     var evaluation: [String] = []
     @Option(help: "For all searches together: 90s, 45m, 1h or 2h30m.")
     var budget: TimeBudget = TimeBudget(seconds: 3600)
@@ -57,13 +57,18 @@ struct ExtendCommand: ReportingCommand {
     var startTokens = false
     @Option(help: ArgumentHelp("Seed of the search.", valueName: "n"))
     var seed: UInt64 = 1
-    @Option(help: ArgumentHelp("A fine-tuned model, for the second stage and recovery.", valueName: "model"))
+    @Option(
+        help: ArgumentHelp("A fine-tuned model, for the second stage and recovery.", valueName: "model"),
+        completion: .file())
     var checkpoint: String?
-    @Option(help: ArgumentHelp("Write these factors instead of searching.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Write these factors instead of searching.", valueName: "file"),
+        completion: .file())
     var factors: String?
     @Option(
         name: [.short, .customLong("output")],
-        help: ArgumentHelp("Folder for all results (default: MODEL-TOKENS, here).", valueName: "folder"))
+        help: ArgumentHelp("Folder for all results (default: MODEL-TOKENS, here).", valueName: "folder"),
+        completion: .directory)
     var outputFolder: String?
     @Flag(help: "Forget an interrupted search and begin anew.")
     var restart = false

@@ -11,41 +11,41 @@ struct JobsCommand: ReportingCommand {
     var active = false
     @Flag(help: "Every job the coordinator remembers (default: the newest 100).")
     var all = false
+    @Option(help: ArgumentHelp("Only jobs with this name.", valueName: "name"))
+    var name: String?
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var log: LogOptions
 
-    /// The coordinator forgets old jobs long before; this bounds what a broken one can send.
-    private static let mostPages = 10_000
-
     func execute() async throws {
         try await CoordinatorClient.with(connection, log) { coordinator in
             var jobs: [JobRecord] = []
-            var page = ""
             var hasMore = false
-            for _ in 0..<(all || active ? Self.mostPages : 1) {
-                let request = ListJobsRequest.with {
-                    $0.pageToken = page
-                    $0.pageSize = 100
-                    $0.activeOnly = active
-                }
-                let reply = try await coordinator.unary(CoordinatorService.listJobs, request)
+            try await coordinator.list(activeOnly: active) { page, isLast in
+                let wanted = page.filter { name == nil || $0.options?.name == name }
                 if output.json {
-                    try await Terminal.print(reply.jobs.map(\.json.text))
+                    try await Terminal.print(wanted.map(\.json.text))
                 } else {
-                    jobs += reply.jobs
+                    jobs += wanted
                 }
-                page = reply.nextPageToken
-                hasMore = !page.isEmpty
-                if page.isEmpty { break }
+                // Who asks for all, or for some of all, gets every page.
+                if all || active || name != nil { return true }
+                hasMore = !isLast
+                return false
             }
             guard !output.json else { return }
             if jobs.isEmpty {
-                Terminal.note(active ? "no active jobs" : "no jobs; submit one with `lariat submit`")
+                Terminal.note(
+                    (active ? "no active jobs" : "no jobs")
+                        + (name.map { " with the name \"\($0)\"" }
+                            ?? (active ? "" : "; submit one with `lariat submit`")))
             } else {
                 try await Terminal.print(JobReport.list(jobs))
             }
-            if hasMore { Terminal.note("these are the newest \(jobs.count); --all lists every job") }
+            if hasMore {
+                Terminal.note(
+                    "these are the newest \(Quantity.count(UInt64(jobs.count))); --all lists every job")
+            }
         }
     }
 }

@@ -7,8 +7,7 @@ internal import RPC
 struct LogsCommand: ReportingCommand {
     static let configuration = CommandConfiguration(commandName: "logs", abstract: "Print a job's log.")
 
-    @Argument(help: "The job's id.")
-    var job: String
+    @OptionGroup var which: JobArgument
     @Flag(name: [.short, .long], help: "Go on until the job is over.")
     var follow = false
     @OptionGroup var connection: ConnectionOptions
@@ -18,10 +17,11 @@ struct LogsCommand: ReportingCommand {
     func execute() async throws {
         try await CoordinatorClient.with(connection, log) { coordinator in
             var printed = 0
+            let id = try await coordinator.find(which.job).id
             while true {
                 // The state first: lines that come after the last reading of the log would be missed otherwise.
-                let isOver = !follow ? true : ExitStatus.of(try await coordinator.job(job).state) != nil
-                printed = try await print(coordinator, after: printed)
+                let isOver = !follow ? true : ExitStatus.of(try await coordinator.job(id).state) != nil
+                printed = try await print(id, coordinator, after: printed)
                 if isOver { return }
                 try await Task.sleep(for: .seconds(1))
             }
@@ -29,9 +29,11 @@ struct LogsCommand: ReportingCommand {
     }
 
     /// Prints the lines after the first `skipped`; returns how many there are.
-    private func print(_ coordinator: CoordinatorClient, after skipped: Int) async throws -> Int {
+    private func print(
+        _ id: String, _ coordinator: CoordinatorClient, after skipped: Int
+    ) async throws -> Int {
         let call = try await coordinator.replies(
-            CoordinatorService.getLog, JobRequest.with { $0.id = job }, timeout: .seconds(60))
+            CoordinatorService.getLog, JobRequest.with { $0.id = id }, timeout: .seconds(60))
         var count = 0
         while true {
             let line: LogLine
@@ -39,7 +41,7 @@ struct LogsCommand: ReportingCommand {
                 guard let next = try await call.next() else { return max(count, skipped) }
                 line = next
             } catch {
-                throw Failure(error, coordinator: coordinator.address)
+                throw coordinator.failure(error)
             }
             count += 1
             guard count > skipped else { continue }

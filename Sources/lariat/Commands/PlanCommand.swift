@@ -24,9 +24,9 @@ struct PlanCommand: ReportingCommand {
     func execute() async throws {
         var options = JobOptions()
         options.kind = score ? .score : .generate
-        try prompt.apply(to: &options)
-        if !score { try generation.apply(to: &options) }
-        let input = try PromptInput(input.source(isTerminal: Terminal.inputIsTerminal))
+        try prompt.apply(to: &options, nameOf: input.onlyFile)
+        if !score { try generation.apply(to: &options, isText: input.tokens == nil) }
+        let input = try PromptInput(input.source(.current))
         try await input.prepare()
         let forecast: Forecast = try await CoordinatorClient.with(connection, log) { coordinator in
             try await coordinator.upload(CoordinatorService.estimate, options, input)

@@ -21,9 +21,9 @@ struct ScoreCommand: ReportingCommand {
     func execute() async throws {
         var options = JobOptions()
         options.kind = .score
-        try prompt.apply(to: &options)
+        try prompt.apply(to: &options, nameOf: input.onlyFile)
         let job = try await Submission(
-            source: input.source(isTerminal: Terminal.inputIsTerminal), options: options,
+            source: input.source(.current), options: options,
             connection: connection,
             log: log, style: style, isDetached: false
         ).run()

@@ -13,18 +13,16 @@ struct ShowCommand: ReportingCommand {
             """)
 
     /// A coordinator's queue is bounded; this bounds what a broken one can send.
-    private static let mostPages = 20
+    private static let mostActive = 2000
 
-    @Argument(help: "The job's id (default: the newest job).")
-    var job: String?
+    @OptionGroup var which: OptionalJobArgument
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var log: LogOptions
 
     func execute() async throws {
         try await CoordinatorClient.with(connection, log) { coordinator in
-            let id = if let job { job } else { try await coordinator.newestJob() }
-            let record = try await coordinator.job(id)
+            let record = try await coordinator.find(which.job)
             if output.json {
                 try await Terminal.print(json: record.json)
             } else {
@@ -37,18 +35,9 @@ struct ShowCommand: ReportingCommand {
         guard ExitStatus.of(job.state) == nil else { return JobReport(job) }
         let cluster = try await coordinator.unary(CoordinatorService.getCluster, ClusterRequest())
         var active: [JobRecord] = []
-        var page = ""
-        for _ in 0..<Self.mostPages {
-            let reply = try await coordinator.unary(
-                CoordinatorService.listJobs,
-                ListJobsRequest.with {
-                    $0.activeOnly = true
-                    $0.pageToken = page
-                    $0.pageSize = 100
-                })
-            active += reply.jobs
-            page = reply.nextPageToken
-            if page.isEmpty { break }
+        try await coordinator.list(activeOnly: true) { page, _ in
+            active += page
+            return active.count < Self.mostActive
         }
         let now = UInt64(max(0, Date().timeIntervalSince1970) * 1e6)
         return JobReport(JobOutlook(job, cluster: cluster, active: active, at: now))

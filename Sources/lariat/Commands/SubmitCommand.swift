@@ -9,6 +9,14 @@ struct SubmitCommand: ReportingCommand {
         discussion: """
             The answer goes to standard output, progress and a summary to standard error. Ctrl-C detaches: the job goes \
             on. With --detach the job's id is printed and nothing is waited for.
+
+            Where the model file has a chat template the text is a user's message; with --raw, and where there is none, \
+            the text is continued as it stands.
+
+            What is piped in is a part of the prompt: `lariat submit "Summarise this." <book.txt` asks about the book. In \
+            a loop that reads a list, give the command </dev/null, or it takes the list.
+
+            \(JSONStream.help)
             """)
 
     @OptionGroup var input: InputOptions
@@ -23,9 +31,9 @@ struct SubmitCommand: ReportingCommand {
     func execute() async throws {
         var options = JobOptions()
         options.kind = .generate
-        try prompt.apply(to: &options)
-        try generation.apply(to: &options)
-        let source = try input.source(isTerminal: Terminal.inputIsTerminal)
+        try prompt.apply(to: &options, nameOf: input.onlyFile)
+        try generation.apply(to: &options, isText: input.tokens == nil)
+        let source = try input.source(.current)
         let job = try await Submission(
             source: source, options: options, connection: connection, log: log,
             style: FollowStyle(output: output.json ? .json : .text), isDetached: detach
@@ -59,7 +67,12 @@ struct Submission {
         // While the prompt is on its way, an interrupt ends the process as usual, and nothing was submitted.
         return try await CoordinatorClient.with(connection, log) { coordinator in
             let job = try await coordinator.upload(CoordinatorService.submit, options, input)
-            if style.output != .json, !job.note.isEmpty { Terminal.note(job.note.printable) }
+            if style.output != .json {
+                if !job.note.isEmpty { Terminal.note(job.note.printable) }
+                if job.options?.chatIfTemplate == true, job.options?.chat == false {
+                    Terminal.aside("the model file has no chat template: the text is continued as it stands")
+                }
+            }
             if isDetached { return job }
             let interrupts = Interrupts(secondEnds: true)
             if style.output != .json { Terminal.note("job \(job.id.printable)") }

@@ -13,21 +13,20 @@ struct TraceCommand: ReportingCommand {
             the blocks that came in. A job that runs has the part that its workers have reported so far.
             """)
 
-    @Argument(help: "The job's id (default: the newest job).")
-    var job: String?
+    @OptionGroup var which: OptionalJobArgument
     @Option(
         name: [.short, .customLong("output")],
-        help: ArgumentHelp("The file to write; - for standard output.", valueName: "file"))
+        help: ArgumentHelp("The file to write; - for standard output.", valueName: "file"),
+        completion: .file())
     var outputFile = "trace.json"
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var log: LogOptions
 
     func execute() async throws {
         try await CoordinatorClient.with(connection, log) { coordinator in
-            let id = if let job { job } else { try await coordinator.newestJob() }
-            let record = try await coordinator.job(id)
+            let record = try await coordinator.find(which.job)
             let call = try await coordinator.replies(
-                CoordinatorService.getTrace, JobRequest.with { $0.id = id }, timeout: .seconds(600))
+                CoordinatorService.getTrace, JobRequest.with { $0.id = record.id }, timeout: .seconds(600))
             var file = TraceFile(workers: record.shares.map(\.worker))
             var text = TraceFile.beginning
             var spans = 0
@@ -37,11 +36,11 @@ struct TraceCommand: ReportingCommand {
                     text += file.events(part)
                 }
             } catch {
-                throw Failure(error, coordinator: coordinator.address)
+                throw coordinator.failure(error)
             }
             guard spans > 0 else {
                 throw Failure(
-                    "there is no timeline of job \(id): \(JobReport(record).stateText); workers report theirs as a job goes on"
+                    "there is no timeline of job \(record.id): \(JobReport(record).stateText); workers report theirs as a job goes on"
                 )
             }
             text += TraceFile.end
@@ -49,7 +48,9 @@ struct TraceCommand: ReportingCommand {
                 return try await Terminal.print(text.trimmingCharacters(in: .newlines))
             }
             try AtomicFile.write(text, to: outputFile)
-            Terminal.note("\(spans) spans of job \(id) in \(outputFile); open it in https://ui.perfetto.dev")
+            Terminal.note(
+                "\(Quantity.counted(spans, "span")) of job \(record.id) in \(outputFile); open it in https://ui.perfetto.dev"
+            )
         }
     }
 }

@@ -9,8 +9,7 @@ struct WaitCommand: ReportingCommand {
         discussion:
             "Exits with 0 when it succeeded, 1 when it failed, 2 when it was cancelled, 75 when time is up.")
 
-    @Argument(help: "The job's id.")
-    var job: String
+    @OptionGroup var which: JobArgument
     @Option(help: ArgumentHelp("Wait at most so long (default: until the end).", valueName: "seconds"))
     var timeout: Double?
     @OptionGroup var connection: ConnectionOptions
@@ -26,12 +25,13 @@ struct WaitCommand: ReportingCommand {
     func execute() async throws {
         let record = try await CoordinatorClient.with(connection, log) { coordinator in
             let deadline = timeout.map { ContinuousClock.now + .seconds($0) }
+            let id = try await coordinator.find(which.job).id
             while true {
-                let record = try await coordinator.job(job)
+                let record = try await coordinator.job(id)
                 if ExitStatus.of(record.state) != nil { return record }
                 if let deadline, ContinuousClock.now >= deadline {
                     throw Failure(
-                        "job \(job) is not over yet: \(JobReport(record).stateText)",
+                        "job \(id) is not over yet: \(JobReport(record).stateText)",
                         exitCode: ExitStatus.tryAgain)
                 }
                 let rest = deadline.map { ContinuousClock.now.duration(to: $0) } ?? .seconds(1)

@@ -16,7 +16,7 @@ struct WorkerCommand: ReportingCommand {
             Without a specification, --listen, --ring, --coordinator and --model are needed.
             """)
 
-    @Option(help: ArgumentHelp("The cluster specification.", valueName: "file"))
+    @Option(help: ArgumentHelp("The cluster specification.", valueName: "file"), completion: .file())
     var spec: String?
     @Option(
         help: ArgumentHelp(
@@ -33,7 +33,7 @@ struct WorkerCommand: ReportingCommand {
     var ringAdvertise: HostPort?
     @Option(help: ArgumentHelp("The coordinator to join.", valueName: "host:port"))
     var coordinator: HostPort?
-    @Option(help: ArgumentHelp("The model, a GGUF file.", valueName: "file"))
+    @Option(help: ArgumentHelp("The model, a GGUF file.", valueName: "file"), completion: .file())
     var model: String?
     @Option(
         help: ArgumentHelp(

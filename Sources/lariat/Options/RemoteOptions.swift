@@ -7,7 +7,7 @@ internal import Logging
 internal import RPC
 
 struct RemoteOptions: ParsableArguments {
-    @Argument(help: ArgumentHelp("The cluster specification.", valueName: "spec"))
+    @Argument(help: ArgumentHelp("The cluster specification.", valueName: "spec"), completion: .file())
     var specification: String
     @Option(
         parsing: .upToNextOption,

@@ -12,7 +12,7 @@ struct RopeOption: ParsableArguments {
         help: ArgumentHelp(
             "How positions beyond the trained length turn: \(RotaryMethodName.forms), or a file of LongRoPE factors in "
                 + "the form of Hugging Face's rope_scaling (default: as the model file says).",
-            valueName: "method|file"))
+            valueName: "method|file"), completion: .file())
     var text: String?
 
     func message() throws -> RotaryMethodMessage? { try text.map { try RotaryMethodMessage(text: $0) } }

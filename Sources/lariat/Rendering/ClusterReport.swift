@@ -66,19 +66,22 @@ package enum ClusterReport {
     package static func forecast(_ forecast: Forecast) -> [String] {
         var facts = FactList()
         facts.add("admissible", forecast.admissible ? "yes" : "no: \(forecast.reason)")
-        facts.add("prompt tokens", Quantity.count(forecast.promptTokens))
-        facts.add("reserved for the answer", Quantity.count(forecast.reservedTokens))
-        if let profile = forecast.profile {
+        // Of a job that would be refused, what was not worked out is zero.
+        func add(_ name: String, _ value: UInt64, _ text: (UInt64) -> String) {
+            if forecast.admissible || value > 0 { facts.add(name, text(value)) }
+        }
+        add("prompt tokens", forecast.promptTokens, Quantity.count)
+        add("reserved for the answer", forecast.reservedTokens, Quantity.count)
+        if let profile = forecast.profile, !profile.name.isEmpty {
             facts.add("profile", "\(profile.name), window \(Quantity.count(profile.window))")
         }
-        facts.add("slabs", "\(forecast.slabs)")
-        facts.add("KV", Quantity.bytes(forecast.kvBytes))
-        facts.add("ring traffic", Quantity.bytes(forecast.ringBytes))
-        facts.add(
-            "prefill",
-            forecast.prefillSeconds > 0
-                ? "about \(Quantity.duration(forecast.prefillSeconds))"
-                : forecast.unmeasuredReason.isEmpty ? "-" : forecast.unmeasuredReason)
+        add("KV", forecast.kvBytes, Quantity.bytes)
+        add("ring traffic", forecast.ringBytes, Quantity.bytes)
+        if forecast.prefillSeconds > 0 {
+            facts.add("prefill", "about \(Quantity.duration(forecast.prefillSeconds))")
+        } else if forecast.admissible {
+            facts.add("prefill", forecast.unmeasuredReason.isEmpty ? "not known" : forecast.unmeasuredReason)
+        }
         guard !forecast.shares.isEmpty else { return facts.lines() }
         let measured = !forecast.costs.isEmpty
         var table = Table(

@@ -63,14 +63,39 @@ package struct Failure: Error, Equatable, CustomStringConvertible {
         self.exitCode = exitCode
     }
 
+    /// What a client showed of itself.
+    package struct Credentials: Sendable {
+        package var tls: Bool
+        package var token: Bool
+
+        package init(tls: Bool, token: Bool) {
+            self.tls = tls
+            self.token = token
+        }
+    }
+
     /// A call to the coordinator at `address` that ended with `status`, or the attempt to connect to it.
-    package init(_ status: RPCStatus, coordinator address: String, isConnecting: Bool = false) {
+    package init(
+        _ status: RPCStatus, coordinator address: String, with shown: Credentials, isConnecting: Bool = false
+    ) {
         let said = status.message.isEmpty ? status.code.name : status.message
         let message =
             switch status.code {
+            // It took the connection, and then did not speak with us.
+            case .unavailable where isConnecting && said.hasSuffix("closed by the other side"):
+                "no coordinator answers at \(address), but something is there (\(said)); "
+                    + (shown.tls
+                        ? "it may be without TLS, or not know these certificates: leave --tls-ca, --tls-certificate and "
+                            + "--tls-key out, or give others"
+                        : "it may want TLS: --tls-ca, --tls-certificate and --tls-key, all three")
+            case .unauthenticated:
+                "the coordinator at \(address) "
+                    + (shown.token
+                        ? "does not know this API token; look at what --token-file or LARIAT_TOKEN gives"
+                        : "asks for an API token; give one with --token-file or LARIAT_TOKEN")
             case .unavailable where isConnecting:
-                "no coordinator answers at \(address) (\(Self.cause(said, address))); start one with `lariat up SPEC`, or name another with "
-                    + "--coordinator"
+                "no coordinator answers at \(address) (\(Self.cause(said, address))); start one with `lariat up --model FILE`, or name "
+                    + "another with --coordinator"
             case .deadlineExceeded:
                 "the coordinator at \(address) did not answer in time (\(said)); look at its log, and try again"
             case .unavailable:

@@ -45,20 +45,23 @@ package struct JobReport {
         var parts: [String] = []
         if job.promptTokens > 0 {
             parts.append(
-                "\(Quantity.count(job.promptTokens)) prompt tokens in \(Quantity.duration(job.prefillSeconds)) "
-                    + "(\(Quantity.rate(prefillRate)) tokens/s)")
+                Quantity.counted(job.promptTokens, "prompt token")
+                    + Self.pace(job.prefillSeconds, prefillRate))
         }
         if job.generatedTokens > 0 {
-            var part = "\(Quantity.count(job.generatedTokens)) tokens"
-            if job.decodeSeconds > 0 {
-                part += " in \(Quantity.duration(job.decodeSeconds)) (\(Quantity.rate(decodeRate)) tokens/s)"
-            }
-            parts.append(part)
+            parts.append(
+                Quantity.counted(job.generatedTokens, "token") + Self.pace(job.decodeSeconds, decodeRate))
         }
         if job.firstTokenSeconds > 0 {
             parts.append("first token after \(Quantity.duration(job.firstTokenSeconds))")
         }
         return "\(job.id.printable): \(parts.joined(separator: ", "))"
+    }
+
+    /// ` in 5.63 s (220 tokens/s)`, as far as it is known.
+    private static func pace(_ seconds: Double, _ rate: Double?) -> String {
+        guard seconds > 0 else { return "" }
+        return " in \(Quantity.duration(seconds))" + (rate.map { " (\(Quantity.rate($0)) tokens/s)" } ?? "")
     }
 
     /// Everything but the answer: facts, then the workers' shares.

@@ -5,7 +5,7 @@ package struct ProgressMeter {
     package enum Style: Sendable, Equatable {
         /// Redrawn in place on a terminal of this many columns, at most ten times a second.
         case bar(width: Int)
-        /// A line at every full ten per cent.
+        /// A line at every full ten per cent, but none in the first two seconds nor within two seconds of another.
         case lines
     }
 
@@ -39,8 +39,9 @@ package struct ProgressMeter {
             return "\r" + Self.bar(done: done, total: total, rate: rate, width: width) + "\u{1b}[K"
         case .lines:
             let reached = Self.percent(done, total) / 10
-            guard reached > tenth else { return nil }
+            guard reached > tenth, seconds - max(base.1, lastDraw) >= 2 else { return nil }
             tenth = reached
+            lastDraw = seconds
             return Self.line(done: done, total: total, rate: rate) + "\n"
         }
     }

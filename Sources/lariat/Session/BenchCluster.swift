@@ -32,7 +32,7 @@ struct BenchCluster: Sendable {
         } catch {
             guard ContinuousClock.now >= deadline, !Task.isCancelled else { throw error }
             throw Failure(
-                "a job of \(Quantity.count(UInt64(tokens))) tokens did not end within "
+                "a job of \(Quantity.counted(tokens, "token")) did not end within "
                     + "\(Quantity.duration(cluster.jobLimit / .seconds(1))); allow more with --job-timeout, or measure less",
                 exitCode: ExitStatus.tryAgain)
         }

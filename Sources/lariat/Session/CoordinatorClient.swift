@@ -11,6 +11,7 @@ struct CoordinatorClient: Sendable {
     private let client: RPCClient
     /// Shows the token, where there is one.
     private let metadata: RPCMetadata
+    private let credentials: Failure.Credentials
 
     /// How long a connection may take.
     static let connectTimeout = Duration.seconds(5)
@@ -21,16 +22,23 @@ struct CoordinatorClient: Sendable {
         _ address: HostPort, tls: TLSFiles?, token: String?, timeout: Duration = connectTimeout,
         logger: Logger
     ) async throws -> CoordinatorClient {
+        let credentials = Failure.Credentials(tls: tls != nil, token: token != nil)
         do throws(RPCStatus) {
             let client = try await RPCClient.connect(
                 to: RPCAddress(host: address.host, port: address.port), tls: tls, timeout: timeout,
                 logger: logger)
             var metadata = RPCMetadata()
             if let token { metadata.add("authorization", "Bearer \(token)") }
-            return CoordinatorClient(address: "\(address)", client: client, metadata: metadata)
+            return CoordinatorClient(
+                address: "\(address)", client: client, metadata: metadata, credentials: credentials)
         } catch {
-            throw Failure(error, coordinator: "\(address)", isConnecting: true)
+            throw Failure(error, coordinator: "\(address)", with: credentials, isConnecting: true)
         }
+    }
+
+    /// A call that ended with an error, in words.
+    func failure(_ status: RPCStatus) -> Failure {
+        Failure(status, coordinator: address, with: credentials)
     }
 
     /// Connects as the options say, lets `body` work, and closes the connection.
@@ -56,10 +64,17 @@ struct CoordinatorClient: Sendable {
         _ method: RPCMethod<Request, Reply>, _ request: Request, timeout: Duration = callTimeout
     ) async throws -> Reply {
         do throws(RPCStatus) {
-            return try await client.unary(method, request, timeout: timeout, metadata: metadata)
+            return try await answer(method, request, timeout: timeout)
         } catch {
-            throw Failure(error, coordinator: address)
+            throw failure(error)
         }
+    }
+
+    /// The same for whoever knows what to do about a status.
+    func answer<Request, Reply>(
+        _ method: RPCMethod<Request, Reply>, _ request: Request, timeout: Duration = callTimeout
+    ) async throws(RPCStatus) -> Reply {
+        try await client.unary(method, request, timeout: timeout, metadata: metadata)
     }
 
     /// A call whose ends are streams. Without a timeout the connection's keep-alive finds a dead coordinator.
@@ -79,7 +94,7 @@ struct CoordinatorClient: Sendable {
             call.finishSending()
             return call
         } catch {
-            throw Failure(error, coordinator: address)
+            throw failure(error)
         }
     }
 
@@ -106,25 +121,11 @@ struct CoordinatorClient: Sendable {
             }
             return reply
         } catch let status as RPCStatus {
-            throw Failure(status, coordinator: address)
+            throw failure(status)
         } catch {
             call.cancel()
             throw error
         }
     }
 
-    func job(_ id: String) async throws -> JobRecord {
-        try await unary(CoordinatorService.getJob, JobRequest.with { $0.id = id })
-    }
-
-    /// The job that was submitted last.
-    func newestJob() async throws -> String {
-        let reply = try await unary(CoordinatorService.listJobs, ListJobsRequest.with { $0.pageSize = 1 })
-        guard let job = reply.jobs.first else {
-            throw Failure(
-                "the coordinator at \(address) has no jobs; submit one with `lariat submit`",
-                exitCode: ExitStatus.usage)
-        }
-        return job.id
-    }
 }

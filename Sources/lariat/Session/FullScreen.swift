@@ -4,7 +4,7 @@ import Foundation
 import Synchronization
 
 /// The terminal on standard output, and on standard input where that is one. Any thread may leave.
-final class FullScreen: Sendable {
+package final class FullScreen: Sendable {
     private struct State {
         var isEntered = false
         /// Of standard input, before.
@@ -43,8 +43,14 @@ final class FullScreen: Sendable {
     }
 
     /// What draws a frame over the one before. A line that is too long is cut by the terminal.
-    static func frame(_ lines: [String]) -> [UInt8] {
-        Array(("\u{1b}[H" + lines.map { $0 + "\u{1b}[K" }.joined(separator: "\r\n") + "\u{1b}[J").utf8)
+    ///
+    /// Each line is wiped before it is written: behind a line that fills the terminal the cursor stands on its last
+    /// column, and wiping from there on would take that column away.
+    package static func frame(_ lines: [String]) -> [UInt8] {
+        let drawn = lines.enumerated().map { index, line in
+            (index == lines.count - 1 ? "\u{1b}[J" : "\u{1b}[K") + line
+        }
+        return Array(("\u{1b}[H" + drawn.joined(separator: "\r\n")).utf8)
     }
 
     /// A terminal that takes nothing is not waited for.

@@ -107,7 +107,7 @@ struct JobEvaluator: Evaluator {
                         "job \(job) did not end within \(Quantity.duration(jobLimit / .seconds(1))); allow more with "
                             + "--job-timeout", exitCode: ExitStatus.tryAgain)
                 }
-                throw Failure(error, coordinator: coordinator.address)
+                throw coordinator.failure(error)
             }
             switch event.kind {
             case .scores: scores[event.firstPosition] = event.nll

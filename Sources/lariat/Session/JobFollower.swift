@@ -8,7 +8,7 @@ struct FollowStyle: Sendable {
     enum Output: Sendable {
         /// The answer as it comes.
         case text
-        /// Every event, one object a line.
+        /// Small events and last the whole record, one object a line (`JSONStream`).
         case json
         /// Position and negative log-likelihood of every token, one a line.
         case scores
@@ -79,6 +79,7 @@ struct JobFollower: Sendable {
         let isTerminal = Terminal.errorIsTerminal
         let isShown = style.showsProgress && style.output != .json
         var meter = ProgressMeter(style: isTerminal ? .bar(width: Terminal.width) : .lines)
+        var stream = JSONStream()
         var waits = ""
         var endsInMiddle = false
         let clock = ContinuousClock()
@@ -96,7 +97,7 @@ struct JobFollower: Sendable {
                 if endsInMiddle { try? await Terminal.write([UInt8(ascii: "\n")]) }
                 throw lost(error)
             }
-            if style.output == .json { try await Terminal.print(json: event.json) }
+            if style.output == .json { try await Terminal.print(json: stream.line(event)) }
             switch event.kind {
             case .unspecified: break
             case .state, .progress:
@@ -147,7 +148,7 @@ struct JobFollower: Sendable {
         guard
             ExitStatus.of(status.code) == ExitStatus.unreachable || status.code == .internal
                 || status.code == .cancelled
-        else { return Failure(status, coordinator: coordinator.address) }
+        else { return coordinator.failure(status) }
         return Failure(
             "lost the coordinator at \(coordinator.address) (\(status.message)). Job \(id) is in its journal; when it "
                 + "answers again, see the whole answer with `lariat attach \(id)`",
@@ -162,7 +163,7 @@ extension JobRecord {
         case .succeeded: if summary { Terminal.note(JobReport(self).summary) }
         case .cancelled:
             throw Failure(
-                "job \(id) was cancelled" + (reason.isEmpty ? "" : ": \(reason)"),
+                "job \(id) was cancelled" + (reason.isEmpty || reason == "cancelled" ? "" : ": \(reason)"),
                 exitCode: ExitStatus.cancelled)
         default:
             throw Failure("job \(id) \(state.word): \(reason.isEmpty ? "no reason was given" : reason)")

@@ -60,6 +60,11 @@ enum Terminal {
     /// A line on standard error that begins with the program's name.
     static func note(_ text: String) { writeError("lariat: \(text)\n") }
 
+    /// The same, dim on a terminal: good to know, and nothing to do about.
+    static func aside(_ text: String) {
+        writeError(errorIsTerminal ? "\u{1b}[2mlariat: \(text)\u{1b}[0m\n" : "lariat: \(text)\n")
+    }
+
     /// 0, or the error's number.
     private static func writeAll(_ descriptor: Int32, _ bytes: [UInt8]) -> Int32 {
         bytes.withUnsafeBytes { buffer in
