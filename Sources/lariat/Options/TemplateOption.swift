@@ -9,7 +9,7 @@ struct TemplateOption: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Chat template instead of the model file's own: \(ChatTemplate.names.joined(separator: ", ")), or a file in Jinja.",
-            valueName: "name|file"))
+            valueName: "name|file"), completion: .file())
     var template: String?
 
     /// What the coordinator is given: a name that it knows, or a file's text. A wrong one is told before anybody is asked.
