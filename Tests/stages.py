@@ -14,6 +14,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 
@@ -29,7 +30,7 @@ class Stage:
     name: str
     command: str  # for bash; {report} is the file for a JUnit report
     quick: bool = False
-    after: str = ""  # the stage that must have passed
+    after: tuple = ()  # the stages that must have passed
     alone: str = ""  # stages with the same word never run together
 
     def path(self, end):
@@ -44,26 +45,26 @@ STAGES = [
     Stage("format", "swift format lint --strict --recursive Package.swift Sources Tests", quick=True),
     Stage("protocol", "Ops/proto --check", quick=True),
     Stage("kernels", "Tests/CKernels/run", quick=True),
+    Stage("fixtures", 'Tests/fixtures "$LARIAT_TEST_DEBIAN"'),
     Stage("arm64", "Tests/CKernels/arm64"),
     Stage("openai", "Tests/OpenAI/run --junitxml {report}"),
     Stage("pages", "Tests/Pages/run --junitxml {report}"),
-    Stage("swift", SWIFT_TEST + " --skip TransformerTests", quick=True, after="build", alone="swift"),
-    Stage("models", SWIFT_TEST + " --filter TransformerTests", after="build", alone="swift"),
-    Stage("clients", "Tests/Clients/run --junitxml {report}", after="build"),
-    Stage("operations", "Tests/Operations/run --junitxml {report}", after="build"),
-    Stage("documentation", "Ops/docs", after="build", alone="swift"),
+    Stage("swift", SWIFT_TEST + " --skip TransformerTests", quick=True, after=("build",), alone="swift"),
+    Stage("models", SWIFT_TEST + " --filter TransformerTests", after=("build",), alone="swift"),
+    Stage("clients", "Tests/Clients/run --junitxml {report}", after=("build",)),
+    Stage("operations", "Tests/Operations/run --junitxml {report}", after=("build", "fixtures")),
+    Stage("documentation", "Ops/docs", after=("build",), alone="swift"),
 ]
 
 
 class Running:
-    def __init__(self, stage):
+    def __init__(self, stage, environment):
         self.stage, self.began = stage, time.monotonic()
         with open(stage.path(".log"), "wb") as log:
             # A session of its own, so that it can be ended with all it started.
             self.process = subprocess.Popen(
                 ["bash", "-euo", "pipefail", "-c", stage.command.format(report=stage.path(".xml"))], cwd=ROOT,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                env={**os.environ, "LARIAT": str(ROOT / ".build/release/lariat")})
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment)
 
     def end(self):
         for number, patience in ((signal.SIGINT, 20), (signal.SIGKILL, 5)):
@@ -114,7 +115,7 @@ def duration(seconds):
     return f"{seconds:.0f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
 
-def run(stages):
+def run(stages, environment):
     """Runs stages as soon as they can; returns the result of each by name."""
     waiting, running, results = list(stages), [], {}
     chosen = {stage.name for stage in stages}
@@ -122,13 +123,13 @@ def run(stages):
     try:
         while waiting or running:
             for stage in list(waiting):
-                if stage.after in results and results[stage.after].failed:
+                if missing := [name for name in stage.after if name in results and results[name].failed]:
                     waiting.remove(stage)
-                    results[stage.name] = Result(failed=[f"{stage.name}: not run, because {stage.after} failed"])
-                elif (len(running) < SIDE_BY_SIDE and (stage.after not in chosen or stage.after in results)
+                    results[stage.name] = Result(failed=[f"{stage.name}: not run, because {missing[0]} failed"])
+                elif (len(running) < SIDE_BY_SIDE and all(name in results for name in stage.after if name in chosen)
                       and not (stage.alone and any(stage.alone == other.stage.alone for other in running))):
                     waiting.remove(stage)
-                    running.append(Running(stage))
+                    running.append(Running(stage, environment))
             time.sleep(0.1)
             for one in list(running):
                 if (code := one.process.poll()) is not None:
@@ -162,11 +163,17 @@ def main():
         old.unlink()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.monotonic()
-    try:
-        results = run(stages)
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
+    with tempfile.TemporaryDirectory(prefix="lariat-debian-", ignore_cleanup_errors=True) as folder:
+        environment = {**os.environ, "LARIAT": str(ROOT / ".build/release/lariat")}
+        if "fixtures" in (stage.name for stage in stages):
+            environment["LARIAT_TEST_DEBIAN"] = folder
+        # What runs in it may need more than its owner's permissions.
+        os.chmod(folder, 0o755)
+        try:
+            results = run(stages, environment)
+        except KeyboardInterrupt:
+            say("interrupted")
+            return 130
 
     for name, result in results.items():
         if result.failed and (log := LOGS / f"{name}.log").exists():

@@ -22,7 +22,7 @@ MODEL = os.environ["LARIAT_TEST_MODEL"]
 GOLDEN = pathlib.Path(__file__).parent.parent / "Golden"
 
 # How long anything that should simply happen may take on a loaded machine.
-PATIENCE = 60
+PATIENCE = 180
 
 QUEUED, PREFILL, DECODE = pb.QUEUED, pb.PREFILL, pb.DECODE
 SUCCEEDED, FAILED, CANCELLED = pb.SUCCEEDED, pb.FAILED, pb.CANCELLED
@@ -324,7 +324,7 @@ def parts(text=None, tokens=None, part_size=1 << 19, **options):
             yield pb.SubmitPart(tokens=tokens[at:at + 4096])
 
 
-def command(*arguments, timeout=60, input=""):
+def command(*arguments, timeout=PATIENCE, input=""):
     """Runs `lariat ARGUMENTS` to its end."""
     return subprocess.run(
         _arguments(arguments), input=input, capture_output=True, text=True, timeout=timeout, env=environment())

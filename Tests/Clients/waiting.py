@@ -5,7 +5,7 @@ import socket
 import time
 
 
-def until(condition, what, timeout=60, pause=0.05, not_yet=()):
+def until(condition, what, timeout=180, pause=0.05, not_yet=()):
     """Waits for a true value of `condition()` and returns it. Errors of the kinds `not_yet` count as "not yet"."""
     deadline = time.monotonic() + timeout
     last = None

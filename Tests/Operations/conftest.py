@@ -47,5 +47,7 @@ def package(packed):
 
 @pytest.fixture(scope="session")
 def bare_debian(tmp_path_factory):
-    """For copies: nothing is installed in it."""
+    """For copies: nothing is installed in it. LARIAT_TEST_DEBIAN names one that is made already."""
+    if made := os.environ.get("LARIAT_TEST_DEBIAN"):
+        return Debian(made)
     return Debian(tmp_path_factory.mktemp("debian") / "root").make()

@@ -1,4 +1,7 @@
-"""A Debian in a folder, from the mirrors that this machine uses: for packages that are installed, and services that run."""
+"""A Debian in a folder, from the mirrors that this machine uses: for packages that are installed, and services that run.
+
+`debian.py FOLDER` makes one.
+"""
 
 import contextlib
 import os
@@ -7,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 
 from waiting import until
 
@@ -130,3 +134,7 @@ class Machine:
 
     def __exit__(self, *_):
         self.end()
+
+
+if __name__ == "__main__":
+    Debian(sys.argv[1]).make()
