@@ -5,10 +5,8 @@ public import JSONText
 /// What a client asks for. Every value is within its limits; the rules over the model (window, vocabulary, chat
 /// template) are the coordinator's.
 ///
-/// - An option that Lariat does not have and that would change the answer is refused (`UnsupportedOption`).
-/// - Members that nobody here knows are ignored, since clients send new ones all the time; so are hints that cannot
-///   change the answer of a model that does not reason: `reasoning_effort`, `verbosity`, `service_tier`,
-///   `parallel_tool_calls`, `prediction`, `metadata`, and a message's `name`.
+/// - `RequestMembers` has a line for each member that is read, cannot change the answer, or is refused. Any other is
+///   refused by name: it may be misspelt, or an option of another program that would change the answer.
 /// - Of a member that is there twice the first counts.
 /// - Beside OpenAI's there are vLLM's `top_k`, `min_p`, `repetition_penalty`, `ignore_eos` and `return_token_ids`, and
 ///   Lariat's own `repetition_window`, `rope`, `workers` and `beyond_window`.
@@ -19,6 +17,14 @@ public struct CompletionRequest: Equatable, Sendable {
         case text
         /// `/v1/chat/completions`: a conversation is answered.
         case chat
+
+        /// Where it is served.
+        public var path: String {
+            switch self {
+            case .text: "/v1/completions"
+            case .chat: "/v1/chat/completions"
+            }
+        }
     }
 
     public enum Input: Equatable, Sendable {
@@ -126,8 +132,9 @@ public struct CompletionRequest: Equatable, Sendable {
             throw fields.wrong("model", "is missing", code: "missing_required_parameter")
         }
         self.model = model
-        try UnsupportedOption.check(fields, form: form)
-        input = form == .chat ? .messages(try Self.messages(fields)) : try Self.prompt(fields)
+        try RequestMembers.request.check(fields, form: form)
+        try Self.checkFormats(fields, form)
+        input = form == .chat ? .messages(try Self.messages(fields, form)) : try Self.prompt(fields)
         maxTokens = try Self.maxTokens(fields, form)
         sampling = try Self.sampling(fields)
         stop = try fields.texts("stop", most: Self.mostStops, bytes: Self.longestStop) ?? []
@@ -137,6 +144,7 @@ public struct CompletionRequest: Equatable, Sendable {
         guard streams || streamOptions == nil else {
             throw fields.wrong("stream_options", "is only possible with \"stream\"")
         }
+        if let streamOptions { try RequestMembers.streamOptions.check(streamOptions, form: form) }
         includesUsage = try streamOptions?.bool("include_usage") ?? false
         logprobs = try Self.logprobs(fields, form)
         returnsTokenIDs = try fields.bool("return_token_ids") ?? false
@@ -146,6 +154,22 @@ public struct CompletionRequest: Equatable, Sendable {
         rope = try fields.string("rope", most: Self.longestName)
         workers = UInt32(try fields.integer("workers", 0...Int64(UInt32.max)) ?? 0)
         beyondWindow = try fields.bool("beyond_window") ?? false
+    }
+
+    /// Answers are text.
+    private static func checkFormats(_ fields: RequestFields, _ form: Form) throws(APIError) {
+        if let format = try fields.object("response_format") {
+            guard try format.string("type", most: 64) == "text" else {
+                throw fields.wrong(
+                    "response_format", "is not supported here: only the type \"text\" is",
+                    code: RequestMembers.unsupported)
+            }
+            try RequestMembers.responseFormat.check(format, form: form)
+        }
+        if let modalities = try fields.texts("modalities", most: 8, bytes: 64), modalities != ["text"] {
+            throw fields.wrong(
+                "modalities", "is not supported here: only [\"text\"] is", code: RequestMembers.unsupported)
+        }
     }
 
     private static func prompt(_ fields: RequestFields) throws(APIError) -> Input {
@@ -180,7 +204,7 @@ public struct CompletionRequest: Equatable, Sendable {
         throw fields.wrong("prompt", forms)
     }
 
-    private static func messages(_ fields: RequestFields) throws(APIError) -> [Message] {
+    private static func messages(_ fields: RequestFields, _ form: Form) throws(APIError) -> [Message] {
         guard var inner = try fields.array("messages", else: "must be an array of messages") else {
             throw fields.wrong("messages", "is missing", code: "missing_required_parameter")
         }
@@ -190,7 +214,9 @@ public struct CompletionRequest: Equatable, Sendable {
         var messages: [Message] = []
         messages.reserveCapacity(inner.count)
         while let message = try inner.nextObject() {
-            messages.append(Message(role: try role(message), content: try content(message)))
+            let role = try role(message)
+            try RequestMembers.message.check(message, form: form)
+            messages.append(Message(role: role, content: try content(message, form)))
         }
         return messages
     }
@@ -199,20 +225,14 @@ public struct CompletionRequest: Equatable, Sendable {
         switch try message.string("role", most: 64) {
         case "system", "developer": return .system
         case "user": return .user
-        case "assistant":
-            for name in ["tool_calls", "function_call", "audio"] where message.isPresent(name) {
-                if let calls = try? message.array(name, else: ""), calls.count == 0 { continue }
-                throw message.wrong(
-                    name, "is not supported here: leave it out", code: "unsupported_parameter")
-            }
-            return .assistant
+        case "assistant": return .assistant
         case nil: throw message.wrong("role", "is missing", code: "missing_required_parameter")
         default:
             throw message.wrong("role", "must be \"system\", \"developer\", \"user\" or \"assistant\"")
         }
     }
 
-    private static func content(_ message: RequestFields) throws(APIError) -> String {
+    private static func content(_ message: RequestFields, _ form: Form) throws(APIError) -> String {
         switch try message.read("content", as: String.self) {
         case .absent: throw message.wrong("content", "is missing", code: "missing_required_parameter")
         case .value(let text): return text
@@ -225,8 +245,9 @@ public struct CompletionRequest: Equatable, Sendable {
         while let part = try parts.nextObject() {
             guard try part.string("type", most: 64) == "text" else {
                 throw part.wrong(
-                    "type", "is not supported here: only \"text\" is", code: "unsupported_parameter")
+                    "type", "is not supported here: only \"text\" is", code: RequestMembers.unsupported)
             }
+            try RequestMembers.contentPart.check(part, form: form)
             guard let text = try part.string("text", most: .max) else {
                 throw part.wrong("text", "is missing", code: "missing_required_parameter")
             }

@@ -204,13 +204,15 @@ private func messages(_ json: String) throws(APIError) -> [CompletionRequest.Mes
         #expect(error?.status == 400 && error?.param == param, "\(String(describing: error))")
     }
 
-    /// What asks for nothing, or is only a hint, or is of a later version of the API.
+    /// What asks for nothing, or cannot change the answer.
     @Test(
         arguments: [
             #""n":1,"presence_penalty":0,"frequency_penalty":0.0,"logit_bias":{},"echo":false"#,
             #""response_format":{"type":"text"},"modalities":["text"],"metadata":{"a":"b"}"#,
-            #""service_tier":"auto","reasoning_effort":"high","parallel_tool_calls":true,"verbosity":"low""#,
-            #""prediction":{"type":"content","content":"x"},"an_option_of_next_year":{"deep":[[[]]]}"#,
+            #""service_tier":"auto","reasoning_effort":"none","parallel_tool_calls":true,"verbosity":"medium""#,
+            #""prediction":{"type":"content","content":"x"},"safety_identifier":"u1","cache_prompt":true"#,
+            #""mirostat":0,"mirostat_tau":5.0,"dry_multiplier":0.0,"dry_base":1.75,"priority":3,"lora":[]"#,
+            #""no_such_member":null,"max_token":null"#,
             #""n":null,"stop":null,"seed":null,"max_tokens":null,"temperature":null,"stream":null,"tools":null"#,
             #""stop":[],"min_tokens":0,"skip_special_tokens":true,"stream_options":null,"user":null"#,
         ])
@@ -221,8 +223,90 @@ private func messages(_ json: String) throws(APIError) -> [CompletionRequest.Mes
 
     @Test func harmlessInOneForm() throws {
         #expect(try chat(#""tools":[],"tool_choice":"none","functions":[],"top_logprobs":0"#) == chat())
-        #expect(try text(#""best_of":1,"suffix":"","tools":[{}]"#) == text())
+        #expect(try text(#""best_of":1,"suffix":"","tools":[],"top_logprobs":null"#) == text())
         #expect(try chat(#""max_tokens":5,"max_completion_tokens":5"#).maxTokens == 5)
+    }
+
+    /// A member that nobody knows is named, with the one that may be meant.
+    @Test(
+        arguments: [
+            (#""max_token":5"#, "max_token", "did you mean \"max_tokens\""),
+            (#""temprature":0"#, "temprature", "did you mean \"temperature\""),
+            (#""repitition_penalty":1.1"#, "repitition_penalty", "did you mean \"repetition_penalty\""),
+            (#""n_predict":5"#, "n_predict", "is called \"max_tokens\" here"),
+            (#""max_new_tokens":5"#, "max_new_tokens", "is called \"max_tokens\" here"),
+            (#""repeat_penalty":1.1"#, "repeat_penalty", "is called \"repetition_penalty\" here"),
+            (#""reasoning_effort":"high""#, "reasoning_effort", "only \"none\" is"),
+            (#""verbosity":"low""#, "verbosity", "only \"medium\" is"),
+            (#""samplers":["top_k"]"#, "samplers", "the order is"),
+            (#""chat_template_kwargs":{"enable_thinking":false}"#, "chat_template_kwargs", "leave it out"),
+            (#""zzz":1,"an_option_of_next_year":{"deep":[[[]]]}"#, "an_option_of_next_year", "not a member"),
+            (
+                #""stream":true,"stream_options":{"include_use":true}"#, "stream_options.include_use",
+                "include_usage"
+            ),
+            (#""response_format":{"type":"text","schema":{}}"#, "response_format.schema", "not a member"),
+        ])
+    func unknownMembers(members: String, param: String, words: String) {
+        for read in [chat, text] {
+            let error = #expect(throws: APIError.self) { try read(members) }
+            #expect(error?.status == 400 && error?.param == param, "\(String(describing: error))")
+            #expect(error?.message.contains("\"\(param)\"") == true)
+            #expect(error?.message.contains(words) == true, "\(error?.message ?? "")")
+            #expect(["unknown_parameter", "unsupported_parameter"].contains(error?.code))
+        }
+    }
+
+    @Test(
+        arguments: [
+            (
+                #"[{"role":"user","content":"a","contnt":"b"}]"#, "messages[0].contnt",
+                "did you mean \"content\""
+            ),
+            (
+                #"[{"role":"assistant","content":"a","reasoning_content":"b"}]"#,
+                "messages[0].reasoning_content", "leave"
+            ),
+            (#"[{"role":"user","content":"a","tool_call_id":"b"}]"#, "messages[0].tool_call_id", "no tools"),
+            (
+                #"[{"role":"user","content":[{"type":"text","text":"a","image_url":{}}]}]"#,
+                "messages[0].content[0].image_url", "not a member"
+            ),
+        ])
+    func unknownMembersOfMessages(json: String, param: String, words: String) {
+        let error = #expect(throws: APIError.self) { try messages(json) }
+        #expect(error?.status == 400 && error?.param == param, "\(String(describing: error))")
+        #expect(error?.message.contains(words) == true, "\(error?.message ?? "")")
+    }
+
+    /// What one form reads and the other does not, in words that say which.
+    @Test func membersOfTheOtherForm() {
+        let one = #expect(throws: APIError.self) { try text(#""max_completion_tokens":5"#) }
+        #expect(one?.message.contains("/v1/chat/completions has it") == true, "\(one?.message ?? "")")
+        let other = #expect(throws: APIError.self) { try chat(#""prompt":"hi""#) }
+        #expect(other?.message.contains("/v1/completions has it") == true, "\(other?.message ?? "")")
+    }
+
+    /// An answer that comes back as part of a conversation is what the `openai` client keeps of it.
+    @Test func anAnswerMayComeBack() throws {
+        let read = try messages(
+            #"""
+            [{"role":"user","content":"a"},{"role":"assistant","content":"b","refusal":null,"annotations":[],
+              "audio":null,"function_call":null,"tool_calls":null},
+             {"role":"user","content":[{"type":"text","text":"c","cache_control":{"type":"ephemeral"}}]}]
+            """#)
+        #expect(read.map(\.content) == ["a", "b", "c"])
+    }
+
+    /// However many members there are, and however long their names.
+    @Test func manyUnknownMembers() {
+        let many = (0..<100_000).map { "\"x\($0)\":1" }.joined(separator: ",")
+        let error = #expect(throws: APIError.self) { try text(many) }
+        #expect(error?.param == "x0")
+        let long = #expect(throws: APIError.self) {
+            try text("\"\(String(repeating: "y", count: 1_000_000))\":1")
+        }
+        #expect((long?.message.utf8.count ?? .max) < 200 && (long?.param?.utf8.count ?? .max) < 100)
     }
 
     @Test(
