@@ -56,7 +56,29 @@ package struct Admission: Sendable {
             throw CoordinatorError(
                 .invalid, "scoring needs at least two tokens: the first has nothing before it")
         }
-        let total = prompt.count + reserved
+        let needs = try needs(
+            PromptLength(tokens: prompt.count), reserved: reserved, options, members: members)
+        return Admitted(
+            options: options, profile: needs.profile, note: needs.note, reserved: reserved,
+            kvBytes: needs.kvBytes)
+    }
+
+    /// Refuses a prompt that is too long however it is tokenised.
+    /// - Parameter tokens: that it has at least.
+    package func checkLength(
+        atLeast tokens: Int, _ given: JobOptions, members: [MemberRecord]
+    ) throws(CoordinatorError) {
+        let options = try filled(given, seed: 1)
+        _ = try needs(
+            PromptLength(tokens: max(1, tokens), isAtLeast: true),
+            reserved: options.kind == .generate ? Int(options.maxTokens) : 0, options, members: members)
+    }
+
+    /// The rotary profile and memory for a prompt of this length and its answer.
+    private func needs(
+        _ prompt: PromptLength, reserved: Int, _ options: JobOptions, members: [MemberRecord]
+    ) throws(CoordinatorError) -> (profile: ProfileMessage, note: String, kvBytes: Int) {
+        let total = prompt.tokens + reserved
         guard total <= Self.mostPositions else {
             throw CoordinatorError(
                 .invalid, "\(total) positions are more than \(Self.mostPositions), the limit")
@@ -64,10 +86,9 @@ package struct Admission: Sendable {
         // A file's own window may be larger than its table's: a Llama 3 file says how far its factors reach.
         if options.rope == nil, total > model.window, !options.beyondWindow {
             throw CoordinatorError(
-                .beyondWindow,
-                windowText(prompt: prompt.count, reserved: reserved, window: model.window, of: model.name))
+                WindowExcess(prompt: prompt, reserved: reserved, window: model.window, of: model.name))
         }
-        let positions = RotaryScaling.positions(promptTokens: prompt.count, reservedTokens: reserved)
+        let positions = RotaryScaling.positions(promptTokens: prompt.tokens, reservedTokens: reserved)
         if let sliding = model.slidingWindow, positions > sliding {
             throw CoordinatorError(
                 .beyondWindow,
@@ -79,15 +100,14 @@ package struct Admission: Sendable {
         let note: String
         do {
             (profile, note) = try model.profile(
-                promptTokens: prompt.count, reservedTokens: reserved, method: options.rope)
+                promptTokens: prompt.tokens, reservedTokens: reserved, method: options.rope)
         } catch {
             throw CoordinatorError(.invalid, "no rotary profile for \(positions) positions: \(error)")
         }
         if options.rope != nil, total > Int(clamping: profile.window), !options.beyondWindow {
             throw CoordinatorError(
-                .beyondWindow,
-                windowText(
-                    prompt: prompt.count, reserved: reserved, window: Int(clamping: profile.window),
+                WindowExcess(
+                    prompt: prompt, reserved: reserved, window: Int(clamping: profile.window),
                     of: "the rotary table \"\(profile.name)\""))
         }
         let (kvBytes, overflow) = total.multipliedReportingOverflow(by: model.kvBytesPerToken)
@@ -95,8 +115,7 @@ package struct Admission: Sendable {
         if !members.isEmpty, let text = memoryText(tokens: total, members: members) {
             throw CoordinatorError(.notPossible, text)
         }
-        return Admitted(
-            options: options, profile: profile, note: note, reserved: reserved, kvBytes: kvBytes)
+        return (profile, note, kvBytes)
     }
 
     /// Nil when keys and values of so many tokens fit these workers.
@@ -156,16 +175,5 @@ package struct Admission: Sendable {
         if sampling.repetitionPenalty > 0, sampling.repetitionWindow == 0 { sampling.repetitionWindow = 64 }
         options.sampling = sampling
         return options
-    }
-
-    private func windowText(prompt: Int, reserved: Int, window: Int, of what: String) -> String {
-        let over = prompt + reserved - window
-        let answer = reserved > 0 ? " and \(reserved) are reserved for the answer" : ""
-        let smaller =
-            reserved > 0 && prompt < window
-            ? ", set --max-tokens to \(window - prompt) or less" : ""
-        return "the prompt has \(prompt) tokens\(answer), \(over) more than the window of \(what), "
-            + "\(window): shorten the prompt\(smaller), extend the window with --rope, or allow it with "
-            + "--beyond-window (answers get worse there unless the model was extended)"
     }
 }

@@ -1,4 +1,5 @@
 // Everything a coordinator is told at start.
+import Foundation
 public import RPC
 
 /// Settings of a coordinator process. Zero is never "unlimited".
@@ -40,8 +41,10 @@ public struct CoordinatorConfiguration: Sendable {
     public var finishedJobs = 10_000
     /// Log lines kept of one job.
     public var logLines = 10_000
-    /// Longest prompt, as bytes of text or four bytes a token; also the sum over submissions in progress.
+    /// Longest prompt, as bytes of text or four bytes a token; all submissions in progress may hold twice as much.
     public var promptBytes = 256 << 20
+    /// Prompts that become tokens at once; at least 2.
+    public var tokenisingThreads = min(4, max(2, ProcessInfo.processInfo.activeProcessorCount))
     /// Most tokens of a block that travel in one piece.
     public var pieceTokens = 2048
     /// Shown by GetCluster and offered to workers.

@@ -38,7 +38,6 @@ package actor CoordinatorCore {
     /// Ended jobs whose end the journal did not take yet.
     private var unsaved: [String: JobRecord] = [:]
     private var lastJoin: ContinuousClock.Instant?
-    private var promptBytes = 0
     private var finishedSinceForgetting = 0
     private var statistics = CoordinatorStatistics()
     private var throughput = Throughput(at: .now)
@@ -142,18 +141,11 @@ package actor CoordinatorCore {
 
     // MARK: jobs
 
-    /// Keeps within the limit what all submissions in progress hold together.
-    package func holdPrompt(bytes: Int) throws(CoordinatorError) {
-        guard promptBytes + bytes <= configuration.promptBytes else {
-            throw CoordinatorError(
-                .exhausted,
-                "prompts of \(humanBytes(configuration.promptBytes)) are being submitted, which is the limit; "
-                    + "submit again in a moment")
-        }
-        promptBytes += bytes
-    }
+    /// For prompts that are to be submitted now.
+    package var encoder: PromptEncoder { PromptEncoder(admission: admission, members: members.ready) }
 
-    package func releasePrompt(bytes: Int) { promptBytes -= bytes }
+    /// A prompt was refused before it was submitted.
+    package func count(refused error: CoordinatorError) { statistics.count(refused: error.kind.rawValue) }
 
     /// Admits a job and journals it. The reply may be sent when this returns.
     package func submit(_ options: JobOptions, prompt: [UInt32]) async throws(CoordinatorError) -> JobRecord {

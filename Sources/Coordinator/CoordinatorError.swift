@@ -19,10 +19,20 @@ public struct CoordinatorError: Error, Equatable, Sendable, CustomStringConverti
     }
     public let kind: Kind
     public let message: String
+    /// The figures of a `.beyondWindow`, for those who have other words for them.
+    package let excess: WindowExcess?
 
     public init(_ kind: Kind, _ message: String) {
         self.kind = kind
         self.message = message
+        excess = nil
+    }
+
+    /// Too long for the window.
+    package init(_ excess: WindowExcess) {
+        kind = .beyondWindow
+        message = excess.commandLineText
+        self.excess = excess
     }
 
     public var description: String { message }

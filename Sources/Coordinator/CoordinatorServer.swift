@@ -53,9 +53,12 @@ public final class CoordinatorServer: Sendable {
             configuration: configuration, model: model, journal: journal, dialler: dialler,
             start: try await journal.nextStart(at: wallMicroseconds()), logger: logger)
         try await core.recover()
+        let intake = PromptIntake(
+            longest: configuration.promptBytes, threads: configuration.tokenisingThreads)
         let server = RPCServer(
             address: RPCAddress(host: configuration.host, port: configuration.port), tls: tls,
-            services: CoordinatorServices(core: core, access: access).handlers + health.handlers
+            services: CoordinatorServices(core: core, access: access, intake: intake).handlers
+                + health.handlers
                 + Reflection(services: Self.services).handlers, logger: logger)
         let bound: RPCAddress
         do throws(RPCStatus) { bound = try await server.start() } catch {
@@ -63,7 +66,7 @@ public final class CoordinatorServer: Sendable {
         }
         state.withLock { $0.address = bound.description }
         var sites: [WebServer] = []
-        do throws(CoordinatorError) { try await startSites(core, server, &sites) } catch {
+        do throws(CoordinatorError) { try await startSites(core, intake, server, &sites) } catch {
             for site in sites { await site.shutdown(grace: .zero) }
             await server.shutdown(grace: .zero)
             throw error
@@ -91,12 +94,12 @@ public final class CoordinatorServer: Sendable {
 
     /// Opens the HTTP ports that were asked for.
     private func startSites(
-        _ core: CoordinatorCore, _ grpc: RPCServer, _ sites: inout [WebServer]
+        _ core: CoordinatorCore, _ intake: PromptIntake, _ grpc: RPCServer, _ sites: inout [WebServer]
     ) async throws(CoordinatorError) {
         let web = WebStatistics()
         if let address = configuration.web {
             sites.append(
-                try await WebFront(core: core, access: access, logger: logger).start(
+                try await WebFront(core: core, intake: intake, access: access, logger: logger).start(
                     at: address, tls: configuration.tls, modelPath: configuration.modelPath, statistics: web))
         }
         guard let address = configuration.metrics else { return }

@@ -7,6 +7,7 @@ import RPC
 struct CoordinatorServices: Sendable {
     let core: CoordinatorCore
     let access: Access
+    let intake: PromptIntake
 
     var handlers: [RPCHandler] { clients + workers }
 
@@ -15,7 +16,7 @@ struct CoordinatorServices: Sendable {
             .clientStreaming(CoordinatorService.submit) { reader, context in
                 try require(.submit, context)
                 return try await withStatus {
-                    try await withPrompt(reader) { options, prompt in
+                    try await withPrompt(reader, context, .submission) { options, prompt in
                         try await core.submit(options, prompt: prompt)
                     }
                 }
@@ -23,8 +24,12 @@ struct CoordinatorServices: Sendable {
             .clientStreaming(CoordinatorService.estimate) { reader, context in
                 try require(.read, context)
                 return try await withStatus {
-                    try await withPrompt(reader) { options, prompt in
-                        await core.forecast(options, prompt: prompt)
+                    do {
+                        return try await withPrompt(reader, context, .forecast) { options, prompt in
+                            await core.forecast(options, prompt: prompt)
+                        }
+                    } catch let error as CoordinatorError where error.answersForecast {
+                        return Forecast.with { $0.reason = error.message }
                     }
                 }
             },
@@ -97,8 +102,7 @@ struct CoordinatorServices: Sendable {
 
     /// Refuses callers whose token does not allow this.
     private func require(_ role: TokenStore.Role, _ context: RPCContext) throws(RPCStatus) {
-        let shown = context.metadata["authorization"].flatMap(WebRequest.bearerToken(of:))
-        let decision = access.decide(shown, needs: role)
+        let decision = access.decide(Self.token(context), needs: role)
         switch decision {
         case .allowed: return
         case .unknown: throw RPCStatus(.unauthenticated, decision.refusal ?? "")
@@ -106,34 +110,45 @@ struct CoordinatorServices: Sendable {
         }
     }
 
-    /// Collects a submission, within the limit of its own and of all together, and tokenises it.
+    /// Collects a prompt within the budget of its sender, and makes it tokens.
     private func withPrompt<T: Sendable>(
-        _ reader: RPCReader<SubmitPart>,
-        _ body: (JobOptions, [UInt32]) async throws -> T
+        _ reader: RPCReader<SubmitPart>, _ context: RPCContext, _ purpose: PromptBudget.Purpose,
+        _ body: @Sendable (JobOptions, [UInt32]) async throws -> T
     ) async throws -> T {
-        var parts = PromptParts(limit: core.configuration.promptBytes)
-        var held = 0
-        let result: Result<T, any Error>
-        do {
+        let caller = access.caller(Self.token(context), at: context.peer)
+        return try await intake.holding(for: caller, purpose) { hold in
+            var parts = PromptParts(limit: intake.longest(purpose))
             while let part = try await reader.next() {
-                let bytes = part.text.count + 4 * part.tokens.count
-                try await core.holdPrompt(bytes: bytes)
-                held += bytes
                 try parts.add(part)
+                try hold.add(bytes: part.text.count + 4 * part.tokens.count)
             }
-            let (options, tokens) = try await parts.tokenisedElsewhere(by: core.model)
-            result = .success(try await body(options, tokens))
-        } catch {
-            result = .failure(error)
+            let (options, tokens) = try await intake.tokens(for: core, purpose, bytes: parts.bytes) {
+                [parts] encoder, isAbandoned in
+                let (options, prompt) = try parts.whole(hasChatTemplate: encoder.hasChatTemplate)
+                return (options, try encoder.tokens(of: prompt, options, isAbandoned: isAbandoned))
+            }
+            return try await body(options, tokens)
         }
-        await core.releasePrompt(bytes: held)
-        return try result.get()
+    }
+
+    private static func token(_ context: RPCContext) -> String? {
+        context.metadata["authorization"].flatMap(WebRequest.bearerToken(of:))
     }
 
     /// The core's errors as gRPC statuses.
     private func withStatus<T: Sendable>(_ body: () async throws -> T) async throws -> T {
         do { return try await body() } catch let error as CoordinatorError {
             throw RPCStatus(error.kind.code, error.message)
+        }
+    }
+}
+
+extension CoordinatorError {
+    /// Whether it says why a job like this cannot run, which is what a forecast is asked for.
+    fileprivate var answersForecast: Bool {
+        switch kind {
+        case .beyondWindow, .notPossible: true
+        case .invalid, .notFound, .exhausted, .unavailable, .internalFault: false
         }
     }
 }

@@ -9,6 +9,7 @@ public import Transformer
 /// `ModelDescription` of an opened model file.
 public struct ModelAdapter: ModelDescription {
     private let model: Model
+    private var tokenizer: Tokenizer
     private let element: KVElement
 
     /// - Parameter precision: "bf16" or "f32"; decides the size of keys and values.
@@ -19,12 +20,14 @@ public struct ModelAdapter: ModelDescription {
                 .invalid, "the precision \"\(precision.prefix(20))\" is neither bf16 nor f32")
         }
         self.model = model
+        tokenizer = model.tokenizer
         self.element = element
     }
 
     public var name: String { model.name }
     public var fingerprint: String { model.fingerprint }
     public var vocabulary: Int { model.shape.vocabulary }
+    public var longestToken: Int { tokenizer.longestToken }
     public var layers: Int { model.shape.layers }
     public var window: Int { max(model.shape.window, model.scaling.maximumContext) }
     public var slidingWindow: Int? { model.shape.slidingWindow }
@@ -33,8 +36,14 @@ public struct ModelAdapter: ModelDescription {
     public var attentionOperations: Double { model.shape.work.attentionOperations }
     public var outputOperations: Double { 2 * Double(model.shape.hidden) * Double(model.shape.vocabulary) }
 
+    public func abandoned(when check: @escaping @Sendable () -> Bool) -> any ModelDescription {
+        var copy = self
+        copy.tokenizer = tokenizer.abandoned(when: check)
+        return copy
+    }
+
     public func encode(_ text: String, literal: Bool) throws -> [UInt32] {
-        model.tokenizer.encode(text, parsingSpecialTokens: !literal).map { UInt32(bitPattern: $0) }
+        tokenizer.encode(text, parsingSpecialTokens: !literal).map { UInt32(bitPattern: $0) }
     }
 
     public var hasChatTemplate: Bool { model.tokenizer.chatTemplate != nil }
@@ -52,18 +61,18 @@ public struct ModelAdapter: ModelDescription {
             return ChatMessage(role: role, content: turn.content)
         }
         let now = JinjaMoment(secondsSince1970: Int(clamping: wallMicroseconds / 1_000_000))
-        return try model.tokenizer.encodeChat(
+        return try tokenizer.encodeChat(
             messages, template: ChatTemplate.chosen(template), options: ChatOptions(now: now)
         ).map { UInt32(bitPattern: $0) }
     }
 
     public func bytes(of token: UInt32) -> [UInt8] {
         guard token < UInt32(vocabulary) else { return [] }
-        return model.tokenizer.decode([TokenID(bitPattern: token)], showingSpecialTokens: true)
+        return tokenizer.decode([TokenID(bitPattern: token)], showingSpecialTokens: true)
     }
 
     public func textStream(after last: UInt32?) -> any TokenTextStream {
-        TextStream(stream: model.tokenizer.stream(after: last.map { TokenID(bitPattern: $0) }))
+        TextStream(stream: tokenizer.stream(after: last.map { TokenID(bitPattern: $0) }))
     }
 
     public func profile(

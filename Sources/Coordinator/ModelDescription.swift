@@ -8,6 +8,8 @@ public protocol ModelDescription: Sendable {
     /// Token ids are below this.
     var vocabulary: Int { get }
     var layers: Int { get }
+    /// Most bytes of text that one token stands for.
+    var longestToken: Int { get }
     /// Positions the model is meant for, any rotary extension of its file included.
     var window: Int { get }
     /// The most positions for which the model's answer is exact; nil: no limit but the window's.
@@ -20,6 +22,9 @@ public protocol ModelDescription: Sendable {
     /// Operations of one token's scores over the vocabulary.
     var outputOperations: Double { get }
 
+    /// This model for a prompt that somebody may stop waiting for: once `check` says true, encoding soon ends with tokens
+    /// that mean nothing.
+    func abandoned(when check: @escaping @Sendable () -> Bool) -> any ModelDescription
     /// - Parameter literal: do not parse special tokens in the text.
     func encode(_ text: String, literal: Bool) throws -> [UInt32]
     /// Whether the model file has a chat template.

@@ -74,13 +74,16 @@ extension APIError {
     }
 
     /// The prompt and the answer's reserve are longer than the model's window.
-    /// - Parameter form: decides whether `prompt` or `messages` is named.
+    /// - Parameters:
+    ///   - isAtLeast: the prompt has so many tokens or more; they were not counted.
+    ///   - form: decides whether `prompt` or `messages` is named.
     public static func contextLength(
-        promptTokens: Int, reserved: Int, window: Int, form: CompletionRequest.Form
+        promptTokens: Int, isAtLeast: Bool = false, reserved: Int, window: Int, form: CompletionRequest.Form
     ) -> APIError {
         let (total, overflow) = promptTokens.addingReportingOverflow(reserved)
         return .invalid(
             "this model's maximum context length is \(window) tokens; the request has "
+                + "\(isAtLeast ? "at least " : "")"
                 + "\(overflow ? Int.max : total) (\(promptTokens) of the prompt and \(reserved) for the answer). "
                 + "Shorten the prompt or the answer, extend the window with \"rope\", or allow it with "
                 + "\"beyond_window\"",

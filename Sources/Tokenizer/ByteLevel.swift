@@ -127,7 +127,7 @@ struct ByteLevel: Sendable {
     ) {
         var at = range.lowerBound
         var cutter = WordCutter(preTokenizer)
-        while at < range.upperBound {
+        while at < range.upperBound, !work.merger.patience.isOver() {
             let end = cutter.wordEnd(text, from: at, to: range.upperBound)
             encodeWord(text, at, end, &work, &output)
             at = end

@@ -58,6 +58,9 @@ struct PairMerger {
     /// Where in the word each symbol begins, in bytes.
     private(set) var starts: [Int32] = []
 
+    /// Joining stops where it is when this is over.
+    var patience = Patience()
+
     private var ranks: [UInt32] = []
     private var next: [Int32] = []
     private var previous: [Int32] = []
@@ -109,7 +112,7 @@ struct PairMerger {
         ranks.append(PairTable.none)
         queue.removeAll()
         for index in 0..<count where ranks[index] != PairTable.none { queue.push(ranks[index], index) }
-        while let (rank, place) = queue.pop() {
+        while let (rank, place) = queue.pop(), !patience.isOver() {
             // The pair may have changed since; if its rank is the same, it is as good.
             guard ranks[place] == rank else { continue }
             let right = Int(next[place])

@@ -133,7 +133,7 @@ struct Pieces: Sendable {
             encodeWord(word.span, 0, word.count, &work, &output)
             at = end
         }
-        while at < range.upperBound {
+        while at < range.upperBound, !work.merger.patience.isOver() {
             let end = wordEnd(text, from: at, to: range.upperBound)
             encodeWord(text, at, end, &work, &output)
             at = end

@@ -23,6 +23,7 @@ public struct Tokenizer: Sendable {
     private let addsSpacePrefix: Bool
     let isSentencePiece: Bool
     let addsBeginning: Bool
+    private var isAbandoned: (@Sendable () -> Bool)?
     /// The end of a sequence and the unknown token, which chat templates name.
     let end: TokenID?
     let unknown: TokenID?
@@ -39,6 +40,10 @@ public struct Tokenizer: Sendable {
     /// Bytes the vocabulary cannot write, in ascending order: each becomes U+FFFD (or, if the vocabulary cannot write that,
     /// the unknown token). Empty for most; SmolLM2 lacks some control characters and bytes that occur in no UTF-8 text.
     public let bytesWithoutToken: [UInt8]
+
+    /// Most bytes of text that one token stands for; at least 1. So a text of n bytes has n / `longestToken` tokens or
+    /// more, which is known without tokenising it.
+    public let longestToken: Int
 
     /// Checks the vocabulary and builds the tables. Takes some 100 ms for 150,000 tokens.
     public init(_ vocabulary: Vocabulary) throws(TokenizerError) {
@@ -83,6 +88,7 @@ public struct Tokenizer: Sendable {
         self.kinds = kinds
         self.bytes = bytes
         self.offsets = offsets
+        longestToken = max(1, zip(offsets, offsets.dropFirst()).lazy.map { $1 - $0 }.max() ?? 1)
         self.special = special
         self.userDefined = userDefined
         self.ends = ends
@@ -93,6 +99,14 @@ public struct Tokenizer: Sendable {
         chatTemplate = vocabulary.chatTemplate.map {
             ChatTemplate($0, from: "the model file's chat template")
         }
+    }
+
+    /// This tokenizer for a text that somebody may stop waiting for: `check` is asked every few thousand steps, and once
+    /// it says true, encoding soon ends with tokens that mean nothing.
+    public func abandoned(when check: @escaping @Sendable () -> Bool) -> Tokenizer {
+        var copy = self
+        copy.isAbandoned = check
+        return copy
     }
 
     /// The number of tokens; ids are 0 to `count - 1`.
@@ -185,6 +199,7 @@ extension Tokenizer {
     func encodePlain(
         _ text: Span<UInt8>, _ range: Range<Int>, _ work: inout EncoderWork, _ output: inout [TokenID]
     ) {
+        work.merger.patience.isAbandoned = isAbandoned
         switch model {
         case .byteLevel(let model): model.encode(text, range, &work, &output)
         case .pieces(let model): model.encode(text, range, &work, &output)

@@ -160,7 +160,7 @@ import Testing
         try parts.add(.with { $0.text = Array("häß".utf8.prefix(2)) })
         try parts.add(.with { $0.text = Array("häß".utf8.dropFirst(2)) })
         #expect(throws: CoordinatorError.self) { try parts.add(.with { $0.options = JobOptions() }) }
-        #expect(try parts.tokenised(by: ByteModel()).1.count == 5)
+        #expect(try parts.whole(hasChatTemplate: false).prompt == .text("häß"))
         #expect(throws: CoordinatorError.self) {
             try parts.add(.with { $0.text = [UInt8](repeating: 65, count: 6) })
         }
@@ -172,7 +172,7 @@ import Testing
                 $0.text = [0xff]
             })
         #expect(throws: CoordinatorError(.invalid, "the prompt is not UTF-8 text")) {
-            try broken.tokenised(by: ByteModel())
+            try broken.whole(hasChatTemplate: false)
         }
     }
 
@@ -195,7 +195,10 @@ import Testing
             })
         var model = ByteModel()
         model.hasChatTemplate = has
-        let (options, tokens) = try parts.tokenised(by: model)
+        let (options, prompt) = try parts.whole(hasChatTemplate: has)
+        let encoder = PromptEncoder(admission: Admission(model: model), members: [])
+        #expect(encoder.hasChatTemplate == has)
+        let tokens = try encoder.tokens(of: prompt, options)
         #expect(tokens == text.utf8.map { UInt32($0) })
         #expect(options.chat == applied)
     }
@@ -207,6 +210,6 @@ import Testing
                 $0.options = JobOptions()
                 $0.text = Array(text.utf8)
             })
-        #expect(throws: CoordinatorError.self) { try parts.tokenised(by: ByteModel()) }
+        #expect(throws: CoordinatorError.self) { try parts.whole(hasChatTemplate: true) }
     }
 }

@@ -10,6 +10,7 @@ struct ByteModel: ModelDescription {
     var name = "bytes"
     var fingerprint = "f00d"
     var vocabulary = 256
+    var longestToken = 1
     var layers = 4
     var window = 1000
     var slidingWindow: Int?
@@ -19,7 +20,22 @@ struct ByteModel: ModelDescription {
     var outputOperations = 1e4
     var hasChatTemplate = true
 
-    func encode(_ text: String, literal: Bool) throws -> [UInt32] { text.utf8.map { UInt32($0) } }
+    /// Called before text becomes tokens, with what says whether anybody still waits for them.
+    var beforeEncoding: @Sendable (_ text: String, _ isAbandoned: () -> Bool) -> Void = { _, _ in }
+    private var isAbandoned: @Sendable () -> Bool = { false }
+
+    init() {}
+
+    func abandoned(when check: @escaping @Sendable () -> Bool) -> any ModelDescription {
+        var copy = self
+        copy.isAbandoned = check
+        return copy
+    }
+
+    func encode(_ text: String, literal: Bool) throws -> [UInt32] {
+        beforeEncoding(text, isAbandoned)
+        return text.utf8.map { UInt32($0) }
+    }
     func encodeChat(
         _ turns: [ConversationTurn], template: String, wallMicroseconds: UInt64
     ) throws -> [UInt32] {

@@ -1,8 +1,17 @@
 // The coordinator on a real port: its services answer, and a second one is told why it cannot run.
 import Coordinator
+import Foundation
 import Logging
 import RPC
+import Synchronization
 import Testing
+
+/// Something that happens once.
+private final class Signal: Sendable {
+    private let value = Atomic(false)
+    var isSet: Bool { value.load(ordering: .acquiring) }
+    func set() { value.store(true, ordering: .releasing) }
+}
 
 @Suite(.timeLimit(.minutes(10))) struct ServerTests {
     private static let quiet = {
@@ -11,13 +20,15 @@ import Testing
         return logger
     }()
 
-    @inline(never) private func start(_ directory: TemporaryDirectory) async throws -> (
-        CoordinatorServer, String
-    ) {
+    @inline(never) private func start(
+        _ directory: TemporaryDirectory, model: ByteModel = ByteModel(), promptBytes: Int = 256 << 20
+    ) async throws -> (CoordinatorServer, String) {
+        var configuration = CoordinatorConfiguration(
+            port: 0, dataDirectory: directory.path, modelPath: "bytes.gguf", precision: "f32")
+        configuration.promptBytes = promptBytes
+        configuration.tokenisingThreads = 2
         let server = try CoordinatorServer(
-            configuration: CoordinatorConfiguration(
-                port: 0, dataDirectory: directory.path, modelPath: "bytes.gguf", precision: "f32"),
-            model: ByteModel(), logger: Self.quiet)
+            configuration: configuration, model: model, logger: Self.quiet)
         Task { try await server.run() }
         while server.boundAddress == nil { try await Task.sleep(for: .milliseconds(5)) }
         return (server, server.boundAddress ?? "")
@@ -63,6 +74,82 @@ import Testing
         await #expect(throws: RPCStatus(.notFound, "there is no job j7")) {
             try await client.unary(CoordinatorService.getJob, .with { $0.id = "j7" }, timeout: .seconds(5))
         }
+        await client.close()
+        server.shutdown()
+    }
+
+    @inline(never) private func submit(_ client: RPCClient, _ text: [UInt8]) async throws -> JobRecord {
+        let call = client.call(CoordinatorService.submit, timeout: .seconds(30))
+        try await call.send(.with { $0.options = .with { $0.beyondWindow = true } })
+        try await call.send(.with { $0.text = text })
+        call.finishSending()
+        return try #require(try await call.next())
+    }
+
+    /// Asking for forecasts takes nothing from those who submit, however much is sent and however long it takes.
+    @Test func aForecastThatNeverEndsKeepsNobodyOut() async throws {
+        let (server, address) = try await start(TemporaryDirectory(), promptBytes: 1 << 20)
+        let client = try await connect(address)
+        let part = SubmitPart.with { $0.text = [UInt8](repeating: 97, count: 64 << 10) }
+        var endless: [RPCCall<SubmitPart, Forecast>] = []
+        for _ in 0..<6 {
+            let call = client.call(CoordinatorService.estimate, timeout: .seconds(60))
+            try await call.send(.with { $0.options = JobOptions() })
+            for _ in 0..<4 { try? await call.send(part) }
+            endless.append(call)
+        }
+        // The longest prompt there may be.
+        let job = try await submit(client, [UInt8](repeating: 98, count: 1 << 20))
+        #expect(job.promptTokens == 1 << 20)
+        // The first may send as much as a forecast may have; the others were refused.
+        let last = try #require(endless.last)
+        let refusal = await #expect(throws: RPCStatus.self) { try await last.next() }
+        #expect(refusal?.code == .resourceExhausted && refusal?.message.contains("forecasts") == true)
+        for call in endless { call.cancel() }
+        await client.close()
+        server.shutdown()
+    }
+
+    /// Others are answered while a long prompt becomes tokens, and a client that leaves takes its prompt along.
+    @Test func aLongPromptKeepsNobodyWaiting() async throws {
+        let atWork = Signal()
+        let abandoned = Signal()
+        var model = ByteModel()
+        model.beforeEncoding = { text, isAbandoned in
+            guard text.hasPrefix("long") else { return }
+            atWork.set()
+            while !isAbandoned() { usleep(2000) }
+            abandoned.set()
+        }
+        let (server, address) = try await start(TemporaryDirectory(), model: model)
+        let client = try await connect(address)
+        let long = (0..<3).map { _ in
+            Task { try await submit(client, Array("long".utf8) + [UInt8](repeating: 32, count: 1 << 20)) }
+        }
+        while !atWork.isSet { try await Task.sleep(for: .milliseconds(2)) }
+        for _ in 0..<20 { #expect(try await submit(client, Array("short".utf8)).promptTokens == 5) }
+        #expect(!abandoned.isSet)
+        await client.close()
+        while !abandoned.isSet { try await Task.sleep(for: .milliseconds(2)) }
+        for task in long { await #expect(throws: (any Error).self) { try await task.value } }
+        server.shutdown()
+    }
+
+    /// What is longer than the window however it is cut is refused without being cut.
+    @Test func aHopelessPromptIsNotTokenised() async throws {
+        let tokenised = Signal()
+        var model = ByteModel()
+        model.longestToken = 16
+        model.beforeEncoding = { _, _ in tokenised.set() }
+        let (server, address) = try await start(TemporaryDirectory(), model: model)
+        let client = try await connect(address)
+        let call = client.call(CoordinatorService.submit, timeout: .seconds(60))
+        try await call.send(.with { $0.options = JobOptions() })
+        for _ in 0..<64 { try await call.send(.with { $0.text = [UInt8](repeating: 97, count: 1 << 20) }) }
+        call.finishSending()
+        let refusal = await #expect(throws: RPCStatus.self) { try await call.next() }
+        #expect(refusal?.message.hasPrefix("the prompt has at least 4194304 tokens and 256 are") == true)
+        #expect(!tokenised.isSet)
         await client.close()
         server.shutdown()
     }

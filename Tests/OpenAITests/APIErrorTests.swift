@@ -33,6 +33,9 @@ import Testing
         let error = APIError.contextLength(promptTokens: 3000, reserved: 256, window: 2048, form: .chat)
         #expect(error.status == 400 && error.code == "context_length_exceeded" && error.param == "messages")
         for number in ["3256", "3000", "256", "2048"] { #expect(error.message.contains(number)) }
+        let guessed = APIError.contextLength(
+            promptTokens: 3000, isAtLeast: true, reserved: 256, window: 2048, form: .text)
+        #expect(guessed.message.contains("has at least 3256"), "\(guessed.message)")
         _ = APIError.contextLength(promptTokens: .max, reserved: .max, window: 1, form: .text)
     }
 

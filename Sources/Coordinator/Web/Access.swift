@@ -63,6 +63,17 @@ package final class Access: Sendable {
         return owner.role >= role ? .allowed(owner.name) : .forbidden(name: owner.name, needs: role.rawValue)
     }
 
+    /// Who asks, for limits of each caller: the owner of the token, or without tokens the host.
+    /// - Parameter address: "host" or "host:port".
+    package func caller(_ token: String?, at address: String?) -> String {
+        if case .allowed(let name?) = decide(token, needs: .read) { return "token \(name)" }
+        guard let address else { return "unknown" }
+        // An IPv6 address alone has several colons and no port.
+        let isAlone = !address.hasPrefix("[") && address.count(where: { $0 == ":" }) != 1
+        guard !isAlone, let colon = address.lastIndex(of: ":") else { return address }
+        return address[..<colon].trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
+    }
+
     /// Reads the file again when it has changed. One that cannot be read leaves the tokens as they were, and says so.
     private func reload(_ state: inout State?) {
         guard let path, var known = state, .now - known.looked >= Self.lookInterval else { return }

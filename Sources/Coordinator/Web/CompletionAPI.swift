@@ -1,6 +1,5 @@
 // The OpenAI-compatible API: requests become jobs, their events become answers.
 import Cluster
-import Dispatch
 import Observability
 import OpenAI
 import RPC
@@ -8,13 +7,12 @@ import RPC
 /// Routes under /v1.
 struct CompletionAPI: Sendable {
     let core: CoordinatorCore
+    let intake: PromptIntake
     let entrance: Guard
     let served: ServedModel
 
     /// So that nobody between takes a long prefill for a dead connection.
     private static let quietInterval: Duration = .seconds(15)
-    /// Parses and tokenises.
-    private static let queue = DispatchQueue(label: "lariat.completions")
 
     var routes: [WebRoute] {
         [
@@ -39,21 +37,21 @@ struct CompletionAPI: Sendable {
             } catch let error as APIError {
                 return Guard.response(error)
             } catch let error as CoordinatorError {
-                return Guard.response(error.apiError)
+                return Guard.response(error.apiError(form))
             }
         }
     }
 
     private func answer(_ request: WebRequest, _ form: CompletionRequest.Form) async throws -> WebResponse {
         let body = request.body
-        try await core.holdPrompt(bytes: body.count)
-        let submitted: Result<(CompletionRequest, JobRecord), any Error>
-        do {
-            let (asked, options, prompt) = try await Self.queue.run { try parsed(body, form) }
-            submitted = .success((asked, try await core.submit(options, prompt: prompt)))
-        } catch { submitted = .failure(error) }
-        await core.releasePrompt(bytes: body.count)
-        let (asked, job) = try submitted.get()
+        let caller = entrance.caller(request)
+        let (asked, job) = try await intake.holding(for: caller, .submission) { hold in
+            try hold.add(bytes: body.count)
+            let (asked, options, prompt) = try await intake.tokens(
+                for: core, .submission, bytes: body.count
+            ) { encoder, isAbandoned in try parsed(body, form, by: encoder, isAbandoned) }
+            return (asked, try await core.submit(options, prompt: prompt))
+        }
         let identity = ResponseIdentity(
             asked, job: job.id, created: Int64(job.submittedMicroseconds / 1_000_000),
             fingerprint: job.fingerprint)
@@ -66,24 +64,11 @@ struct CompletionAPI: Sendable {
     }
 
     private func parsed(
-        _ body: [UInt8], _ form: CompletionRequest.Form
+        _ body: [UInt8], _ form: CompletionRequest.Form, by encoder: PromptEncoder,
+        _ isAbandoned: @escaping @Sendable () -> Bool
     ) throws -> (CompletionRequest, JobOptions, [UInt32]) {
         let asked = try CompletionRequest(form, json: body)
         try served.check(asked.model)
-        let model = core.model
-        let prompt: [UInt32]
-        do {
-            switch asked.input {
-            case .tokens(let tokens): prompt = tokens
-            case .text(let text): prompt = try model.encode(text, literal: false)
-            case .messages(let messages):
-                prompt = try model.encodeChat(
-                    messages.map { ConversationTurn(role: .init($0.role), content: $0.content) },
-                    template: "", wallMicroseconds: wallMicroseconds())
-            }
-        } catch {
-            throw APIError.invalid("\(error)", param: form == .chat ? "messages" : "prompt")
-        }
         let options = JobOptions.with {
             $0.kind = .generate
             $0.name = asked.user
@@ -106,7 +91,15 @@ struct CompletionAPI: Sendable {
                 $0.seed = asked.sampling.seed
             }
         }
-        return (asked, options, prompt)
+        let prompt: Prompt =
+            switch asked.input {
+            case .tokens(let tokens): .tokens(tokens)
+            case .text(let text): .text(text)
+            case .messages(let messages):
+                .conversation(
+                    messages.map { ConversationTurn(role: .init($0.role), content: $0.content) })
+            }
+        return (asked, options, try encoder.tokens(of: prompt, options, isAbandoned: isAbandoned))
     }
 
     // MARK: answers

@@ -33,6 +33,11 @@ struct Guard: Sendable {
         }
     }
 
+    /// Who asks, for limits of each caller.
+    func caller(_ request: WebRequest) -> String {
+        access.caller(request.bearerToken, at: request.remoteAddress)
+    }
+
     private func problem(_ request: WebRequest, _ role: TokenStore.Role) -> WebResponse? {
         if let foreign = foreign(request) { return Self.response(foreign) }
         let decision = access.decide(request.bearerToken, needs: role)
@@ -44,9 +49,7 @@ struct Guard: Sendable {
             return response
         case .forbidden: return Self.response(.forbidden(decision.refusal ?? ""))
         }
-        var client = request.remoteAddress ?? "unknown"
-        if case .allowed(let name?) = decision { client = "token \(name)" }
-        guard let wait = rate.state.withLock({ $0.take(client, at: .now) }) else { return nil }
+        guard let wait = rate.state.withLock({ $0.take(caller(request), at: .now) }) else { return nil }
         var response = Self.response(
             APIError(
                 status: 429, .rateLimit, "too many requests in a short time; try again in a moment",
@@ -82,7 +85,13 @@ struct Guard: Sendable {
 
 extension CoordinatorError {
     /// As clients of the web port are told.
-    var apiError: APIError {
+    /// - Parameter form: of the request that was refused.
+    func apiError(_ form: CompletionRequest.Form = .text) -> APIError {
+        if let excess {
+            return .contextLength(
+                promptTokens: excess.prompt.tokens, isAtLeast: excess.prompt.isAtLeast,
+                reserved: excess.reserved, window: excess.window, form: form)
+        }
         let refusal: Refusal =
             switch kind {
             case .invalid: .invalid

@@ -54,7 +54,7 @@ struct OperatorAPI: Sendable {
 
     private func answering(_ body: () async throws -> JSONValue) async throws -> WebResponse {
         do { return .json(try await body()) } catch let error as CoordinatorError {
-            return Guard.response(error.apiError)
+            return Guard.response(error.apiError())
         }
     }
 

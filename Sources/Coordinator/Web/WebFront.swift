@@ -10,6 +10,7 @@ import RPC
 /// Starts a server with all routes.
 struct WebFront: Sendable {
     let core: CoordinatorCore
+    let intake: PromptIntake
     let access: Access
     let logger: Logger
 
@@ -28,7 +29,7 @@ struct WebFront: Sendable {
             address: WebAddress(host: address.host, port: address.port),
             tls: tls.map { WebTLS(certificate: $0.certificate, key: $0.key) },
             routes: Self.page + OperatorAPI(core: core, entrance: entrance).routes
-                + CompletionAPI(core: core, entrance: entrance, served: model).routes,
+                + CompletionAPI(core: core, intake: intake, entrance: entrance, served: model).routes,
             statistics: statistics, logger: logger
         ) { path, status, reason in
             guard path.hasPrefix("/v1/") || path.hasPrefix("/api/") else {

@@ -1,5 +1,4 @@
-// A prompt that arrives in parts: collected within a limit, then turned into tokens.
-import Dispatch
+// A prompt that arrives in parts by gRPC: collected within a limit.
 package import RPC
 
 /// The parts of one submission.
@@ -34,10 +33,12 @@ package struct PromptParts: Sendable {
         }
     }
 
-    /// The job's options, which say whether the chat template was applied, and its prompt as tokens. Minutes of text take
-    /// seconds.
-    package func tokenised(by model: any ModelDescription) throws(CoordinatorError) -> (JobOptions, [UInt32])
-    {
+    /// What was submitted, once all parts have come, its options saying whether it is for a chat template. Takes time in
+    /// proportion to the text.
+    /// - Parameter hasChatTemplate: whether the model has one, for submissions that leave it to that.
+    package func whole(
+        hasChatTemplate: Bool
+    ) throws(CoordinatorError) -> (options: JobOptions, prompt: Prompt) {
         guard var options else { throw CoordinatorError(.invalid, "the submission is empty") }
         guard options.chatTemplate.isEmpty || options.chat else {
             throw CoordinatorError(.invalid, "a chat template is named for a prompt that is no chat")
@@ -47,7 +48,7 @@ package struct PromptParts: Sendable {
                 throw CoordinatorError(
                     .invalid, "the chat template needs text; token ids are taken as they are")
             }
-            return (options, tokens)
+            return (options, .tokens(tokens))
         }
         guard let string = String(validating: text, as: UTF8.self) else {
             throw CoordinatorError(.invalid, "the prompt is not UTF-8 text")
@@ -59,38 +60,10 @@ package struct PromptParts: Sendable {
                     ? "the prompt is empty; give some text or token ids"
                     : "the prompt has nothing but white space; give some text or token ids")
         }
-        if options.chatIfTemplate { options.chat = options.chat || model.hasChatTemplate }
-        do {
-            let tokens =
-                try options.chat
-                ? model.encodeChat(
-                    (options.system.isEmpty ? [] : [ConversationTurn(role: .system, content: options.system)])
-                        + [ConversationTurn(role: .user, content: string)],
-                    template: options.chatTemplate, wallMicroseconds: wallMicroseconds())
-                : model.encode(string, literal: options.literal)
-            return (options, tokens)
-        } catch {
-            throw CoordinatorError(
-                .invalid,
-                "the prompt cannot be tokenised: \(error)"
-                    + (options.chatIfTemplate ? ". With --raw it is continued without the chat template" : "")
-            )
-        }
-    }
-
-    /// The same on a thread of its own, never on the pool that serves the network.
-    func tokenisedElsewhere(by model: any ModelDescription) async throws -> (JobOptions, [UInt32]) {
-        try await Self.queue.run { try tokenised(by: model) }
-    }
-
-    private static let queue = DispatchQueue(label: "lariat.tokenise")
-}
-
-extension DispatchQueue {
-    /// Runs `body` on this queue, never on the pool that serves the network.
-    func run<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
-        try await withCheckedThrowingContinuation { continuation in
-            async { continuation.resume(with: Result { try body() }) }
-        }
+        if options.chatIfTemplate, hasChatTemplate { options.chat = true }
+        guard options.chat else { return (options, .text(string)) }
+        let system =
+            options.system.isEmpty ? [] : [ConversationTurn(role: .system, content: options.system)]
+        return (options, .conversation(system + [ConversationTurn(role: .user, content: string)]))
     }
 }

@@ -1,0 +1,42 @@
+// By how much a prompt and its answer are longer than a window: figures, and their words for a command line.
+
+/// How long a prompt is.
+package struct PromptLength: Equatable, Sendable {
+    package var tokens: Int
+    /// It has so many tokens or more: they were not counted.
+    package var isAtLeast = false
+
+    package init(tokens: Int, isAtLeast: Bool = false) {
+        self.tokens = tokens
+        self.isAtLeast = isAtLeast
+    }
+}
+
+/// A prompt and what is reserved for its answer, longer together than the window.
+package struct WindowExcess: Equatable, Sendable {
+    package var prompt: PromptLength
+    package var reserved: Int
+    package var window: Int
+    /// Whose window it is: a model's name, or a rotary table.
+    package var owner: String
+
+    package init(prompt: PromptLength, reserved: Int, window: Int, of owner: String) {
+        self.prompt = prompt
+        self.reserved = reserved
+        self.window = window
+        self.owner = owner
+    }
+
+    /// With the command line's options. `APIError.contextLength` has the words for the HTTP API.
+    package var commandLineText: String {
+        let least = prompt.isAtLeast ? "at least " : ""
+        let answer = reserved > 0 ? " and \(reserved) are reserved for the answer" : ""
+        let smaller =
+            reserved > 0 && prompt.tokens < window && !prompt.isAtLeast
+            ? ", set --max-tokens to \(window - prompt.tokens) or less" : ""
+        return
+            "the prompt has \(least)\(prompt.tokens) tokens\(answer), \(prompt.tokens + reserved - window) more than "
+            + "the window of \(owner), \(window): shorten the prompt\(smaller), extend the window with --rope, or allow "
+            + "it with --beyond-window (answers get worse there unless the model was extended)"
+    }
+}
