@@ -466,7 +466,7 @@ package actor CoordinatorCore {
             let plan = try plan(
                 prompt: prompt.count, reserved: Int(record.options?.maxTokens ?? 0), members: ready)
             record.shares = plan.shares
-            record.isa = ready.first?.isa ?? ""
+            record.isa = plan.isa
             await note("starts on \(ready.map(\.name).joined(separator: ", "))", job: record.id)
             let state = RunState(
                 record: record, leader: plan.leader, layers: model.layers,

@@ -41,6 +41,12 @@ package struct JobPlan: Sendable {
             ? 4 * pieceLimit : min(pieceLimit, max(512, (largest / 8 + 63) / 64 * 64))
     }
 
+    /// The kernels that compute it: one name, or where workers differ one for each rank.
+    package var isa: String {
+        let names = members.map(\.isa)
+        return Set(names).count == 1 ? names[0] : names.joined(separator: ", ")
+    }
+
     /// The rank that computes the answer's tokens.
     package var leader: Int { shards.leader }
 

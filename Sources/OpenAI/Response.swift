@@ -38,7 +38,9 @@ public struct Usage: Equatable, Sendable {
 
 /// What happens to a job, in this order: started, any number of tokens, ended or failed.
 public enum ResponseEvent: Equatable, Sendable {
-    case started
+    /// - Parameter fingerprint: of all that decides the answer to a request with a seed, see `system_fingerprint` of
+    ///   OpenAI's API. It is known once a job has its workers.
+    case started(fingerprint: String)
     /// Whole characters only: the text of a token may come with a later one.
     /// - Parameter logprobs: of these tokens, where the request asks for them.
     case tokens(text: String, ids: [UInt32], logprobs: [TokenLogprob] = [])
@@ -52,7 +54,8 @@ public struct ResponseIdentity: Equatable, Sendable {
     let id: String
     let model: String
     let created: Int64
-    let fingerprint: String
+    /// Null until the job has started.
+    var fingerprint: String?
     let hasLogprobs: Bool
     let hasTokenIDs: Bool
     let includesUsage: Bool
@@ -60,13 +63,11 @@ public struct ResponseIdentity: Equatable, Sendable {
     /// - Parameters:
     ///   - job: the coordinator's id of it; becomes part of the answer's.
     ///   - created: seconds since 1970.
-    ///   - fingerprint: of the model file: the same one gives the same answer to the same seed.
-    public init(_ request: CompletionRequest, job: String, created: Int64, fingerprint: String) {
+    public init(_ request: CompletionRequest, job: String, created: Int64) {
         form = request.form
         id = (request.form == .chat ? "chatcmpl-" : "cmpl-") + job
         model = request.model
         self.created = created
-        self.fingerprint = fingerprint
         hasLogprobs = request.logprobs != nil
         hasTokenIDs = request.returnsTokenIDs
         includesUsage = request.includesUsage
@@ -119,7 +120,7 @@ public struct ResponseIdentity: Equatable, Sendable {
     private func object(_ name: String, choices: [JSONValue], usage: JSONValue?) -> JSONValue {
         var members: [(String, JSONValue)] = [
             ("id", .string(id)), ("object", .string(name)), ("created", .integer(created)),
-            ("model", .string(model)), ("system_fingerprint", .string(fingerprint)),
+            ("model", .string(model)), ("system_fingerprint", JSONValue(fingerprint)),
             ("choices", .array(choices)),
         ]
         if let usage { members.append(("usage", usage)) }

@@ -8,7 +8,7 @@ import JSONText
 public struct ResponseStream: Sendable {
     public static let contentType = "text/event-stream; charset=utf-8"
 
-    private let identity: ResponseIdentity
+    private var identity: ResponseIdentity
     private var logprobs: LogprobWriter
     private var hasBegun = false
     /// Whether the last byte has come out. Whatever is received after that gives nothing.
@@ -23,7 +23,8 @@ public struct ResponseStream: Sendable {
     public mutating func receive(_ event: ResponseEvent) -> [UInt8] {
         guard !isOver else { return [] }
         switch event {
-        case .started:
+        case .started(let fingerprint):
+            if !hasBegun { identity.fingerprint = fingerprint }
             return opening()
         case .tokens(let text, let ids, let entries):
             let shown = identity.hasLogprobs ? entries : []

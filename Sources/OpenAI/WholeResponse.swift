@@ -3,7 +3,7 @@ import JSONText
 
 /// Collects the answer to a request without `"stream": true`, within a limit.
 public struct WholeResponse: Sendable {
-    private let identity: ResponseIdentity
+    private var identity: ResponseIdentity
     private let limit: Int
     private var text = ""
     private var ids: [UInt32] = []
@@ -22,7 +22,8 @@ public struct WholeResponse: Sendable {
     public mutating func receive(_ event: ResponseEvent) -> Reply? {
         guard !isOver else { return nil }
         switch event {
-        case .started:
+        case .started(let fingerprint):
+            identity.fingerprint = fingerprint
             return nil
         case .tokens(let piece, let newIDs, let entries):
             let keptIDs = identity.hasTokenIDs ? newIDs : []

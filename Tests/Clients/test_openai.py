@@ -72,7 +72,7 @@ def test_completion_is_what_grpc_gives(cluster, client, model):
     assert answer.choices[0].finish_reason == "length"
     assert answer.usage.prompt_tokens == job.prompt_tokens and answer.usage.completion_tokens == 16
     assert answer.usage.total_tokens == job.prompt_tokens + 16
-    assert answer.model == model and answer.system_fingerprint == job.fingerprint
+    assert answer.model == model and answer.system_fingerprint.startswith("fp_")
     assert abs(answer.created - time.time()) < 60
 
 
@@ -252,6 +252,22 @@ def test_streamed_logprobs_are_those_of_the_whole(client, model):
         (token.token, token.bytes) for token in whole.choices[0].logprobs.content]
 
 
+# The fingerprint
+
+
+def test_another_split_has_another_fingerprint(client, model):
+    def ask(stream=False, **extra):
+        answer = client.completions.create(
+            model=model, prompt=PROMPT, max_tokens=3, seed=5, stream=stream, extra_body=extra)
+        found = {piece.system_fingerprint for piece in (answer if stream else [answer])}
+        assert len(found) == 1
+        return found.pop()
+
+    both = ask()
+    assert both == ask() == ask(stream=True)
+    assert ask(workers=1) not in (both, None)
+
+
 # Refusals
 
 
@@ -269,6 +285,26 @@ def test_prompt_beyond_the_window(cluster, client, model, stream):
         client.completions.create(model=model, prompt=[1] * (cluster.state().window + 1), stream=stream)
     assert failure.value.code == "context_length_exceeded"
     assert str(cluster.state().window) in failure.value.message
+
+
+def test_errors_name_the_fields_of_the_api(cluster, client, model):
+    window = cluster.state().window
+    for call, param in ((lambda: client.completions.create(model=model, prompt=[1] * window), "prompt"),
+                        (lambda: client.chat.completions.create(
+                            model=model, messages=QUESTION, max_tokens=window), "messages")):
+        with pytest.raises(openai.BadRequestError) as failure:
+            call()
+        assert failure.value.param == param and failure.value.code == "context_length_exceeded"
+        assert "--" not in failure.value.message
+        assert '"rope"' in failure.value.message and '"beyond_window"' in failure.value.message
+
+
+@pytest.mark.parametrize("text", ["a", "\n", " "], ids=["letters", "line breaks", "blanks"])
+def test_a_hopeless_prompt_is_not_counted(client, model, text):
+    """Its length alone says that it is too long: nobody tokenises 16 MiB, which would take half a minute."""
+    with pytest.raises(openai.BadRequestError) as failure:
+        client.completions.create(model=model, prompt="x" + text * (16 << 20))
+    assert failure.value.code == "context_length_exceeded" and "at least" in failure.value.message
 
 
 @pytest.mark.parametrize("key", ["wrong", "x" * 10_000])
@@ -294,6 +330,7 @@ def test_no_token(cluster, header):
     ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"), ({"stop": [""]}, "stop"),
     ({"response_format": {"type": "json_object"}}, "response_format"), ({"top_logprobs": 2}, "top_logprobs"),
     ({"messages": []}, "messages"), ({"messages": [{"role": "king", "content": "hi"}]}, "messages[0].role"),
+    ({"extra_body": {"max_token": 5}}, "max_token"), ({"reasoning_effort": "high"}, "reasoning_effort"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]},
      "messages[0].content[0].type"),
 ])

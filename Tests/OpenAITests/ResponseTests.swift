@@ -11,7 +11,7 @@ private func request(_ form: CompletionRequest.Form, _ members: String = "") thr
 }
 
 private func identity(_ form: CompletionRequest.Form, _ members: String = "") throws -> ResponseIdentity {
-    ResponseIdentity(try request(form, members), job: "j7", created: 1_700_000_000, fingerprint: "f00d")
+    ResponseIdentity(try request(form, members), job: "j7", created: 1_700_000_000)
 }
 
 private func token(_ bytes: [UInt8], _ logprob: Float, _ others: [([UInt8], Float)] = []) -> TokenLogprob {
@@ -21,7 +21,7 @@ private func token(_ bytes: [UInt8], _ logprob: Float, _ others: [([UInt8], Floa
 
 /// "Hé 😀": the last character is two tokens, and the first of its alternatives is half a character too.
 private let answer: [ResponseEvent] = [
-    .started,
+    .started(fingerprint: "f00d"),
     .tokens(
         text: "Hé", ids: [40, 41],
         logprobs: [
@@ -143,7 +143,10 @@ private func whole(_ identity: ResponseIdentity, _ events: [ResponseEvent]) thro
 
     /// Chat's first piece says who speaks, once, even if nobody said that the job has started.
     @Test func roleComesFirstAndOnce() throws {
-        for events in [answer, Array(answer.dropFirst()), [.started, .started, answer[4]], [answer[4]]] {
+        for events in [
+            answer, Array(answer.dropFirst()), [answer[0], .started(fingerprint: "beef"), answer[4]],
+            [answer[4]],
+        ] {
             let text = String(decoding: streamed(try identity(.chat), events), as: UTF8.self)
             let pieces = text.split(separator: "\n\n")
             #expect(pieces[0].contains(#""delta":{"role":"assistant","content":"","refusal":null}"#))
@@ -152,10 +155,19 @@ private func whole(_ identity: ResponseIdentity, _ events: [ResponseEvent]) thro
         }
     }
 
+    /// A job that started on other workers in the meantime does not change what was said before.
+    @Test func oneFingerprintInAStream() throws {
+        let events = Array(answer.prefix(2)) + [.started(fingerprint: "beef"), answer[4]]
+        let text = String(decoding: streamed(try identity(.chat), events), as: UTF8.self)
+        #expect(text.contains(#""system_fingerprint":"f00d""#) && !text.contains("beef"))
+        let unknown = String(decoding: streamed(try identity(.chat), [answer[4]]), as: UTF8.self)
+        #expect(unknown.contains(#""system_fingerprint":null"#))
+    }
+
     /// What the request did not ask for is not sent, and a piece that would say nothing neither.
     @Test func unwantedPartsAreLeftOut() throws {
         var stream = ResponseStream(try identity(.text))
-        #expect(stream.receive(.started) == [])
+        #expect(stream.receive(answer[0]) == [])
         #expect(stream.receive(answer[2]) == [])
         let bytes = String(decoding: stream.receive(answer[1]), as: UTF8.self)
         #expect(

@@ -53,8 +53,7 @@ struct CompletionAPI: Sendable {
             return (asked, try await core.submit(options, prompt: prompt))
         }
         let identity = ResponseIdentity(
-            asked, job: job.id, created: Int64(job.submittedMicroseconds / 1_000_000),
-            fingerprint: job.fingerprint)
+            asked, job: job.id, created: Int64(job.submittedMicroseconds / 1_000_000))
         guard asked.streams else { return try await whole(asked, job, identity) }
         var response = WebResponse.stream(type: ResponseStream.contentType) { writer in
             try await stream(asked, job, identity, to: writer)
@@ -108,7 +107,7 @@ struct CompletionAPI: Sendable {
         _ asked: CompletionRequest, _ job: JobRecord, _ identity: ResponseIdentity
     ) async throws -> WebResponse {
         var collected = WholeResponse(identity)
-        var reply = collected.receive(.started)
+        var reply: Reply?
         do {
             try await follow(job, asked) { event in
                 if reply == nil { reply = collected.receive(event) }
@@ -138,7 +137,6 @@ struct CompletionAPI: Sendable {
     ) async throws {
         let sink = Sink(ResponseStream(identity), writer)
         do {
-            try await sink.send(.started)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
                     while true {
@@ -184,7 +182,14 @@ struct CompletionAPI: Sendable {
         _ job: JobRecord, _ asked: CompletionRequest, _ handle: (ResponseEvent) async throws -> Void
     ) async throws {
         let model = core.model
+        var isStarted = false
         try await JobFollower(core: core, id: job.id).follow(from: 1) { event in
+            if !isStarted, event.kind == .tokens || event.kind == .end {
+                isStarted = true
+                if let fingerprint = try await fingerprint(job.id) {
+                    try await handle(.started(fingerprint: fingerprint))
+                }
+            }
             switch event.kind {
             case .tokens:
                 let entries = event.logProbabilities.indices.map { index in
@@ -213,6 +218,13 @@ struct CompletionAPI: Sendable {
             case .unspecified, .state, .progress, .scores: break
             }
         }
+    }
+
+    /// Of what computes this job; nil while it has no workers.
+    private func fingerprint(_ id: String) async throws -> String? {
+        let record =
+            if let live = await core.live(id) { live } else { try await core.journal.job(id, textLimit: 0) }
+        return record.systemFingerprint(version: core.configuration.version)
     }
 
     private static func failure(_ job: JobRecord) -> APIError {
