@@ -162,6 +162,8 @@ package actor CoordinatorCore {
         try queue.reserve()
         let job = JobRecord.with {
             $0.options = admitted.options
+            // It is in the prompt.
+            $0.options?.system = ""
             $0.state = .queued
             $0.submittedMicroseconds = wallMicroseconds()
             $0.promptTokens = UInt64(prompt.count)
@@ -281,15 +283,8 @@ package actor CoordinatorCore {
         let found = try await journal.jobs(before: before, limit: size, activeOnly: request.activeOnly)
         return ListJobsReply.with {
             $0.jobs = found.map { record in
-                var shown = live(record.id) ?? record
                 // A page must fit one message.
-                shown.options?.system = ""
-                shown.options?.chatTemplate = ""
-                shown.options?.stop = []
-                shown.profile?.factors = []
-                shown.options?.rope?.tables = []
-                for rank in shown.shares.indices { shown.shares[rank].steps = [] }
-                return shown
+                (live(record.id) ?? record).summary
             }
             if found.count == size, let last = found.last, let sequence = Journal.sequence(last.id) {
                 $0.nextPageToken = String(sequence)
@@ -323,13 +318,10 @@ package actor CoordinatorCore {
     /// Where a follower of this job finds news; nil when it has ended.
     func feed(_ id: String) -> JobFeed? { active[id]?.feed }
 
-    /// Jobs that wait or run, each with a number that changes with what is to be told of it.
-    var versions: [String: UInt64] {
-        let positions = Dictionary(
-            zip(queue.ids, UInt64(1)...), uniquingKeysWith: { first, _ in first })
-        return active.reduce(into: [:]) {
-            $0[$1.key] = $1.value.feed.news.version &+ (positions[$1.key] ?? 0)
-        }
+    /// Jobs that wait or run, each with a number that changes with what is to be told of it, and those that wait in
+    /// their order.
+    var unended: (versions: [String: UInt64], queue: [String]) {
+        (active.mapValues { $0.feed.news.version }, queue.ids)
     }
 
     /// The job as memory knows it; nil for those that only the journal knows.
@@ -625,12 +617,12 @@ package actor CoordinatorCore {
     /// Tokens since the start, of all jobs.
     package var tokens: (prompt: Double, generated: Double) {
         let ended = statistics.endedTokens
-        let now = unended
+        let now = unendedTokens
         return (ended.prompt + now.prompt, ended.generated + now.generated)
     }
 
     /// Tokens of the jobs that have not ended.
-    private var unended: (prompt: Double, generated: Double) {
+    private var unendedTokens: (prompt: Double, generated: Double) {
         running.keys.reduce(into: (0, 0)) { sums, id in
             guard let record = active[id]?.feed.news.record else { return }
             sums.0 += Double(record.prefilledTokens)
@@ -653,7 +645,7 @@ package actor CoordinatorCore {
         let wait = oldest.map { max(0, Double(wallMicroseconds()) - Double($0)) / 1e6 }
         return cluster().metrics(
             precision: configuration.precision, queueLimit: queue.limit, oldestWait: wait ?? 0)
-            + statistics.families(running: unended) + ProcessMetrics.current()
+            + statistics.families(running: unendedTokens) + ProcessMetrics.current()
     }
 
     package func cluster() -> ClusterState {

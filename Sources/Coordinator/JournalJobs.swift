@@ -63,6 +63,8 @@ extension Journal {
             number += 1
             var numbered = event
             numbered.number = UInt64(number)
+            // Each event has a copy: the journal must not grow by all of them.
+            numbered.job = numbered.job?.withoutLongOptions
             numbered.job?.text = []
             try db.execute(
                 sql: "INSERT INTO events VALUES (?, ?, ?, ?)",

@@ -53,6 +53,26 @@ import Testing
         }
     }
 
+    /// What may be long is written once: with the job, or with its prompt.
+    @Test func eventsHaveNoCopiesOfLongOptions() async throws {
+        let bench = try await Bench(TemporaryDirectory(), names: [])
+        let long = String(repeating: "s", count: 1 << 20)
+        let id = try await bench.submit(
+            "hello",
+            .with {
+                $0.system = long
+                $0.stop = ["stop"]
+                $0.rope = .with { $0.tables = [.with { $0.factors = Array(repeating: 1, count: 2000) }] }
+            }
+        ).id
+        let kept = try await bench.journal.job(id)
+        #expect(kept.options?.system == "" && kept.options?.stop == ["stop"])
+        #expect(kept.options?.rope?.tables.first?.factors.count == 2000)
+        let events = try await bench.journal.events(id, from: 0)
+        #expect(events.count == 1 && events[0].job?.options?.rope?.tables == [])
+        #expect(try events[0].encoded().count < 1000)
+    }
+
     @Test func longReplaysComeInParts() async throws {
         let journal = try Journal(directory: TemporaryDirectory().path)
         let record = try await journal.submit(job, prompt: [1]).record

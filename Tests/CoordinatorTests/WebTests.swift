@@ -100,6 +100,70 @@ import Testing
         #expect((late["rates"] as? [String: Any])?["prompt_tokens_per_second"] as? Int == 0)
     }
 
+    @Test func onlyWhatHasChangedIsTold() {
+        var news = JobNews(most: 3)
+        var versions: [String: UInt64] = ["j1": 0, "j2": 0]
+        #expect(news.look(versions, queue: ["j2"]) == .init(changed: ["j1", "j2"], queue: ["j2"]))
+        #expect(news.look(versions, queue: ["j2"]) == .init())
+        versions["j1"] = 5
+        #expect(news.look(versions, queue: ["j2"]) == .init(changed: ["j1"]))
+        // The queue moves on: no job has changed.
+        versions["j3"] = 0
+        #expect(news.look(versions, queue: ["j3", "j2"]) == .init(changed: ["j3"], queue: ["j3", "j2"]))
+        #expect(news.look(versions, queue: ["j2", "j3"]) == .init(queue: ["j2", "j3"]))
+        versions["j1"] = nil
+        #expect(news.look(versions, queue: []) == .init(ended: ["j1"], queue: []))
+    }
+
+    /// Everybody is told of in the end, however busy some are.
+    @Test func aLookIsBoundedAndNobodyIsForgotten() {
+        var news = JobNews(most: 50)
+        let jobs = (1...1000).map { "j\($0)" }
+        var told: Set<String> = []
+        for look in 0..<30 {
+            // Sixty of them change all the time.
+            let versions = Dictionary(
+                uniqueKeysWithValues: jobs.enumerated().map { ($1, $0 < 60 ? UInt64(look) : 0) })
+            let telling = news.look(versions, queue: jobs)
+            #expect(telling.changed.count <= 50 && (telling.queue != nil) == (look == 0))
+            told.formUnion(telling.changed)
+        }
+        #expect(told.count == 1000)
+    }
+
+    @Test func aSummaryIsShort() {
+        let long = String(repeating: "x", count: 1 << 20)
+        let job = JobRecord.with {
+            $0.id = "j1"
+            $0.options = .with {
+                $0.name = "name"
+                $0.system = long
+                $0.stop = [long]
+                $0.rope = .with { $0.tables = [.with { $0.factors = Array(repeating: 1, count: 2000) }] }
+            }
+            $0.text = Array(long.utf8)
+            $0.profile = .with { $0.factors = Array(repeating: 1, count: 2000) }
+            $0.shares = [.with { $0.steps = Array(repeating: RingStepRecord(), count: 1000) }]
+        }
+        #expect(job.summary.json.text.utf8.count < 2000)
+        #expect(job.summary.options?.name == "name" && job.summary.shares.count == 1)
+    }
+
+    @Test func callersAreTokensOrHosts() throws {
+        let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let open = try Access(tokens: nil, logger: quiet)
+        #expect(open.caller("anything", at: "10.0.0.1:5000") == "10.0.0.1")
+        #expect(open.caller(nil, at: "10.0.0.1") == "10.0.0.1")
+        #expect(open.caller(nil, at: "[fd00::1]:5000") == "fd00::1")
+        #expect(open.caller(nil, at: "fd00::1") == "fd00::1")
+        #expect(open.caller(nil, at: nil) == "unknown")
+        let folder = try TemporaryDirectory()
+        let token = try TokenStore.mint(name: "ann", role: .read)
+        try "\(token.line)\n".write(toFile: folder.path + "/tokens", atomically: true, encoding: .utf8)
+        let guarded = try Access(tokens: folder.path + "/tokens", logger: quiet)
+        #expect(guarded.caller(token.token, at: "10.0.0.1:5000") == "token ann")
+    }
+
     @Test func sumsCountEveryJobOnce() {
         var statistics = CoordinatorStatistics()
         statistics.count(submitted: .generate)

@@ -41,6 +41,11 @@ def micros(seconds):
     return int(seconds * 1e6)
 
 
+def summary(job):
+    """A job as lists and events have it."""
+    return {**job, "text": "", "shares": [{**share, "steps": []} for share in job["shares"]]}
+
+
 class Scenario:
     """A cluster of so many workers, idle or busy. Attributes may be changed while it is served."""
 
@@ -161,8 +166,12 @@ class Scenario:
         jobs = []
         for index in range(self.queued):
             position = self.queued - index
+            ident = f"j{42 + position}"
+            if ident in self.cancelled:
+                continue
+            place = position - sum(1 for at in range(1, position) if f"j{42 + at}" in self.cancelled)
             jobs.append(self.job(
-                f"j{42 + position}", "QUEUED", queue_position=position, submitted_us=micros(now - 40 + position),
+                ident, "QUEUED", queue_position=place, submitted_us=micros(now - 40 + position),
                 prompt_tokens=8192 * position, options={"name": f"chapter {position}"},
                 reason="waits for j42: 3 workers have 1.20 GiB free for keys and values, it needs 2.75 GiB"))
         running = self.running_job()
@@ -192,6 +201,9 @@ class Scenario:
                               generated_tokens=0, decode_seconds=0, text="")
             jobs.append(self.job(ident, state, **fields))
         return self.extra_jobs + jobs
+
+    def cancel_waiting(self, ident):
+        self.cancelled.add(ident)
 
     # ---------------------------------------------------------------- the cluster
 
@@ -243,7 +255,9 @@ class Scenario:
                 "name": name, "layer": LAYERS if decode else min(LAYERS, layer + ahead),
                 "step": 0 if decode else int(within * len(runners)), "steps": len(runners), "compute_share": busy,
                 "ring_bytes_per_second": 0 if len(runners) < 2 else
-                (2.1e5 if decode else 1.18e8 * (1 + 0.08 * math.sin(time.time() / 2 + index)))})
+                (2.1e5 if decode else 1.18e8 * (1 + 0.08 * math.sin(time.time() / 2 + index))),
+                "ring_bytes_sent": int(2.5e9 * part), "ring_bytes_received": int(2.6e9 * part),
+                "compute_seconds": 60.0 * part, "wait_seconds": 2.0 * part, "wire_seconds": 21.0 * part})
         wobble = 1 + 0.03 * math.sin(time.time())
         rates = {"prompt_tokens_per_second": 364 * wobble if state == "PREFILL" else 0,
                  "generated_tokens_per_second": 23.4 * wobble if state == "DECODE" else 0}
@@ -351,8 +365,7 @@ class Handler(BaseHTTPRequestHandler):
             size = min(100, int(query.get("page_size", ["50"])[0]))
             start = int(query.get("page_token", ["0"])[0])
             jobs = scenario.jobs()
-            page = [{**job, "text": "", "shares": [{**share, "steps": []} for share in job["shares"]]}
-                    for job in jobs[start:start + size]]
+            page = [summary(job) for job in jobs[start:start + size]]
             self.reply(200, {"jobs": page, "next_page_token": str(start + size) if start + size < len(jobs) else ""})
         elif match := re.fullmatch(r"jobs/([^/]+)(/log)?", name):
             job = self.find(unquote(match[1]))
@@ -380,15 +393,19 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         self.close_connection = True
-        last_job = None
+        last_job = last_queue = None
         try:
             while not self.server.stopping.is_set() and self.scenario.stream:
                 scenario = self.scenario
                 self.event("cluster", {**scenario.cluster(), **scenario.live()})
                 job = scenario.running_job()
                 if job and job != last_job:
-                    self.event("job", job)
+                    self.event("job", summary(job))
                 last_job = job
+                queue = [job["id"] for job in reversed(scenario.jobs()) if job["state"] == "QUEUED"]
+                if queue != last_queue:
+                    self.event("queue", {"jobs": queue})
+                last_queue = queue
                 self.server.stopping.wait(1)
         except (BrokenPipeError, ConnectionResetError):
             pass

@@ -119,6 +119,44 @@ def test_an_ended_job_is_asked_for_once(open_page):
     assert sorted(asked) == ["/api/v1/jobs/j41", "/api/v1/jobs/j41/log"]
 
 
+def test_a_running_job_shows_what_its_workers_have_done(open_page):
+    scenario = Scenario(workers=3, phase="PREFILL", fraction=0.4)
+    page = open_page(scenario, fragment="#/jobs/j42").page
+    row = page.locator("table.shares tbody tr").first
+    expect(row.locator("td").nth(3)).to_have_text("954 MiB")
+    expect(row.locator("td").nth(5)).to_have_text("24.0 s")
+    expect(page.locator("table.shares tfoot td").nth(5)).to_have_text("1 min 12 s")
+    expect(page.locator(".verdict")).to_be_hidden()
+
+
+@pytest.mark.parametrize("state, words", [
+    ("PREFILL", "Traffic and times are not known yet."),
+    ("FAILED", "Traffic and times are not known: the job ended before its workers told them."),
+])
+def test_what_was_not_told_is_no_zero(open_page, state, words):
+    scenario = Scenario(workers=3, busy=False)
+    # As the coordinator plans it: who has what, and nothing of what was done.
+    shares = [{**share, "ring_bytes_sent": 0, "ring_bytes_received": 0, "compute_seconds": 0, "wait_seconds": 0,
+               "steps": []} for share in scenario.shares(0)]
+    scenario.extra_jobs = [scenario.job("j50", state, shares=shares, started_us=1, finished_us=state == "FAILED")]
+    page = open_page(scenario, fragment="#/jobs/j50").page
+    for row in page.locator("table.shares tr").all()[1:]:
+        expect(row.locator("td").nth(0)).to_have_text(re.compile(r"\d"))
+        expect(row.locator("td").nth(2)).to_have_text(re.compile(r"iB$"))
+        for column in range(3, 8):
+            expect(row.locator("td").nth(column)).to_have_text("-")
+    expect(page.locator(".verdict")).to_have_text(words)
+
+
+def test_the_queue_moves_on_a_job_of_its_own(open_page):
+    """The stream tells the order of the queue alone: no job is sent again for it."""
+    scenario = Scenario(workers=3, phase="PREFILL", fraction=0.3, queued=3)
+    page = open_page(scenario, fragment="#/jobs/j45").page
+    expect(page.locator(".job-title")).to_contain_text("queued (number 3 in the queue)")
+    scenario.cancel_waiting("j43")
+    expect(page.locator(".job-title")).to_contain_text("queued (number 2 in the queue)", timeout=4000)
+
+
 def test_a_job_that_ends_gets_its_steps(open_page):
     scenario = Scenario(workers=3, phase="PREFILL", fraction=0.5, slow="beta")
     page = open_page(scenario, fragment="#/jobs/j42").page

@@ -68,6 +68,23 @@ def test_shares_are_arc_lengths_and_numbers(open_page):
     expect(page.locator(".ring-rates text").first).to_have_text(re.compile(r"^1\d\d MiB/s$"))
 
 
+@pytest.mark.parametrize("workers, rates", [(6, 6), (8, 0), (12, 0)])
+def test_rates_stand_apart(open_page, workers, rates):
+    """Beside the ring they are for few workers only; each worker's own figures have its rate always."""
+    page = open_page(workers=workers, phase="PREFILL", fraction=0.41).page
+    page.wait_for_selector(".ring .node")
+    labels = page.locator(".ring-rates text")
+    expect(labels).to_have_count(rates)
+    boxes = [label.bounding_box() for label in labels.all()]
+    for index, one in enumerate(boxes):
+        for other in boxes[index + 1:]:
+            apart = (one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
+                     or one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"])
+            assert apart, (one, other)
+    page.locator(".ring .node").first.focus()
+    expect(page.locator(".tip")).to_contain_text("MiB/s")
+
+
 def test_256_workers(open_page):
     page = open_page(workers=256, phase="PREFILL", fraction=0.41, lost=["w017.rack1"]).page
     expect(page.locator(".ring .node")).to_have_count(256)

@@ -18,13 +18,17 @@ let view = null; // what is shown
 let route = null; // job's id, or "" for the overview
 let gate = null; // the token form, while it is shown
 let drawing = false;
+let hasLog = false; // of the job that is shown
 
 const feed = new Feed({
   event(name, value) {
     if (name === "cluster") state.takeCluster(value);
-    if (name === "job") takeJob(value);
-    // The record of a job that has just ended has more than its event.
-    if (name === "job" && value.id === route && !ACTIVE.has(value.state)) feed.refresh("job");
+    if (name === "queue") state.takeQueue(value.jobs);
+    if (name === "job") {
+      // A job's record has more than its event: what a phase that is over has brought.
+      if (value.id === route && value.state !== state.jobs.get(route)?.state) feed.refresh("job");
+      takeJob(value);
+    }
     draw();
   },
   nextPath(name, pages) {
@@ -61,17 +65,25 @@ function jobsPath(page = "") {
 const jobPath = (id) => `api/v1/jobs/${encodeURIComponent(id)}`;
 
 function takeJob(job) {
+  const hasEnded = ACTIVE.has(state.jobs.get(job.id)?.state) && !ACTIVE.has(job.state);
   state.takeJob(job);
   if (job.id !== route || !view?.takeJob) return;
   view.takeJob(job);
-  if (!ACTIVE.has(job.state)) feed.refresh("log");
+  if (hasEnded) feed.refresh("log");
+  else settleLog();
 }
 
 function takeLog(lines) {
   view?.takeLog?.(lines);
+  hasLog = true;
+  settleLog();
+}
+
+/** Nothing is added to the log of a job that ended a while ago. */
+function settleLog() {
   const job = state.jobs.get(route);
-  // Nothing is added to the log of a job that ended a while ago.
-  if (job && !ACTIVE.has(job.state) && state.now - job.finished_us / 1e6 > 30) feed.stopPolling("log");
+  const isOver = job && !ACTIVE.has(job.state) && state.now - job.finished_us / 1e6 > 30;
+  if (hasLog && isOver) feed.stopPolling("log");
 }
 
 /** A job that runs may be older than all pages of a long queue: workers name it. */
@@ -129,6 +141,7 @@ function navigate() {
   if (id === route) return;
   const first = route === null;
   route = id;
+  hasLog = false;
   feed.stopPolling("job");
   feed.stopPolling("log");
   if (id) {

@@ -184,8 +184,12 @@ export class JobView {
 
   /** A job's record with its text. */
   takeJob(job) {
-    // Records in lists come without text: what is there already is newer than nothing.
-    this.#job = { ...job, text: job.text || (this.#job?.attempt === job.attempt ? this.#job?.text : "") || "" };
+    // Records in lists and events come without text and steps: what is there already is newer than nothing.
+    const known = this.#job?.attempt === job.attempt ? this.#job : null;
+    const steps = new Map(list(known?.shares).map((share) => [share.worker, list(share.steps)]));
+    const shares = list(job.shares).map((share) =>
+      list(share.steps).length > 0 ? share : { ...share, steps: steps.get(share.worker) ?? [] });
+    this.#job = { ...job, shares, text: job.text || known?.text || "" };
     this.#loading.hidden = true;
     this.#problem.hidden = true;
     this.#body.hidden = false;
@@ -196,8 +200,8 @@ export class JobView {
     if (!job) return;
     setText(this.#name, shortened(job.options?.name ?? "", 120));
     const finish = job.state === "SUCCEEDED" && job.finish ? ` (${job.finish})` : "";
-    const queued = job.state === "QUEUED" && job.queue_position > 0;
-    const place = queued ? ` (number ${job.queue_position} in the queue)` : "";
+    const position = job.state === "QUEUED" ? (state.jobs.get(job.id)?.queue_position ?? job.queue_position) : 0;
+    const place = position > 0 ? ` (number ${position} in the queue)` : "";
     this.#chip.update(jobMark(job), stateWord(job) + place + finish);
     setText(this.#reason, shortened(job.reason ?? "", 1000));
     this.#reason.hidden = !job.reason;
@@ -205,7 +209,7 @@ export class JobView {
     if (!ACTIVE.has(job.state) && this.#dialog.open) this.#dialog.close();
     this.#updateProgress(job, state);
     this.#updateFacts(job);
-    this.#updateShares(job);
+    this.#updateShares(job, state.progress(job.id));
     this.#cards.steps.hidden = !HeatMap.hasSteps(job);
     if (!this.#cards.steps.hidden) this.#map.update(job);
     this.#updateAnswer(job);
@@ -266,13 +270,15 @@ export class JobView {
     ]);
   }
 
-  #updateShares(job) {
-    const shares = [...list(job.shares)].sort((a, b) => a.rank - b.rank);
+  /** `progress`: live figures of a job that runs, or null. A job's record has them only from the end of prefill on. */
+  #updateShares(job, progress) {
+    const recorded = [...list(job.shares)].sort((a, b) => a.rank - b.rank);
+    const shares = recorded.map((share) => shareFigures(job, share, progress?.workers.get(share.worker)));
     this.#cards.shares.hidden = shares.length === 0;
-    const sum = (key) => shares.reduce((total, share) => total + (share[key] || 0), 0);
-    const wire = (share) => list(share.steps).reduce((total, step) => total + (step.wire_seconds || 0), 0);
-    const tokens = sum("tokens");
-    const slow = straggler(shares);
+    const known = shares.filter((share) => share.known);
+    const sum = (key, from = known) => from.reduce((total, share) => total + (share[key] || 0), 0);
+    const tokens = sum("tokens", shares);
+    const slow = straggler(recorded);
     const row = () => {
       const cells = Array.from({ length: 8 }, () => element("td", { class: "number" }));
       return element("tr", {}, element("th", { scope: "row" }), ...cells);
@@ -280,8 +286,8 @@ export class JobView {
     const fill = (node, name, share) => {
       const texts = [
         name, count(share.tokens), tokens > 0 ? percent(share.tokens / tokens) : "-", bytes(share.kv_bytes),
-        bytes(share.ring_bytes_sent), bytes(share.ring_bytes_received), seconds(share.compute_seconds),
-        seconds(share.wait_seconds), seconds(share.wire_seconds),
+        share.known ? bytes(share.ring_bytes_sent) : "-", share.known ? bytes(share.ring_bytes_received) : "-",
+        ...["compute_seconds", "wait_seconds", "wire_seconds"].map((key) => (share.known ? seconds(share[key]) : "-")),
       ];
       for (const [index, text] of texts.entries()) setText(node.children[index], text);
     };
@@ -291,23 +297,30 @@ export class JobView {
       (share) => share.worker,
       row,
       (node, share) => {
-        fill(node, shortened(share.worker, 24), { ...share, wire_seconds: wire(share) });
+        fill(node, shortened(share.worker, 24), share);
         setAttribute(node, "class", slow?.name === share.worker ? "slow" : null);
       },
     );
     const total = {
       tokens,
-      kv_bytes: sum("kv_bytes"),
+      known: known.length > 0,
+      kv_bytes: sum("kv_bytes", shares),
       ring_bytes_sent: sum("ring_bytes_sent"),
       ring_bytes_received: sum("ring_bytes_received"),
       compute_seconds: sum("compute_seconds"),
       wait_seconds: sum("wait_seconds"),
-      wire_seconds: shares.reduce((whole, share) => whole + wire(share), 0),
+      wire_seconds: sum("wire_seconds"),
     };
     keyed(this.#shareFoot, shares.length > 1 ? [total] : [], () => "", row, (node, one) => fill(node, "total", one));
-    const measured = shares.some((share) => share.compute_seconds > 0) && shares.length > 1;
-    this.#straggler.hidden = !measured;
+    const measured = recorded.some((share) => share.compute_seconds > 0) && recorded.length > 1;
+    const missing = known.length < shares.length;
+    this.#straggler.hidden = !measured && !missing;
     setAttribute(this.#straggler, "class", slow ? "verdict slow" : "verdict");
+    if (missing) {
+      const ended = "Traffic and times are not known: the job ended before its workers told them.";
+      setText(this.#straggler, ACTIVE.has(job.state) ? "Traffic and times are not known yet." : ended);
+      return;
+    }
     setText(
       this.#straggler,
       slow
@@ -339,6 +352,20 @@ export class JobView {
         : job.state === "DECODE" ? "Being written ..." : "",
     );
   }
+}
+
+/**
+ * A share with what its worker has sent and computed so far, and `known`: whether that was told at all. Live figures
+ * serve until the record has its own.
+ */
+function shareFigures(job, share, live) {
+  const wire = list(share.steps).reduce((total, step) => total + (step.wire_seconds || 0), 0);
+  const figures = { ...share, wire_seconds: wire };
+  const told = share.compute_seconds > 0 || share.ring_bytes_sent > 0 || share.ring_bytes_received > 0;
+  if (told || job.state === "SUCCEEDED") return { ...figures, known: true };
+  if (!Number.isFinite(live?.compute_seconds)) return { ...figures, known: false };
+  const { ring_bytes_sent, ring_bytes_received, compute_seconds, wait_seconds, wire_seconds } = live;
+  return { ...figures, known: true, ring_bytes_sent, ring_bytes_received, compute_seconds, wait_seconds, wire_seconds };
 }
 
 function positions(profile) {

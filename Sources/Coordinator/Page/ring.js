@@ -7,7 +7,9 @@ import { STATES, rings, stateWord } from "./state.js";
 
 const MOST_LABELLED = 24;
 const MOST_LABELLED_NARROW = 8;
-const MOST_WITH_RATES = 12;
+const MOST_WITH_TWO_LINES = 12;
+/** More rates would run into each other; each worker's own figures have its rate always. */
+const MOST_WITH_RATES = 6;
 const NARROW = 460; // pixels
 
 /** A shape for each state, within 7 pixels of the origin: no state is told by colour alone. */
@@ -56,7 +58,7 @@ export function layout(groups, width) {
   const total = groups.reduce((sum, group) => sum + group.workers.length, 0);
   const narrow = width < NARROW;
   const labelled = total <= (narrow ? MOST_LABELLED_NARROW : MOST_LABELLED);
-  const lines = !labelled ? 0 : total <= 8 && !narrow ? 3 : total <= MOST_WITH_RATES ? 2 : 1;
+  const lines = !labelled ? 0 : total <= 8 && !narrow ? 3 : total <= MOST_WITH_TWO_LINES ? 2 : 1;
   const aside = labelled ? (narrow ? 76 : 128) : 26;
   const above = labelled ? 30 + 16 * lines : 26;
   const radius = Math.max(64, Math.min((width - 2 * aside) / 2, labelled ? 182 : 200));

@@ -100,6 +100,15 @@ export class State {
     if (!before) this.#bound();
   }
 
+  /** The ids of all waiting jobs, the next one first. Events tell of places by this alone. */
+  takeQueue(ids) {
+    const places = new Map(list(ids).map((id, index) => [id, index + 1]));
+    for (const [id, job] of this.jobs) {
+      if (job.state !== "QUEUED") continue;
+      this.jobs.set(id, { ...job, queue_position: places.get(id) ?? 0 });
+    }
+  }
+
   /** The newest jobs, from pages in order. What is held, but missing where the pages would have it, is gone. */
   takeJobs(pages) {
     this.hasJobs = true;

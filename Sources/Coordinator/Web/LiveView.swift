@@ -53,6 +53,11 @@ package struct LiveView: Sendable {
                                     busy > 0 ? .number(progress.computeSeconds / busy) : .null
                                 ),
                                 ("ring_bytes_per_second", .number(mark.speed.rounded())),
+                                ("ring_bytes_sent", .unsigned(progress.ringBytesSent)),
+                                ("ring_bytes_received", .unsigned(progress.ringBytesReceived)),
+                                ("compute_seconds", .number(progress.computeSeconds)),
+                                ("wait_seconds", .number(progress.waitSeconds)),
+                                ("wire_seconds", .number(progress.wireSeconds)),
                             ])
                         })
                 ),

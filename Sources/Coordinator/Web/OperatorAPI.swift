@@ -82,8 +82,8 @@ struct OperatorAPI: Sendable {
     /// Looks once a second and sends what has changed, until the client goes.
     private func follow(_ writer: WebBodyWriter) async throws {
         var view = LiveView()
+        var news = JobNews()
         var shown = ""
-        var versions: [String: UInt64] = [:]
         var lastWrite = ContinuousClock.now
         while true {
             var text = ""
@@ -91,14 +91,17 @@ struct OperatorAPI: Sendable {
             let cluster = view.event(await core.cluster(), tokens: await core.tokens, at: now).text
             if cluster != shown { text += event("cluster", cluster) }
             shown = cluster
-            let newest = await core.versions
-            for (id, version) in newest where versions[id] != version {
-                if let living = await core.live(id) { text += event("job", living.json.text) }
+            let jobs = await core.unended
+            let telling = news.look(jobs.versions, queue: jobs.queue)
+            if let queue = telling.queue {
+                text += event("queue", JSONValue.object([("jobs", .array(queue.map { .string($0) }))]).text)
             }
-            for id in Set(versions.keys).subtracting(newest.keys).sorted() {
-                if let ended = try? await core.job(id) { text += event("job", ended.json.text) }
+            for id in telling.changed + telling.ended {
+                try Task.checkCancellation()
+                var record = await core.live(id)
+                if record == nil { record = try? await core.journal.job(id, textLimit: 0) }
+                if let record { text += event("job", record.summary.json.text) }
             }
-            versions = newest
             if text.isEmpty, now - lastWrite >= Self.quietInterval { text = ": quiet\n\n" }
             if !text.isEmpty {
                 try await writer.write(text)
