@@ -86,7 +86,8 @@ package struct Admission: Sendable {
         // A file's own window may be larger than its table's: a Llama 3 file says how far its factors reach.
         if options.rope == nil, total > model.window, !options.beyondWindow {
             throw CoordinatorError(
-                WindowExcess(prompt: prompt, reserved: reserved, window: model.window, of: model.name))
+                .excess(
+                    WindowExcess(prompt: prompt, reserved: reserved, window: model.window, of: model.name)))
         }
         let positions = RotaryScaling.positions(promptTokens: prompt.tokens, reservedTokens: reserved)
         if let sliding = model.slidingWindow, positions > sliding {
@@ -106,9 +107,10 @@ package struct Admission: Sendable {
         }
         if options.rope != nil, total > Int(clamping: profile.window), !options.beyondWindow {
             throw CoordinatorError(
-                WindowExcess(
-                    prompt: prompt, reserved: reserved, window: Int(clamping: profile.window),
-                    of: "the rotary table \"\(profile.name)\""))
+                .excess(
+                    WindowExcess(
+                        prompt: prompt, reserved: reserved, window: Int(clamping: profile.window),
+                        of: "the rotary table \"\(profile.name)\"")))
         }
         let (kvBytes, overflow) = total.multipliedReportingOverflow(by: model.kvBytesPerToken)
         guard !overflow else { throw CoordinatorError(.invalid, "\(total) positions need too much memory") }

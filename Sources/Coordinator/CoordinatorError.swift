@@ -1,4 +1,5 @@
 // What a client or a worker is told when the coordinator cannot do what was asked.
+import Tokenizer
 
 /// A refusal or failure in words that say what to do. `kind` decides the gRPC status.
 public struct CoordinatorError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -19,20 +20,35 @@ public struct CoordinatorError: Error, Equatable, Sendable, CustomStringConverti
     }
     public let kind: Kind
     public let message: String
-    /// The figures of a `.beyondWindow`, for those who have other words for them.
-    package let excess: WindowExcess?
+    /// What the message was made of, for those who have other words for it; nil where these are everybody's.
+    package let cause: Cause?
+
+    package enum Cause: Equatable, Sendable {
+        /// Longer than the window.
+        case excess(WindowExcess)
+        /// There is no chat template, or it cannot write this conversation: what is wrong.
+        case template(String)
+    }
 
     public init(_ kind: Kind, _ message: String) {
         self.kind = kind
         self.message = message
-        excess = nil
+        cause = nil
     }
 
-    /// Too long for the window.
-    package init(_ excess: WindowExcess) {
-        kind = .beyondWindow
-        message = excess.commandLineText
-        self.excess = excess
+    /// With the command line's options as the remedy.
+    package init(_ cause: Cause) {
+        self.cause = cause
+        switch cause {
+        case .excess(let excess):
+            kind = .beyondWindow
+            message = excess.commandLineText
+        case .template(let problem):
+            kind = .invalid
+            message =
+                "\(problem). Name another with --template: \(ChatTemplate.names.joined(separator: ", ")) or a Jinja "
+                + "file; or send plain text, --raw"
+        }
     }
 
     public var description: String { message }

@@ -90,6 +90,13 @@ extension APIError {
             param: form == .chat ? "messages" : "prompt", code: "context_length_exceeded")
     }
 
+    /// The model has no chat template, or it cannot write this conversation.
+    public static func conversation(_ problem: String) -> APIError {
+        .invalid(
+            "\(problem). \(CompletionRequest.Form.text.path) takes plain text", param: "messages",
+            code: "chat_template")
+    }
+
     /// The body is longer than the server takes.
     public static func bodyTooLarge(limit: Int) -> APIError {
         APIError(

@@ -60,8 +60,7 @@ extension Tokenizer {
             throw TokenizerError(
                 kind: .noChatTemplate,
                 problem:
-                    "The model file has no chat template (tokenizer.chat_template). Name one with --template: "
-                    + "\(ChatTemplate.names.joined(separator: ", ")) or a Jinja file; or send plain text")
+                    "The model file has no chat template (tokenizer.chat_template)")
         }
         guard !messages.isEmpty else {
             throw TokenizerError(kind: .conversation, problem: "The conversation has no messages")
@@ -96,14 +95,11 @@ extension Tokenizer {
             case .evaluation:
                 throw TokenizerError(
                     kind: .conversation,
-                    problem:
-                        "\(template.origin) cannot write the conversation: \(error). Name another with --template"
-                )
+                    problem: "\(template.origin) cannot write the conversation: \(error)")
             case .syntax, .unsupported, .limit:
                 throw TokenizerError(
                     kind: .chatTemplate,
-                    problem: "\(template.origin) cannot be used: \(error). Name another with --template: "
-                        + "\(ChatTemplate.names.joined(separator: ", ")) or a Jinja file")
+                    problem: "\(template.origin) cannot be used: \(error)")
             }
         }
     }

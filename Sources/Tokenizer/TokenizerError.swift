@@ -17,7 +17,7 @@ public struct TokenizerError: Error, Equatable, Sendable, CustomStringConvertibl
     }
 
     public let kind: Kind
-    /// What is wrong, and the remedy where there is one.
+    /// What is wrong, and the remedy where there is one. Another chat template is a remedy that the caller names.
     public let problem: String
 
     public var description: String { problem }

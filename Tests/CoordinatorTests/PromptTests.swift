@@ -195,10 +195,11 @@ private final class Counter: Sendable {
                 "the prompt has at least 745 tokens and 256 are reserved for the answer, 1 more than the window of "
                     + "bytes, 1000: shorten the prompt, extend the window with --rope"), "\(error.message)")
         #expect(
-            error.excess
-                == WindowExcess(
-                    prompt: PromptLength(tokens: 745, isAtLeast: true), reserved: 256, window: 1000,
-                    of: "bytes"))
+            error.cause
+                == .excess(
+                    WindowExcess(
+                        prompt: PromptLength(tokens: 745, isAtLeast: true), reserved: 256, window: 1000,
+                        of: "bytes")))
         #expect(try refusal(.text(letters(10_001))) { $0.kind = .score } != nil)
         #expect(try refusal(.text(letters(10_000))) { $0.kind = .score } == nil)
     }

@@ -39,6 +39,12 @@ import Testing
         _ = APIError.contextLength(promptTokens: .max, reserved: .max, window: 1, form: .text)
     }
 
+    @Test func aConversationThatCannotBeWritten() {
+        let error = APIError.conversation("there is no template")
+        #expect(error.status == 400 && error.param == "messages")
+        #expect(error.message == "there is no template. /v1/completions takes plain text")
+    }
+
     @Test func otherModel() throws {
         let model = ServedModel(id: "smol", created: 1, window: 8192)
         try model.check("smol")

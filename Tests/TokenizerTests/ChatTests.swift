@@ -238,7 +238,7 @@ import Tokenizer
         let user = ChatMessage(role: .user, content: "Hi")
         let none = try problem(nil, [user])
         #expect(none.kind == .noChatTemplate)
-        for name in ["--template"] + ChatTemplate.names { #expect(none.problem.contains(name)) }
+        #expect(none.problem.contains("no chat template"))
         #expect(try problem(Self.chatML, []).kind == .conversation)
         // In the template's own words.
         let refused = try problem("{{ raise_exception('Roles must alternate!') }}", [user])
@@ -253,7 +253,6 @@ import Tokenizer
             let unusable = try problem(template, [user])
             #expect(unusable.kind == .chatTemplate)
             #expect(unusable.problem.contains("line 1: "))
-            #expect(unusable.problem.contains("--template"))
         }
     }
 }

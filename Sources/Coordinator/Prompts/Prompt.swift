@@ -1,5 +1,6 @@
 // A prompt as it is sent, and how it becomes tokens: refused by its length alone before that takes any time.
 package import RPC
+import Tokenizer
 
 /// What a client sends.
 package enum Prompt: Sendable, Equatable {
@@ -67,6 +68,8 @@ package struct PromptEncoder: Sendable {
                 return try patient.encodeChat(
                     turns, template: options.chatTemplate, wallMicroseconds: wallMicroseconds())
             }
+        } catch let error as TokenizerError {
+            throw CoordinatorError(.template(error.problem))
         } catch {
             throw CoordinatorError(.invalid, "the prompt cannot be tokenised: \(error)")
         }

@@ -87,10 +87,13 @@ extension CoordinatorError {
     /// As clients of the web port are told.
     /// - Parameter form: of the request that was refused.
     func apiError(_ form: CompletionRequest.Form = .text) -> APIError {
-        if let excess {
+        switch cause {
+        case .excess(let excess):
             return .contextLength(
                 promptTokens: excess.prompt.tokens, isAtLeast: excess.prompt.isAtLeast,
                 reserved: excess.reserved, window: excess.window, form: form)
+        case .template(let problem): return .conversation(problem)
+        case nil: break
         }
         let refusal: Refusal =
             switch kind {
