@@ -3,7 +3,7 @@ import Jinja
 import Kernels
 import LongRoPE
 public import RPC
-import Tokenizer
+public import Tokenizer
 public import Transformer
 
 /// `ModelDescription` of an opened model file.
@@ -11,10 +11,15 @@ public struct ModelAdapter: ModelDescription {
     private let model: Model
     private var tokenizer: Tokenizer
     private let element: KVElement
+    private let template: ChatTemplate?
 
-    /// - Parameter precision: "bf16" or "f32"; decides the size of keys and values.
+    /// - Parameters:
+    ///   - precision: "bf16" or "f32"; decides the size of keys and values.
+    ///   - template: writes conversations instead of the model file's chat template.
     /// - Throws: `CoordinatorError` for another precision.
-    public init(_ model: Model, precision: String) throws(CoordinatorError) {
+    public init(
+        _ model: Model, precision: String, template: ChatTemplate? = nil
+    ) throws(CoordinatorError) {
         guard let element = KVElement(rawValue: precision) else {
             throw CoordinatorError(
                 .invalid, "the precision \"\(precision.prefix(20))\" is neither bf16 nor f32")
@@ -22,6 +27,7 @@ public struct ModelAdapter: ModelDescription {
         self.model = model
         tokenizer = model.tokenizer
         self.element = element
+        self.template = template
     }
 
     public var name: String { model.name }
@@ -46,7 +52,7 @@ public struct ModelAdapter: ModelDescription {
         tokenizer.encode(text, parsingSpecialTokens: !literal).map { UInt32(bitPattern: $0) }
     }
 
-    public var hasChatTemplate: Bool { model.tokenizer.chatTemplate != nil }
+    public var hasChatTemplate: Bool { template != nil || tokenizer.chatTemplate != nil }
 
     public func encodeChat(
         _ turns: [ConversationTurn], template: String, wallMicroseconds: UInt64
@@ -62,7 +68,7 @@ public struct ModelAdapter: ModelDescription {
         }
         let now = JinjaMoment(secondsSince1970: Int(clamping: wallMicroseconds / 1_000_000))
         return try tokenizer.encodeChat(
-            messages, template: ChatTemplate.chosen(template), options: ChatOptions(now: now)
+            messages, template: ChatTemplate.chosen(template) ?? self.template, options: ChatOptions(now: now)
         ).map { UInt32(bitPattern: $0) }
     }
 

@@ -7,6 +7,7 @@ import Foundation
 internal import Kernels
 internal import Logging
 internal import RPC
+internal import Tokenizer
 internal import Transformer
 
 struct CoordinatorCommand: ReportingCommand {
@@ -39,6 +40,7 @@ struct CoordinatorCommand: ReportingCommand {
     var model: String?
     @Option(help: "bf16 (default) or f32; every worker must use the same.")
     var precision: Precision?
+    @OptionGroup var template: TemplateOption
     @OptionGroup var common: ServerOptions
 
     func execute() async throws {
@@ -46,7 +48,8 @@ struct CoordinatorCommand: ReportingCommand {
         let logger = common.log.logger("coordinator", normally: .info)
         let file = try Model(path: configuration.modelPath)
         for remark in file.remarks { logger.warning("\(remark)") }
-        let model = try ModelAdapter(file, precision: configuration.precision)
+        let model = try ModelAdapter(
+            file, precision: configuration.precision, template: ChatTemplate.chosen(template.choice() ?? ""))
         let server = try CoordinatorServer(configuration: configuration, model: model, logger: logger)
         let limit = Duration.seconds(common.drainSeconds)
         try await common.run(drain: { server.shutdown(drainingFor: limit) }) { ready in
