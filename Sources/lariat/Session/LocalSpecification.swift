@@ -5,6 +5,7 @@ internal import Cluster
 import Foundation
 internal import JSONText
 internal import Kernels
+internal import WholeFiles
 
 /// What `lariat up --model`, and commands with a cluster of their own, put into a specification.
 struct LocalSpecification: Sendable {
