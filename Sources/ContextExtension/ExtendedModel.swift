@@ -9,7 +9,8 @@ public struct ExtendedModel: Sendable {
     /// The attention factor and the two sets of factors are those that llama.cpp knows: the largest table's, and the
     /// smallest one's for contexts up to the trained length. All tables are beside them, for Lariat.
     ///
-    /// `rope.scaling.factor` is removed: llama.cpp would divide positions by it as well.
+    /// `rope.scaling.factor`, its older name `rope.scale_linear` and YaRN's keys are removed: llama.cpp would divide
+    /// positions by the factor as well.
     /// - Throws: `invalidRequest` without tables, or for a file that names no architecture; `GGUFError`.
     public init(_ source: GGUFFile, tables: [RotaryTable], originalContext: Int) throws {
         guard let first = tables.first, let last = tables.last else {
@@ -26,6 +27,10 @@ public struct ExtendedModel: Sendable {
         edit.set("\(rope).original_context_length", .uint32(UInt32(clamping: originalContext)))
         edit.set("\(rope).attn_factor", .float32(Float(attentionFactor)))
         edit.remove("\(rope).factor")
+        edit.remove("\(architecture).rope.scale_linear")
+        for key in ["yarn_attn_factor", "yarn_beta_fast", "yarn_beta_slow", "yarn_ext_factor"] {
+            edit.remove("\(rope).\(key)")
+        }
         edit.removeTensor("rope_freqs.weight")
         edit.setTensor(
             "rope_factors_long.weight", dimensions: [last.factors.count], last.factors.map(Float.init))

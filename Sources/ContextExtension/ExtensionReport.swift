@@ -44,7 +44,7 @@ public struct ExtensionReport: Sendable {
             + "\(Int(request.budget)) s. Texts of the search: \(texts.joined(separator: ", ")).\n\n"
         for remark in result.remarks { text += remark + "\n\n" }
         text +=
-            "## Tables\n\nA sequence takes the smallest window that holds its prompt and its reserved output.\n\n"
+            "## Tables\n\nA sequence takes the smallest window that holds its prompt and its reserved output (the last token needs no place).\n\n"
         var tables = MarkdownTable([
             ("window", .right), ("attention factor", .right), ("n-hat", .right), ("first factor", .right),
             ("last factor", .right),

@@ -52,7 +52,8 @@ public struct RotaryScaling: Sendable, Hashable {
 
     /// Whether the profile depends on the length: the model has LongRoPE factors.
     public var isLongRoPE: Bool {
-        ropeFreqs == nil && (type == "longrope" || shortFactors != nil || longFactors != nil)
+        ropeFreqs == nil
+            && (type == "longrope" || shortFactors != nil || longFactors != nil || tables != nil)
     }
 
     /// What methods start from.

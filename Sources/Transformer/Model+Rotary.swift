@@ -65,8 +65,10 @@ extension Model {
         let windows: [Int64]
         let startTokens: [Int64]
         do throws(GGUFError) {
-            guard let found = try file.integersIfPresent(RotaryKeys.windows) else { return nil }
-            windows = found
+            let others = [RotaryKeys.factors, RotaryKeys.attentionFactors, RotaryKeys.startTokens]
+            let found = try file.integersIfPresent(RotaryKeys.windows)
+            guard found != nil || others.contains(where: { file.metadata[$0] != nil }) else { return nil }
+            windows = found ?? []
             startTokens = try file.integersIfPresent(RotaryKeys.startTokens) ?? []
         } catch { throw .file(error) }
         let factors = doubles(RotaryKeys.factors)

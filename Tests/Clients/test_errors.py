@@ -95,6 +95,15 @@ def test_another_model_file(make_cluster):
     assert {share.worker for share in cluster.run().shares} == {"alpha"}
 
 
+def test_remarks_about_a_model_file(make_cluster):
+    """A file that names no pre-tokenizer runs; each log says so once, and doctor does."""
+    cluster = make_cluster(workers=("alpha",), model=GOLDEN / "llama3-nopre.gguf").start().wait_ready()
+    for name in ("coordinator", "alpha"):
+        assert cluster.log(name).read_text().count("tokenizer.ggml.pre is missing") == 1, name
+    checked = cluster.command("doctor", "--spec", cluster.specification)
+    assert checked.returncode == 0 and "tokenizer.ggml.pre is missing" in checked.stdout
+
+
 def test_up_with_another_model_file(make_cluster):
     cluster = make_cluster(models={"beta": OTHER_MODEL})
     refused(command("up", cluster.specification, timeout=100), "beta", "another model file")

@@ -63,5 +63,10 @@ struct ExtendedModelTests {
         try source.writeCopy(to: path, edit: edit)
         let error = #expect(throws: ModelError.self) { try Model(path: path) }
         #expect("\(error.map { "\($0)" } ?? "")".contains("31 factors"))
+        // Tables without their lengths are no reason to go without them.
+        edit.remove(RotaryKeys.windows)
+        let part = folder.file("part.gguf")
+        try source.writeCopy(to: part, edit: edit)
+        #expect(throws: ModelError.self) { try Model(path: part) }
     }
 }

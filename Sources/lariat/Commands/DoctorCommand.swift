@@ -7,6 +7,7 @@ internal import JSONText
 internal import Kernels
 internal import Logging
 internal import RPC
+internal import Transformer
 
 struct DoctorCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
@@ -101,10 +102,15 @@ struct DoctorCommand: ReportingCommand {
         }
     }
 
-    /// What in a specification will not work on this machine.
+    /// What in a specification will not work on this machine, and what there is to know of its models.
     private static func notes(_ specification: ClusterSpecification) -> [String] {
-        Set(specification.workers.map(\.model) + [specification.model]).sorted()
-            .filter { !FileManager.default.isReadableFile(atPath: $0) }
-            .map { "the model file \($0) is not on this machine, or cannot be read" }
+        Set(specification.workers.map(\.model) + [specification.model]).sorted().flatMap { path -> [String] in
+            guard FileManager.default.isReadableFile(atPath: path) else {
+                return ["the model file \(path) is not on this machine, or cannot be read"]
+            }
+            do throws(ModelError) {
+                return try Model(path: path).remarks.map { "\(path): \($0)" }
+            } catch { return ["\(error)"] }
+        }
     }
 }
