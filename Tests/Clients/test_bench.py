@@ -46,7 +46,7 @@ def test_decode(tmp_path):
 
 
 def test_ring(tmp_path):
-    alone, ring = measured(tmp_path, "ring", "--model", MODEL, "--tokens", 300)["runs"]
+    alone, ring = measured(tmp_path, "ring", "--model", MODEL, "--tokens", 300, "--threads-in-all", 2)["runs"]
     assert (alone["workers"], alone["threads"]) == (1, 2) and (ring["workers"], ring["threads"]) == (2, 1)
     assert ring["ratio"] > 0
     assert [share["worker"] for share in ring["shares"][0]] == ["worker-1", "worker-2"]

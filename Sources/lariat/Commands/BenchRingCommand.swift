@@ -18,8 +18,12 @@ struct BenchRingCommand: ReportingCommand {
     var tokens = 32768
     @Option(help: ArgumentHelp("Workers of the ring.", valueName: "n"))
     var workers = 2
-    @Option(help: ArgumentHelp("Compute threads of all workers together.", valueName: "n"))
-    var threadsInAll = 2
+    @Option(
+        name: .customLong("threads-in-all"),
+        help: ArgumentHelp(
+            "Compute threads of all workers together (default: the cores that this process may use).",
+            valueName: "n"))
+    var chosenThreads: Int?
     @Option(help: ArgumentHelp("Measure each so often.", valueName: "n"))
     var `repeat` = 1
     @OptionGroup var output: OutputOptions
@@ -36,7 +40,13 @@ struct BenchRingCommand: ReportingCommand {
         }
     }
 
+    /// Of all workers together: as many for each.
+    private var threadsInAll: Int {
+        chosenThreads ?? max(1, Machine.usableCores() / max(1, workers)) * max(1, workers)
+    }
+
     func execute() async throws {
+        let threadsInAll = threadsInAll
         let alone = try BenchSession(jobs, workers: 1, threads: threadsInAll)
         let ring = BenchSession(alone, workers: workers, threads: threadsInAll / workers)
         let tokens = tokens

@@ -58,17 +58,24 @@ struct BenchJobOptions: ParsableArguments {
 struct BenchWorkerOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Workers.", valueName: "n"))
     var workers = 1
-    @Option(help: ArgumentHelp("Compute threads of each worker.", valueName: "n"))
-    var threads = 2
+    @Option(
+        name: .customLong("threads"),
+        help: ArgumentHelp(
+            "Compute threads of each worker (default: the cores that this process may use, shared out).",
+            valueName: "n"))
+    var chosenThreads: Int?
     @Option(help: ArgumentHelp("Measure each so often.", valueName: "n"))
     var `repeat` = 3
 
     func validate() throws {
         try BenchLimits.check("--workers", workers, BenchLimits.workers)
-        try BenchLimits.check("--threads", threads, BenchLimits.threads)
+        if let chosenThreads { try BenchLimits.check("--threads", chosenThreads, BenchLimits.threads) }
         try BenchLimits.check("--repeat", self.repeat, BenchLimits.repeats)
         try BenchLimits.check("--workers times --threads", workers * threads, BenchLimits.threads)
     }
+
+    /// Of each worker.
+    var threads: Int { chosenThreads ?? max(1, Machine.usableCores() / max(1, workers)) }
 }
 
 /// What a measurement may be asked for.

@@ -36,6 +36,12 @@ struct TemporaryCluster: Sendable {
         _ settings: TemporaryClusterSettings,
         _ body: @escaping @Sendable (TemporaryCluster) async throws -> Value
     ) async throws -> Value {
+        let excess = ResourceLimits.current.excess(
+            threads: settings.threads, cores: [], memoryBytes: 0, modelBytes: 0)
+        guard excess.isEmpty else {
+            throw Failure(
+                "\(excess.joined(separator: "; ")); ask for fewer threads", exitCode: ExitStatus.usage)
+        }
         let folder = FileManager.default.temporaryDirectory.appending(
             component: "lariat-temporary-\(UUID().uuidString)")
         do {
