@@ -3,12 +3,6 @@ import Foundation
 package import GRDB
 package import RPC
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Darwin)
-    import Darwin
-#endif
-
 /// Jobs, their prompts, events and log lines. A write is on disk when its call returns (WAL, synchronous FULL).
 ///
 /// SQLite does the work on GRDB's own threads; one writer, several readers.
@@ -38,14 +32,10 @@ package final class Journal: Sendable {
     package init(directory: String, limits: Limits = Limits()) throws(CoordinatorError) {
         self.directory = directory
         self.limits = limits
-        do {
-            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-        } catch {
-            throw CoordinatorError(
-                .unavailable, "the data directory \(directory) cannot be created: \(error)")
-        }
+        try JournalFiles.makeFolder(directory)
         lock = try DirectoryLock(directory: directory)
-        let path = directory + "/journal.sqlite"
+        let path = directory + "/" + JournalFiles.database
+        try JournalFiles.protect(directory)
         var configuration = Configuration()
         configuration.maximumReaderCount = 4
         configuration.busyMode = .timeout(5)
@@ -74,6 +64,8 @@ package final class Journal: Sendable {
         } catch let error as CoordinatorError {
             throw error
         } catch {
+            let known = Self.explained(error, in: directory)
+            guard known.kind == .internalFault else { throw known }
             throw CoordinatorError(.internalFault, "the journal \(path) cannot be opened: \(error)")
         }
     }
@@ -130,10 +122,17 @@ package final class Journal: Sendable {
     }
 
     /// Counts this start. Epochs of one start are above those of all earlier ones.
+    /// - Throws: what keeps this coordinator from starting, a full disk for instance.
     package func nextStart(at now: UInt64) async throws(CoordinatorError) -> UInt64 {
-        try await write { db in
-            try db.execute(sql: "INSERT INTO starts VALUES (?)", arguments: [Int64(clamping: now)])
-            return UInt64(db.lastInsertedRowID)
+        do throws(CoordinatorError) {
+            return try await write { db in
+                try db.execute(sql: "INSERT INTO starts VALUES (?)", arguments: [Int64(clamping: now)])
+                return UInt64(db.lastInsertedRowID)
+            }
+        } catch {
+            throw CoordinatorError(
+                error.kind,
+                "the coordinator cannot start, because it could not accept jobs: \(error.message)")
         }
     }
 
@@ -146,21 +145,47 @@ package final class Journal: Sendable {
                 db, sql: "SELECT sequence, last_event, record FROM jobs WHERE state IN (?, ?)",
                 arguments: [JobState.prefill.rawValue, JobState.decode.rawValue])
             for row in running {
-                var record = try JobRecord(decoding: row["record"] as Data)
+                var record = Self.record(row["sequence"], row["record"])
                 record.state = .failed
                 record.reason = "the coordinator stopped while this job ran; submit it again"
-                record.finish = "error"
-                record.finishedMicroseconds = now
-                let end = JobEvent.with {
-                    $0.kind = .end
-                    $0.job = record
-                }
-                try Self.append(db, row["sequence"], record, [end])
+                try Self.close(db, row["sequence"], record, at: now)
             }
-            return try Row.fetchAll(
+            let waiting = try Row.fetchAll(
                 db, sql: "SELECT sequence, record FROM jobs WHERE state = ? ORDER BY sequence",
-                arguments: [JobState.queued.rawValue]
-            ).map { ($0["sequence"], try JobRecord(decoding: $0["record"] as Data)) }
+                arguments: [JobState.queued.rawValue])
+            return try waiting.compactMap { row in
+                let sequence = row["sequence"] as Int64
+                let record = Self.record(sequence, row["record"])
+                // What cannot be read cannot be run.
+                if record.state == .queued { return (sequence, record) }
+                try Self.close(db, sequence, record, at: now)
+                return nil
+            }
+        }
+    }
+
+    /// Ends a job that does not run.
+    private static func close(_ db: Database, _ sequence: Int64, _ ended: JobRecord, at now: UInt64) throws {
+        var record = ended
+        record.finish = "error"
+        record.finishedMicroseconds = now
+        let end = JobEvent.with {
+            $0.kind = .end
+            $0.job = record
+        }
+        try append(db, sequence, record, [end])
+    }
+
+    /// A job's record as it was written, or one that says that it cannot be read: one damaged record must not hide the
+    /// others.
+    static func record(_ sequence: Int64, _ data: Data) -> JobRecord {
+        do throws(MessageError) { return try JobRecord(decoding: data) } catch {
+            return .with {
+                $0.id = id(sequence)
+                $0.state = .failed
+                $0.finish = "error"
+                $0.reason = "the journal's record of this job is damaged (\(error)); submit it again"
+            }
         }
     }
 
@@ -177,7 +202,9 @@ package final class Journal: Sendable {
         do { return try await pool.read(body) } catch { throw explained(error) }
     }
 
-    private func explained(_ error: any Error) -> CoordinatorError {
+    private func explained(_ error: any Error) -> CoordinatorError { Self.explained(error, in: directory) }
+
+    private static func explained(_ error: any Error, in directory: String) -> CoordinatorError {
         if let error = error as? CoordinatorError { return error }
         guard let error = error as? DatabaseError else {
             return CoordinatorError(.internalFault, "the journal in \(directory): \(error)")
@@ -197,29 +224,4 @@ package final class Journal: Sendable {
 
 extension WireMessage {
     init(decoding data: Data) throws(MessageError) { try self.init(decoding: [UInt8](data)) }
-}
-
-/// Holds a lock file as long as it lives, so that two coordinators never share a directory. The kernel lets go
-/// when the process ends, however it ends.
-private final class DirectoryLock: Sendable {
-    private let descriptor: CInt
-
-    init(directory: String) throws(CoordinatorError) {
-        let path = directory + "/lock"
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else {
-            throw CoordinatorError(
-                .unavailable,
-                "the data directory \(directory) is not writable: \(String(cString: strerror(errno)))")
-        }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            close(descriptor)
-            throw CoordinatorError(
-                .notPossible,
-                "another coordinator uses the data directory \(directory); stop it, or give this one another "
-                    + "--data directory")
-        }
-    }
-
-    deinit { close(descriptor) }
 }

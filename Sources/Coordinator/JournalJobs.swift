@@ -113,7 +113,7 @@ extension Journal {
                 let data = try Data.fetchOne(
                     db, sql: "SELECT record FROM jobs WHERE sequence = ?", arguments: [sequence])
             else { throw CoordinatorError(.notFound, "there is no job \(id)") }
-            var record = try JobRecord(decoding: data)
+            var record = Self.record(sequence, data)
             let texts = try Data.fetchCursor(
                 db, sql: "SELECT text FROM events WHERE job = ? AND text <> x'' ORDER BY number",
                 arguments: [sequence])
@@ -146,12 +146,12 @@ extension Journal {
     {
         try await read { db in
             let last = activeOnly ? JobState.decode : JobState.cancelled
-            return try Data.fetchAll(
+            return try Row.fetchAll(
                 db,
-                sql:
-                    "SELECT record FROM jobs WHERE sequence < ? AND state <= ? ORDER BY sequence DESC LIMIT ?",
-                arguments: [sequence, last.rawValue, limit]
-            ).map { try JobRecord(decoding: $0) }
+                sql: """
+                    SELECT sequence, record FROM jobs WHERE sequence < ? AND state <= ? ORDER BY sequence DESC LIMIT ?
+                    """, arguments: [sequence, last.rawValue, limit]
+            ).map { Self.record($0["sequence"], $0["record"]) }
         }
     }
 

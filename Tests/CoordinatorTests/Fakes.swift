@@ -336,10 +336,14 @@ func member(_ name: String, memory: UInt64 = 1 << 30, threads: UInt32 = 1) -> Me
 func openJournal(
     _ directory: TemporaryDirectory, limits: Journal.Limits = Journal.Limits()
 ) async throws -> Journal {
+    try await openJournal(at: directory.path, limits: limits)
+}
+
+func openJournal(at path: String, limits: Journal.Limits = Journal.Limits()) async throws -> Journal {
     let deadline = ContinuousClock.now + .seconds(60)
     while true {
         do throws(CoordinatorError) {
-            return try Journal(directory: directory.path, limits: limits)
+            return try Journal(directory: path, limits: limits)
         } catch {
             guard error.kind == .notPossible, ContinuousClock.now < deadline else { throw error }
         }

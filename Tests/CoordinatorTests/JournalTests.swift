@@ -1,6 +1,7 @@
 // The journal: what is written stays, numbers have no gaps, limits hold.
 import Coordinator
 import Foundation
+import GRDB
 import RPC
 import Testing
 
@@ -42,6 +43,67 @@ import Testing
         try Data(repeating: 0x5a, count: 10_000).write(to: URL(filePath: directory.path + "/journal.sqlite"))
         #expect { try Journal(directory: directory.path) } throws: { "\($0)".contains("journal.sqlite") }
         #expect { try Journal(directory: "/proc/lariat") } throws: { "\($0)".contains("/proc/lariat") }
+    }
+
+    private func mode(_ path: String) throws -> Int {
+        try #require(
+            FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? NSNumber
+        ).intValue
+    }
+
+    /// Prompts and answers are nobody else's.
+    @Test func onlyTheOwnerMayRead() async throws {
+        let parent = try TemporaryDirectory()
+        let directory = parent.path + "/new/data"
+        let files = ["journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm", "lock"]
+        do {
+            let journal = try Journal(directory: directory)
+            _ = try await journal.submit(job, prompt: [1])
+            #expect(try mode(directory) == 0o700)
+            for file in files { #expect(try mode(directory + "/" + file) == 0o600, "\(file)") }
+            // As an earlier version left them.
+            for file in files {
+                try FileManager.default.setAttributes(
+                    [.posixPermissions: 0o644], ofItemAtPath: directory + "/" + file)
+            }
+            withExtendedLifetime(journal) {}
+        }
+        let journal = try await openJournal(at: directory)
+        _ = try await journal.submit(job, prompt: [1])
+        for file in files { #expect(try mode(directory + "/" + file) == 0o600, "\(file)") }
+    }
+
+    /// One damaged record hides no other, and keeps no coordinator from starting.
+    @Test func aDamagedRecordIsShownAsOne() async throws {
+        let journal = try Journal(directory: TemporaryDirectory().path)
+        var ids: [String] = []
+        for _ in 0..<3 { ids.append(try await journal.submit(job, prompt: [1]).record.id) }
+        try await journal.write { db in
+            try db.execute(sql: "UPDATE jobs SET record = x'ffffff' WHERE sequence = 2")
+        }
+        let page = try await journal.jobs(before: .max, limit: 10, activeOnly: false)
+        #expect(page.map(\.id) == ids.reversed())
+        #expect(page[1].state == .failed && page[1].reason.contains("record of this job is damaged"))
+        #expect(try await journal.job(ids[1]).reason.contains("damaged"))
+        #expect(try await journal.recover(at: 5).map(\.record.id) == [ids[0], ids[2]])
+        // Its end is in the journal now.
+        #expect(try await journal.job(ids[1]).finishedMicroseconds == 5)
+        #expect(try await journal.events(ids[1], from: 2).map(\.kind) == [.end])
+    }
+
+    @Test func aFullDiskAtTheStartSaysSo() async throws {
+        let directory = try TemporaryDirectory()
+        do {
+            let journal = try Journal(directory: directory.path, limits: Journal.Limits(pages: 30))
+            while (try? await journal.submit(job, prompt: Array(repeating: 1, count: 1000))) != nil {}
+        }
+        var error: CoordinatorError?
+        do {
+            let journal = try await openJournal(directory, limits: Journal.Limits(pages: 1))
+            for _ in 0..<1000 { _ = try await journal.nextStart(at: 1) }
+        } catch let full as CoordinatorError { error = full }
+        #expect(error?.kind == .exhausted)
+        #expect(error?.message.contains("is full; free some space") == true)
     }
 
     @Test func unknownJobsAreNotFound() async throws {
