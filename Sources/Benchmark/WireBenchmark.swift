@@ -108,7 +108,7 @@ private struct WorkerPair {
                 hubs[rank].open(inbox)
                 links.append(RingLinks(run: run, inbox: inbox, element: .bf16))
             }
-            try await links[0].connect(to: [1], tls: nil, timeout: .seconds(10), logger: logger)
+            try await links[0].connect(to: 1, tls: nil, timeout: .seconds(10), logger: logger)
             return WorkerPair(
                 servers: servers, sender: links[0], receiver: links[1], rowBytes: rowBytes, patience: patience
             )

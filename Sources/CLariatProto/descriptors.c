@@ -42,6 +42,7 @@ static const ProtobufCMessageDescriptor *const descriptors[] = {
     &lariat__v1__run_plan__descriptor,
     &lariat__v1__run_command__descriptor,
     &lariat__v1__run_event__descriptor,
+    &lariat__v1__fault__descriptor,
     &lariat__v1__trace_span__descriptor,
     &lariat__v1__ring_message__descriptor,
     &lariat__v1__ring_reply__descriptor,

@@ -1672,6 +1672,51 @@ void   lariat__v1__run_event__free_unpacked
   assert(message->base.descriptor == &lariat__v1__run_event__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   lariat__v1__fault__init
+                     (Lariat__V1__Fault         *message)
+{
+  static const Lariat__V1__Fault init_value = LARIAT__V1__FAULT__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__fault__get_packed_size
+                     (const Lariat__V1__Fault *message)
+{
+  assert(message->base.descriptor == &lariat__v1__fault__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__fault__pack
+                     (const Lariat__V1__Fault *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__fault__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__fault__pack_to_buffer
+                     (const Lariat__V1__Fault *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__fault__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__Fault *
+       lariat__v1__fault__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__Fault *)
+     protobuf_c_message_unpack (&lariat__v1__fault__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__fault__free_unpacked
+                     (Lariat__V1__Fault *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__fault__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   lariat__v1__trace_span__init
                      (Lariat__V1__TraceSpan         *message)
 {
@@ -4102,7 +4147,7 @@ const ProtobufCMessageDescriptor lariat__v1__cluster_request__descriptor =
   (ProtobufCMessageInit) lariat__v1__cluster_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__cluster_state__field_descriptors[8] =
+static const ProtobufCFieldDescriptor lariat__v1__cluster_state__field_descriptors[9] =
 {
   {
     "epoch",
@@ -4200,12 +4245,25 @@ static const ProtobufCFieldDescriptor lariat__v1__cluster_state__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "protocol",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__ClusterState, protocol),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__cluster_state__field_indices_by_name[] = {
   0,   /* field[0] = epoch */
   2,   /* field[2] = fingerprint */
   3,   /* field[3] = members */
   1,   /* field[1] = model */
+  8,   /* field[8] = protocol */
   4,   /* field[4] = queued */
   5,   /* field[5] = running */
   7,   /* field[7] = version */
@@ -4214,7 +4272,7 @@ static const unsigned lariat__v1__cluster_state__field_indices_by_name[] = {
 static const ProtobufCIntRange lariat__v1__cluster_state__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor lariat__v1__cluster_state__descriptor =
 {
@@ -4224,14 +4282,14 @@ const ProtobufCMessageDescriptor lariat__v1__cluster_state__descriptor =
   "Lariat__V1__ClusterState",
   "lariat.v1",
   sizeof(Lariat__V1__ClusterState),
-  8,
+  9,
   lariat__v1__cluster_state__field_descriptors,
   lariat__v1__cluster_state__field_indices_by_name,
   1,  lariat__v1__cluster_state__number_ranges,
   (ProtobufCMessageInit) lariat__v1__cluster_state__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__member__field_descriptors[17] =
+static const ProtobufCFieldDescriptor lariat__v1__member__field_descriptors[19] =
 {
   {
     "name",
@@ -4437,6 +4495,30 @@ static const ProtobufCFieldDescriptor lariat__v1__member__field_descriptors[17] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "order",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Member, order),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "protocol",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Member, protocol),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__member__field_indices_by_name[] = {
   1,   /* field[1] = address */
@@ -4449,8 +4531,10 @@ static const unsigned lariat__v1__member__field_indices_by_name[] = {
   4,   /* field[4] = memory_bytes */
   10,   /* field[10] = model */
   0,   /* field[0] = name */
+  17,   /* field[17] = order */
   6,   /* field[6] = precision */
   16,   /* field[16] = progress */
+  18,   /* field[18] = protocol */
   12,   /* field[12] = reason */
   2,   /* field[2] = ring_address */
   8,   /* field[8] = state */
@@ -4461,7 +4545,7 @@ static const ProtobufCIntRange lariat__v1__member__number_ranges[2 + 1] =
 {
   { 1, 0 },
   { 14, 12 },
-  { 0, 17 }
+  { 0, 19 }
 };
 const ProtobufCMessageDescriptor lariat__v1__member__descriptor =
 {
@@ -4471,14 +4555,14 @@ const ProtobufCMessageDescriptor lariat__v1__member__descriptor =
   "Lariat__V1__Member",
   "lariat.v1",
   sizeof(Lariat__V1__Member),
-  17,
+  19,
   lariat__v1__member__field_descriptors,
   lariat__v1__member__field_indices_by_name,
   2,  lariat__v1__member__number_ranges,
   (ProtobufCMessageInit) lariat__v1__member__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__run_progress__field_descriptors[9] =
+static const ProtobufCFieldDescriptor lariat__v1__run_progress__field_descriptors[10] =
 {
   {
     "layer",
@@ -4588,6 +4672,18 @@ static const ProtobufCFieldDescriptor lariat__v1__run_progress__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "waits_for",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunProgress, waits_for),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__run_progress__field_indices_by_name[] = {
   6,   /* field[6] = compute_seconds */
@@ -4598,12 +4694,13 @@ static const unsigned lariat__v1__run_progress__field_indices_by_name[] = {
   2,   /* field[2] = step */
   3,   /* field[3] = steps */
   7,   /* field[7] = wait_seconds */
+  9,   /* field[9] = waits_for */
   8,   /* field[8] = wire_seconds */
 };
 static const ProtobufCIntRange lariat__v1__run_progress__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 9 }
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor lariat__v1__run_progress__descriptor =
 {
@@ -4613,7 +4710,7 @@ const ProtobufCMessageDescriptor lariat__v1__run_progress__descriptor =
   "Lariat__V1__RunProgress",
   "lariat.v1",
   sizeof(Lariat__V1__RunProgress),
-  9,
+  10,
   lariat__v1__run_progress__field_descriptors,
   lariat__v1__run_progress__field_indices_by_name,
   1,  lariat__v1__run_progress__number_ranges,
@@ -4671,7 +4768,7 @@ const ProtobufCMessageDescriptor lariat__v1__register_request__descriptor =
   (ProtobufCMessageInit) lariat__v1__register_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__register_reply__field_descriptors[2] =
+static const ProtobufCFieldDescriptor lariat__v1__register_reply__field_descriptors[3] =
 {
   {
     "epoch",
@@ -4697,15 +4794,28 @@ static const ProtobufCFieldDescriptor lariat__v1__register_reply__field_descript
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "protocol",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RegisterReply, protocol),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__register_reply__field_indices_by_name[] = {
   0,   /* field[0] = epoch */
   1,   /* field[1] = heartbeat_seconds */
+  2,   /* field[2] = protocol */
 };
 static const ProtobufCIntRange lariat__v1__register_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor lariat__v1__register_reply__descriptor =
 {
@@ -4715,7 +4825,7 @@ const ProtobufCMessageDescriptor lariat__v1__register_reply__descriptor =
   "Lariat__V1__RegisterReply",
   "lariat.v1",
   sizeof(Lariat__V1__RegisterReply),
-  2,
+  3,
   lariat__v1__register_reply__field_descriptors,
   lariat__v1__register_reply__field_indices_by_name,
   1,  lariat__v1__register_reply__number_ranges,
@@ -5171,7 +5281,7 @@ const ProtobufCMessageDescriptor lariat__v1__run_member__descriptor =
   (ProtobufCMessageInit) lariat__v1__run_member__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[20] =
+static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[21] =
 {
   {
     "job",
@@ -5413,6 +5523,18 @@ static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[20
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "protocol",
+    21,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunPlan, protocol),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__run_plan__field_indices_by_name[] = {
   13,   /* field[13] = append_run */
@@ -5428,6 +5550,7 @@ static const unsigned lariat__v1__run_plan__field_indices_by_name[] = {
   12,   /* field[12] = piece_tokens */
   10,   /* field[10] = profile */
   6,   /* field[6] = prompt_tokens */
+  20,   /* field[20] = protocol */
   3,   /* field[3] = rank */
   16,   /* field[16] = recent */
   17,   /* field[17] = run_key */
@@ -5439,7 +5562,7 @@ static const unsigned lariat__v1__run_plan__field_indices_by_name[] = {
 static const ProtobufCIntRange lariat__v1__run_plan__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 20 }
+  { 0, 21 }
 };
 const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor =
 {
@@ -5449,7 +5572,7 @@ const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor =
   "Lariat__V1__RunPlan",
   "lariat.v1",
   sizeof(Lariat__V1__RunPlan),
-  20,
+  21,
   lariat__v1__run_plan__field_descriptors,
   lariat__v1__run_plan__field_indices_by_name,
   1,  lariat__v1__run_plan__number_ranges,
@@ -5546,7 +5669,7 @@ const ProtobufCMessageDescriptor lariat__v1__run_command__descriptor =
   (ProtobufCMessageInit) lariat__v1__run_command__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue lariat__v1__run_event__kind__enum_values_by_number[8] =
+static const ProtobufCEnumValue lariat__v1__run_event__kind__enum_values_by_number[9] =
 {
   { "KIND_UNSPECIFIED", "LARIAT__V1__RUN_EVENT__KIND__KIND_UNSPECIFIED", 0 },
   { "ACCEPTED", "LARIAT__V1__RUN_EVENT__KIND__ACCEPTED", 1 },
@@ -5556,13 +5679,15 @@ static const ProtobufCEnumValue lariat__v1__run_event__kind__enum_values_by_numb
   { "LOG", "LARIAT__V1__RUN_EVENT__KIND__LOG", 5 },
   { "FINISHED", "LARIAT__V1__RUN_EVENT__KIND__FINISHED", 6 },
   { "TRACE", "LARIAT__V1__RUN_EVENT__KIND__TRACE", 7 },
+  { "FAULT", "LARIAT__V1__RUN_EVENT__KIND__FAULT", 8 },
 };
 static const ProtobufCIntRange lariat__v1__run_event__kind__value_ranges[] = {
-{0, 0},{0, 8}
+{0, 0},{0, 9}
 };
-static const ProtobufCEnumValueIndex lariat__v1__run_event__kind__enum_values_by_name[8] =
+static const ProtobufCEnumValueIndex lariat__v1__run_event__kind__enum_values_by_name[9] =
 {
   { "ACCEPTED", 1 },
+  { "FAULT", 8 },
   { "FINISHED", 6 },
   { "KIND_UNSPECIFIED", 0 },
   { "LOG", 5 },
@@ -5578,15 +5703,15 @@ const ProtobufCEnumDescriptor lariat__v1__run_event__kind__descriptor =
   "Kind",
   "Lariat__V1__RunEvent__Kind",
   "lariat.v1",
-  8,
+  9,
   lariat__v1__run_event__kind__enum_values_by_number,
-  8,
+  9,
   lariat__v1__run_event__kind__enum_values_by_name,
   1,
   lariat__v1__run_event__kind__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__run_event__field_descriptors[15] =
+static const ProtobufCFieldDescriptor lariat__v1__run_event__field_descriptors[16] =
 {
   {
     "kind",
@@ -5768,9 +5893,22 @@ static const ProtobufCFieldDescriptor lariat__v1__run_event__field_descriptors[1
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "fault",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunEvent, fault),
+    &lariat__v1__fault__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__run_event__field_indices_by_name[] = {
   12,   /* field[12] = decode_seconds */
+  15,   /* field[15] = fault */
   9,   /* field[9] = finish */
   5,   /* field[5] = first_position */
   0,   /* field[0] = kind */
@@ -5789,7 +5927,7 @@ static const unsigned lariat__v1__run_event__field_indices_by_name[] = {
 static const ProtobufCIntRange lariat__v1__run_event__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 15 }
+  { 0, 16 }
 };
 const ProtobufCMessageDescriptor lariat__v1__run_event__descriptor =
 {
@@ -5799,11 +5937,119 @@ const ProtobufCMessageDescriptor lariat__v1__run_event__descriptor =
   "Lariat__V1__RunEvent",
   "lariat.v1",
   sizeof(Lariat__V1__RunEvent),
-  15,
+  16,
   lariat__v1__run_event__field_descriptors,
   lariat__v1__run_event__field_indices_by_name,
   1,  lariat__v1__run_event__number_ranges,
   (ProtobufCMessageInit) lariat__v1__run_event__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue lariat__v1__fault__kind__enum_values_by_number[10] =
+{
+  { "KIND_UNSPECIFIED", "LARIAT__V1__FAULT__KIND__KIND_UNSPECIFIED", 0 },
+  { "OWN", "LARIAT__V1__FAULT__KIND__OWN", 1 },
+  { "BUSY", "LARIAT__V1__FAULT__KIND__BUSY", 2 },
+  { "STALE", "LARIAT__V1__FAULT__KIND__STALE", 3 },
+  { "REFUSED", "LARIAT__V1__FAULT__KIND__REFUSED", 4 },
+  { "UNREACHABLE", "LARIAT__V1__FAULT__KIND__UNREACHABLE", 5 },
+  { "BROKEN", "LARIAT__V1__FAULT__KIND__BROKEN", 6 },
+  { "SILENT", "LARIAT__V1__FAULT__KIND__SILENT", 7 },
+  { "WRONG_BYTES", "LARIAT__V1__FAULT__KIND__WRONG_BYTES", 8 },
+  { "GAVE_UP", "LARIAT__V1__FAULT__KIND__GAVE_UP", 9 },
+};
+static const ProtobufCIntRange lariat__v1__fault__kind__value_ranges[] = {
+{0, 0},{0, 10}
+};
+static const ProtobufCEnumValueIndex lariat__v1__fault__kind__enum_values_by_name[10] =
+{
+  { "BROKEN", 6 },
+  { "BUSY", 2 },
+  { "GAVE_UP", 9 },
+  { "KIND_UNSPECIFIED", 0 },
+  { "OWN", 1 },
+  { "REFUSED", 4 },
+  { "SILENT", 7 },
+  { "STALE", 3 },
+  { "UNREACHABLE", 5 },
+  { "WRONG_BYTES", 8 },
+};
+const ProtobufCEnumDescriptor lariat__v1__fault__kind__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "lariat.v1.Fault.Kind",
+  "Kind",
+  "Lariat__V1__Fault__Kind",
+  "lariat.v1",
+  10,
+  lariat__v1__fault__kind__enum_values_by_number,
+  10,
+  lariat__v1__fault__kind__enum_values_by_name,
+  1,
+  lariat__v1__fault__kind__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__fault__field_descriptors[3] =
+{
+  {
+    "kind",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Fault, kind),
+    &lariat__v1__fault__kind__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "accused",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Fault, accused),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "detail",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Fault, detail),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__fault__field_indices_by_name[] = {
+  1,   /* field[1] = accused */
+  2,   /* field[2] = detail */
+  0,   /* field[0] = kind */
+};
+static const ProtobufCIntRange lariat__v1__fault__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor lariat__v1__fault__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.Fault",
+  "Fault",
+  "Lariat__V1__Fault",
+  "lariat.v1",
+  sizeof(Lariat__V1__Fault),
+  3,
+  lariat__v1__fault__field_descriptors,
+  lariat__v1__fault__field_indices_by_name,
+  1,  lariat__v1__fault__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__fault__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCEnumValue lariat__v1__trace_span__kind__enum_values_by_number[6] =

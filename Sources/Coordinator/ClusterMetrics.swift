@@ -3,7 +3,7 @@ import Observability
 import RPC
 
 extension ClusterState {
-    private static let states = ["ready", "busy", "draining", "lost", "refused"]
+    private static let states = ["ready", "busy", "draining", "aside", "lost", "refused"]
 
     /// - Parameters:
     ///   - precision: of the whole cluster.
@@ -39,7 +39,7 @@ extension ClusterState {
                         ])
                 }),
             gauge("lariat_worker_up", "Whether a worker is in the cluster.") {
-                ["ready", "busy", "draining"].contains($0.state) ? 1 : 0
+                ["ready", "busy", "draining", "aside"].contains($0.state) ? 1 : 0
             },
             gauge("lariat_worker_heartbeat_age_seconds", "Time since a worker was heard.") {
                 $0.lastHeartbeatSeconds

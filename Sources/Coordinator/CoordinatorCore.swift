@@ -6,43 +6,46 @@ package import RPC
 /// Serves every request, whatever transport it came by. Blocking work (journal, tokenising) happens elsewhere.
 package actor CoordinatorCore {
     /// A job that waits or runs.
-    private struct Active {
+    struct Active {
         var record: JobRecord
         var profile: ProfileMessage
         let feed: JobFeed
     }
-    private struct Running {
+    struct Running {
         let workers: Set<String>
         let epoch: UInt64
+        let since: ContinuousClock.Instant
         let inbox: RunInbox<RunState.Input>
     }
 
     package nonisolated let configuration: CoordinatorConfiguration
     package nonisolated let model: any ModelDescription
     package nonisolated let journal: Journal
-    private nonisolated let admission: Admission
-    private let dialler: any WorkerDialler
-    private let logger: Logger
+    nonisolated let admission: Admission
+    let dialler: any WorkerDialler
+    let logger: Logger
 
-    private var members: MemberTable
-    private var queue: JobQueue
-    private var active: [String: Active] = [:]
+    var members: MemberTable
+    var queue: JobQueue
+    var active: [String: Active] = [:]
     /// By job; no worker is in two of them.
-    private var running: [String: Running] = [:]
+    var running: [String: Running] = [:]
     /// What the workers were measured at last, and whose rates that are.
-    private var measured: (identities: [String], rates: [WorkerRates])?
-    private var calibrating: (identities: [String], task: Task<Result<[WorkerRates], Unmeasured>, Never>)?
-    private var speeds = WorkerSpeeds()
+    var measured: (identities: [String], rates: [WorkerRates])?
+    var calibrating: (identities: [String], task: Task<Result<[WorkerRates], Unmeasured>, Never>)?
+    var speeds = WorkerSpeeds()
     /// The workers that were measured for their shares, or could not be.
-    private var compared: [String] = []
+    var compared: [String] = []
+    /// How often later jobs have passed one that waits.
+    private var passed: [String: Int] = [:]
     /// Ended jobs whose end the journal did not take yet.
     private var unsaved: [String: JobRecord] = [:]
-    private var lastJoin: ContinuousClock.Instant?
+    var lastJoin: ContinuousClock.Instant?
     private var finishedSinceForgetting = 0
-    private var statistics = CoordinatorStatistics()
+    var statistics = CoordinatorStatistics()
     private var throughput = Throughput(at: .now)
     /// No more jobs are taken or started.
-    private var stopping = false
+    var stopping = false
 
     /// - Parameters:
     ///   - start: counts the starts of this coordinator; epochs begin above those of the one before.
@@ -115,19 +118,6 @@ package actor CoordinatorCore {
         }
     }
 
-    private func postLost(_ worker: String, reason: String) {
-        for run in running.values where run.workers.contains(worker) {
-            run.inbox.post(.lost(worker: worker, reason: reason))
-        }
-    }
-
-    /// A worker whose connection broke gets no job until it has shown that it lives.
-    private func lose(_ worker: String, reason: String) {
-        guard members.lose(worker, reason: reason) else { return }
-        statistics.count(lost: worker)
-        logger.warning("worker lost", metadata: ["worker": "\(worker)", "reason": "\(reason)"])
-    }
-
     private func saveUnsaved() async {
         for (id, record) in unsaved {
             let end = JobEvent.with {
@@ -188,81 +178,6 @@ package actor CoordinatorCore {
         return shown(written.record)
     }
 
-    /// What a job like this would cost now.
-    package func forecast(_ options: JobOptions, prompt: [UInt32]) async -> Forecast {
-        var forecast = Forecast()
-        forecast.promptTokens = UInt64(prompt.count)
-        do throws(CoordinatorError) {
-            let admitted = try admission.admit(options, prompt: prompt, members: members.ready, seed: 1)
-            forecast.reservedTokens = UInt64(admitted.reserved)
-            forecast.profile = admitted.profile
-            forecast.kvBytes = UInt64(admitted.kvBytes)
-            forecast.slabs = 1
-            let chosen =
-                choose(members.ready, for: admitted.options, promptTokens: prompt.count) ?? members.ready
-            func cut() throws(CoordinatorError) -> JobPlan {
-                try self.plan(prompt: prompt.count, reserved: admitted.reserved, members: chosen)
-            }
-            // What cannot be cut needs no measurement, and what is measured may say how to cut.
-            _ = try cut()
-            let rates: Result<[WorkerRates], Unmeasured>
-            do throws(Unmeasured) { rates = .success(try await self.rates(of: chosen)) } catch {
-                rates = .failure(error)
-            }
-            let plan = try cut()
-            forecast.ringBytes = UInt64(plan.ringBytes)
-            forecast.shares = plan.shares
-            forecast.admissible = true
-            switch rates {
-            case .success(let rates):
-                CostModel(
-                    model, plan.members, scores: admitted.options.kind == .score, measured: rates
-                ).predict(plan, into: &forecast)
-            case .failure(let why): forecast.unmeasuredReason = why.reason
-            }
-        } catch {
-            forecast.reason = error.message
-        }
-        return forecast
-    }
-
-    /// What these workers can do: as measured before, or measured now if none of them works.
-    private func rates(of workers: [MemberRecord]) async throws(Unmeasured) -> [WorkerRates] {
-        let identities = workers.compactMap { members.identity($0.name) }
-        if let measured, measured.identities == identities { return measured.rates }
-        guard running.isEmpty else { throw .jobRuns }
-        if let calibrating {
-            guard calibrating.identities == identities else { throw .membersChange }
-            return try await calibrating.task.value.get()
-        }
-        let calibration = Calibration(dialler: dialler, timeout: .seconds(configuration.calibrateSeconds))
-        let epoch = members.epoch
-        let task = Task { await calibration.measure(workers, epoch: epoch) }
-        calibrating = (identities, task)
-        let result = await task.value
-        calibrating = nil
-        defer { schedule(at: .now) }
-        switch result {
-        case .success(let rates):
-            measured = (identities, rates)
-            // Speeds that jobs have shown say more than a second's measurement.
-            if compared != identities {
-                speeds.learn(
-                    zip(workers, rates).map { worker, rates in
-                        observation(
-                            of: worker,
-                            operations: rates.denseOperationsPerSecond.squareRoot()
-                                * rates.attentionOperationsPerSecond.squareRoot(), seconds: 1)
-                    })
-                compared = identities
-            }
-            return rates
-        case .failure(let why):
-            logger.warning("no forecast of time", metadata: ["reason": "\(why.reason)"])
-            throw why
-        }
-    }
-
     package func job(_ id: String) async throws(CoordinatorError) -> JobRecord {
         // The state is looked at before the text is read: what is said to have ended comes with all of its text.
         let known = live(id)
@@ -296,10 +211,11 @@ package actor CoordinatorCore {
     package func cancel(_ id: String) async throws(CoordinatorError) -> JobRecord {
         if queue.remove(id), var waiting = active[id] {
             waiting.record.state = .cancelled
-            waiting.record.reason = "cancelled"
             waiting.record.finish = "cancelled"
             waiting.record.finishedMicroseconds = wallMicroseconds()
+            passed[id] = nil
             await close(waiting)
+            await forgetSometimes()
         } else if let run = running[id] {
             run.inbox.post(.cancel)
             if let feed = active[id]?.feed {
@@ -356,104 +272,64 @@ package actor CoordinatorCore {
 
     // MARK: running
 
-    /// Starts the jobs that can run, in order: one that could run but lacks free workers holds up those behind it, so
-    /// that no job waits for ever. Waits a moment after a worker has joined: others may come.
-    private func schedule(at now: ContinuousClock.Instant) {
+    /// Starts the jobs that can run. Waits a moment after a worker has joined: others may come.
+    func schedule(at now: ContinuousClock.Instant) {
         guard calibrating == nil, !stopping, queue.count > 0, !members.ready.isEmpty else {
             return
         }
         if let lastJoin, now - lastJoin < .seconds(configuration.settleSeconds) { return }
         if compares() { return }
-        for id in queue.ids {
-            guard let job = active[id], obstacle(job.record) == nil else { continue }
-            let busy = busyWorkers
-            guard
-                let chosen = choose(
-                    members.ready.filter { !busy.contains($0.name) }, for: job.record.options ?? JobOptions(),
-                    promptTokens: Int(clamping: job.record.promptTokens)), queue.remove(id)
-            else { return }
+        let jobs = queue.ids.compactMap { id in active[id].map { waiting($0.record) } }
+        for start in placement(at: now).starts(jobs) {
+            guard let job = active[start.id], queue.remove(start.id) else { continue }
+            for id in start.passes { passed[id, default: 0] += 1 }
+            passed[start.id] = nil
+            let chosen = members.ready.filter { start.workers.contains($0.name) }
             let inbox = RunInbox<RunState.Input>()
             let epoch = members.epoch
-            running[id] = Running(workers: Set(chosen.map(\.name)), epoch: epoch, inbox: inbox)
+            running[start.id] = Running(
+                workers: Set(start.workers), epoch: epoch, since: now, inbox: inbox)
             Task { await self.run(job, members: chosen, epoch: epoch, inbox: inbox) }
         }
     }
 
-    /// Hosts may differ in ways that threads do not tell: before the first job on a new set of them their workers are
-    /// measured, which takes a second or two.
-    /// - Returns: whether that is going on now.
-    private func compares() -> Bool {
-        let ready = members.ready
-        guard running.isEmpty, Set(ready.map(\.host)).count > 1 else { return false }
-        let identities = ready.compactMap { members.identity($0.name) }
-        guard identities != compared else { return false }
-        Task {
-            _ = try? await rates(of: ready)
-            compared = identities
-            schedule(at: .now)
-        }
-        return true
-    }
-
-    private func observation(
-        of worker: MemberRecord, operations: Double, seconds: Double
-    ) -> WorkerSpeeds.Observation {
-        WorkerSpeeds.Observation(
-            worker: members.identity(worker.name) ?? worker.name, threads: Int(worker.threads),
-            host: worker.host, hostCores: Int(worker.hostCores), operations: operations, seconds: seconds)
-    }
-
-    /// A job's shards over these workers, by the speeds they have shown.
-    private func plan(
-        prompt: Int, reserved: Int, members chosen: [MemberRecord]
-    ) throws(CoordinatorError) -> JobPlan {
-        try JobPlan(
-            prompt: prompt, reserved: reserved, members: chosen,
-            weights: speeds.weights(
-                chosen.map { (worker: members.identity($0.name) ?? $0.name, threads: Int($0.threads)) }),
-            admission: admission, pieceLimit: configuration.pieceTokens)
-    }
-
-    /// What a job's prefill says about the speeds of its workers.
-    private func learn(from record: JobRecord, _ plan: JobPlan) {
-        guard record.state == .succeeded, record.shares.count == plan.members.count else { return }
-        let operations = CostModel.Work(model, scores: record.options?.kind == .score).operations(plan.shards)
-        speeds.learn(
-            plan.members.indices.map { rank in
-                observation(
-                    of: plan.members[rank], operations: operations[rank],
-                    seconds: record.shares[rank].computeSeconds)
+    /// Who could start where, as things are.
+    func placement(at now: ContinuousClock.Instant) -> Placement {
+        let admission = admission
+        return Placement(
+            ready: members.ready,
+            running: running.map { id, run in
+                Placement.Running(
+                    workers: run.workers,
+                    secondsLeft: active[id].flatMap {
+                        JobCost.secondsLeft($0.feed.news.record, elapsed: (now - run.since) / .seconds(1))
+                    })
+            },
+            fits: { tokens, members in admission.memoryText(tokens: tokens, members: members) == nil },
+            predict: { [measured = ratesByName] job, members in
+                JobCost(work: CostModel.Work(admission.model, scores: job.scores), measured: measured)
+                    .seconds(
+                        promptTokens: job.promptTokens, answerTokens: job.answerTokens, on: members)
             })
     }
 
-    private var busyWorkers: Set<String> { running.values.reduce(into: []) { $0.formUnion($1.workers) } }
-
-    /// The workers that a job takes of these: all that are ready, or as many as it asks for and more where its keys and
-    /// values need them. Nil while too few are free.
-    private func choose(_ free: [MemberRecord], for options: JobOptions, promptTokens: Int) -> [MemberRecord]?
-    {
-        let wanted =
-            options.workers == 0 ? members.ready.count : min(Int(options.workers), members.ready.count)
-        let tokens = promptTokens + Int(options.maxTokens)
-        guard wanted > 0, free.count >= wanted else { return nil }
-        return (wanted...free.count).lazy.map { Array(free.prefix($0)) }
-            .first { admission.memoryText(tokens: tokens, members: $0) == nil }
+    private func waiting(_ record: JobRecord) -> Placement.Waiting {
+        Placement.Waiting(record, passed: passed[record.id] ?? 0)
     }
+
+    var busyWorkers: Set<String> { running.values.reduce(into: []) { $0.formUnion($1.workers) } }
 
     private func run(
         _ job: Active, members ready: [MemberRecord], epoch: UInt64, inbox: RunInbox<RunState.Input>
     ) async {
         guard await allReachable(ready) else {
-            // Back to its place in the queue: it starts on the workers that are left.
-            if let sequence = Journal.sequence(job.record.id) {
-                queue.restore(job.record.id, sequence: sequence)
-            }
-            running[job.record.id] = nil
-            return schedule(at: .now)
+            // It starts on the workers that are left.
+            return putBack(job, after: nil)
         }
         var record = job.record
         var outcome: RunOutcome?
         do throws(CoordinatorError) {
+            try checkModel(of: record)
             let prompt = try await journal.prompt(record.id)
             let plan = try plan(
                 prompt: prompt.count, reserved: Int(record.options?.maxTokens ?? 0), members: ready)
@@ -467,18 +343,28 @@ package actor CoordinatorCore {
                     accept: .seconds(configuration.acceptSeconds),
                     silence: .seconds(configuration.silenceSeconds)),
                 at: .now, wallMicroseconds: wallMicroseconds())
-            outcome = await JobRunner(
+            let ended = await JobRunner(
                 journal: journal, dialler: dialler, plan: plan, prompt: prompt, profile: job.profile,
                 epoch: epoch,
                 stallSeconds: configuration.stallSeconds, feed: job.feed, inbox: inbox,
                 lost: { await self.lose($0, reason: $1) }
             ).run(state)
-            if let outcome { learn(from: outcome.record, plan) }
+            learn(from: ended, plan)
+            outcome = ended
         } catch {
             record.state = .failed
             record.reason = error.message
             record.finish = "error"
             record.finishedMicroseconds = wallMicroseconds()
+        }
+        if let outcome, outcome.record.state == .queued {
+            let why = outcome.failure.map { "worker \($0.worker): \($0.standing)" } ?? ""
+            await note(
+                "attempt \(job.record.attempt) of \(RunState.mostAttempts) ended before the job had begun; back in its "
+                    + "place in the queue (\(why))", job: record.id)
+            var waiting = job
+            waiting.record = outcome.record
+            return putBack(waiting, after: outcome.failure)
         }
         if let outcome {
             if !outcome.journalled { unsaved[record.id] = outcome.record }
@@ -495,29 +381,33 @@ package actor CoordinatorCore {
             metadata: ["job": "\(record.id)", "state": "\(record.state)", "reason": "\(record.reason)"])
         await note(
             "ended: \(record.state)\(record.reason.isEmpty ? "" : ", \(record.reason)")", job: record.id)
+        members.ended(record.id, on: running[record.id]?.workers ?? [], at: .now)
         running[record.id] = nil
         await forgetSometimes()
         schedule(at: .now)
     }
 
-    /// Whether every worker can be spoken to; those that cannot are lost.
-    private func allReachable(_ workers: [MemberRecord]) async -> Bool {
-        let dialler = dialler
-        let failures = await withTaskGroup(of: (name: String, reason: String)?.self) { group in
-            for worker in workers {
-                group.addTask {
-                    do throws(WorkerFailure) { try await dialler.reach(worker) } catch {
-                        return (worker.name, error.message)
-                    }
-                    return nil
-                }
-            }
-            var failures: [(name: String, reason: String)] = []
-            for await failure in group { if let failure { failures.append(failure) } }
-            return failures
-        }
-        for failure in failures { lose(failure.name, reason: failure.reason) }
-        return failures.isEmpty
+    /// A job that had not begun waits again, at the place that its number gives it.
+    private func putBack(_ job: Active, after failure: RunFailure?) {
+        let id = job.record.id
+        logger.info(
+            "job goes back to the queue",
+            metadata: ["job": "\(id)", "reason": "\(failure?.standing ?? "a worker cannot be reached")"])
+        members.ended(id, on: running[id]?.workers ?? [], at: .now)
+        active[id] = job
+        if let sequence = Journal.sequence(id) { queue.restore(id, sequence: sequence) }
+        running[id] = nil
+        schedule(at: .now)
+    }
+
+    /// A job is bound to the model that it was submitted for: its tokens are that model's.
+    private func checkModel(of record: JobRecord) throws(CoordinatorError) {
+        guard record.fingerprint != model.fingerprint else { return }
+        throw CoordinatorError(
+            .notPossible,
+            "this job was submitted for the model \(record.model) (\(record.fingerprint.prefix(16))), and this "
+                + "coordinator now has \(model.name) (\(model.fingerprint.prefix(16))). Start it with the other file, or "
+                + "submit the job again.")
     }
 
     /// Ends a job that did not run.
@@ -556,60 +446,6 @@ package actor CoordinatorCore {
         guard finishedSinceForgetting >= 20 else { return }
         finishedSinceForgetting = 0
         try? await journal.forgetOld()
-    }
-
-    // MARK: members
-
-    package func register(_ request: RegisterRequest) throws(CoordinatorError) -> RegisterReply {
-        guard let member = request.member else {
-            throw CoordinatorError(.invalid, "the request names no worker")
-        }
-        let before = members.epoch
-        let epoch = try members.register(member, instance: request.instance, at: .now)
-        if epoch != before {
-            lastJoin = .now
-            logger.info(
-                "worker joined", metadata: ["worker": "\(member.name)", "address": "\(member.address)"])
-        }
-        return RegisterReply.with {
-            $0.epoch = epoch
-            $0.heartbeatSeconds = configuration.heartbeatSeconds
-        }
-    }
-
-    package func heartbeat(_ request: HeartbeatRequest) throws(CoordinatorError) -> HeartbeatReply {
-        let before = members.epoch
-        let (newest, drains, hasGotOn) = try members.heartbeat(request, at: .now)
-        if hasGotOn { running[request.job]?.inbox.post(.alive) }
-        let job = running[request.job].flatMap { _ in active[request.job]?.feed.news.record }
-        statistics.count(heartbeatOf: request.name, job: job, progress: request.progress)
-        if newest != before {
-            logger.info("worker drains", metadata: ["worker": "\(request.name)"])
-        }
-        // A worker refuses plans older than the epoch it knows. Who joins while a plan is on its way must not spoil it.
-        let runs = running.values.filter { $0.workers.contains(request.name) }
-        return HeartbeatReply.with {
-            $0.epoch = runs.reduce(newest) { min($0, $1.epoch) }
-            $0.leave = drains && runs.isEmpty
-        }
-    }
-
-    /// Workers take no more jobs, finish what they run and leave, or take jobs again.
-    package func drain(_ request: DrainRequest) throws(CoordinatorError) -> DrainReply {
-        let names = try members.drain(request.target, undo: request.undo)
-        logger.info(
-            request.undo ? "workers take jobs again" : "workers drain",
-            metadata: ["workers": "\(names.joined(separator: ", "))"])
-        schedule(at: .now)
-        return DrainReply.with { $0.workers = names }
-    }
-
-    package func leave(_ request: HeartbeatRequest) -> HeartbeatReply {
-        if members.leave(name: request.name, instance: request.instance) {
-            logger.info("worker left", metadata: ["worker": "\(request.name)"])
-            postLost(request.name, reason: "it was shut down")
-        }
-        return HeartbeatReply.with { $0.epoch = members.epoch }
     }
 
     // MARK: figures
@@ -658,6 +494,7 @@ package actor CoordinatorCore {
             $0.running = UInt32(running.count)
             $0.window = UInt64(model.window)
             $0.version = configuration.version
+            $0.protocol = LariatProtocol.current
         }
     }
 }

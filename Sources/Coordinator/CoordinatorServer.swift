@@ -57,9 +57,9 @@ public final class CoordinatorServer: Sendable {
             longest: configuration.promptBytes, threads: configuration.tokenisingThreads)
         let server = RPCServer(
             address: RPCAddress(host: configuration.host, port: configuration.port), tls: tls,
-            services: CoordinatorServices(core: core, access: access, intake: intake).handlers
-                + health.handlers
-                + Reflection(services: Self.services).handlers, logger: logger)
+            services: CoordinatorServices(
+                core: core, access: access, intake: intake, certificates: ProcessCertificates(tls: tls)
+            ).handlers + health.handlers + Reflection(services: Self.services).handlers, logger: logger)
         let bound: RPCAddress
         do throws(RPCStatus) { bound = try await server.start() } catch {
             throw CoordinatorError(.unavailable, error.message)

@@ -8,6 +8,7 @@ struct CoordinatorServices: Sendable {
     let core: CoordinatorCore
     let access: Access
     let intake: PromptIntake
+    let certificates: ProcessCertificates
 
     var handlers: [RPCHandler] { clients + workers }
 
@@ -90,13 +91,19 @@ struct CoordinatorServices: Sendable {
 
     private var workers: [RPCHandler] {
         [
-            .unary(MembershipService.register) { request, _ in
-                try await withStatus { try await core.register(request) }
+            .unary(MembershipService.register) { request, context in
+                // A member gets a share of every prompt: it must be who it says it is.
+                try certificates.require(request.member?.hosts ?? [], context)
+                return try await withStatus { try await core.register(request) }
             },
-            .unary(MembershipService.heartbeat) { request, _ in
-                try await withStatus { try await core.heartbeat(request) }
+            .unary(MembershipService.heartbeat) { request, context in
+                try certificates.require(await core.hosts(of: request.name), context)
+                return try await withStatus { try await core.heartbeat(request) }
             },
-            .unary(MembershipService.leave) { request, _ in await core.leave(request) },
+            .unary(MembershipService.leave) { request, context in
+                try certificates.require(await core.hosts(of: request.name), context)
+                return await core.leave(request)
+            },
         ]
     }
 

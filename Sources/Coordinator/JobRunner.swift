@@ -10,6 +10,8 @@ struct RunOutcome: Sendable {
     var tokenGaps: Histogram
     /// False when the journal could not take the end.
     var journalled: Bool
+    /// Why it did not end well; with a queued record: why the job goes back to its place.
+    var failure: RunFailure?
 }
 
 /// The driver of one run.
@@ -63,7 +65,9 @@ struct JobRunner: Sendable {
             group.cancelAll()
             return saved
         }
-        return RunOutcome(record: state.record, tokenGaps: state.tokenGaps, journalled: saved)
+        return RunOutcome(
+            record: state.record, tokenGaps: state.tokenGaps, journalled: saved,
+            failure: state.failure)
     }
 
     /// Writes, shows and sends what one round of inputs led to. False when the journal did not take the end.
@@ -77,7 +81,7 @@ struct JobRunner: Sendable {
                 feed.update {
                     $0.lastEvent = last
                     $0.record = state.record
-                    $0.ended = state.isOver
+                    $0.ended = state.isOver && !state.isReturned
                 }
             } catch {
                 saved = await giveUp(error, &state)

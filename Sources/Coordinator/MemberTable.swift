@@ -1,5 +1,4 @@
 // Who is in the cluster: a state machine without clocks or sockets.
-import Cluster
 package import RPC
 
 /// The workers that registered, and the epoch that counts every change of who is ready.
@@ -34,14 +33,28 @@ package struct MemberTable: Sendable {
         var job = ""
         var kvBytesUsed: UInt64 = 0
         var progress: RunProgress?
+        /// A job that it still runs though it has ended.
+        var leftover = ""
+        /// The last job that it had part in, and when that ended.
+        var lastJob: (id: String, ended: Instant)?
+        var aside = SetAside()
+        /// As of the last look at the time.
+        var isAside = false
 
-        var takesJobs: Bool { state == .ready && draining == nil }
+        var takesJobs: Bool { state == .ready && draining == nil && leftover.isEmpty && !isAside }
+        /// Why one that is ready gets no job.
+        var hold: String {
+            if !leftover.isEmpty { return "still runs \(leftover), which ended; restart it if this lasts" }
+            return isAside ? aside.reason : ""
+        }
     }
 
     package static let mostMembers = 1024
     /// Lost and refused workers stay visible for so long.
     package static let remembered: Duration = .seconds(600)
-    private static let mostRemembered = 64
+    package static let mostRemembered = 64
+    /// A worker's last words about a job may be on their way for so long after its end.
+    package static let letsGo: Duration = .seconds(1)
     /// `expire` is called many times a second.
     private static let lateLook: Duration = .seconds(1)
 
@@ -57,10 +70,10 @@ package struct MemberTable: Sendable {
 
     /// A worker joins, or joins again after it was lost.
     /// - Returns: the epoch from now on.
-    package mutating func register(_ member: MemberRecord, instance: String, at now: Instant)
+    package mutating func register(_ given: MemberRecord, instance: String, at now: Instant)
         throws(CoordinatorError) -> UInt64
     {
-        try check(member, instance)
+        let member = try MemberLimits.checked(given, instance: instance)
         if let present = entries[member.name], present.state == .ready, present.instance != instance {
             throw CoordinatorError(
                 .notPossible,
@@ -69,7 +82,7 @@ package struct MemberTable: Sendable {
                     + "\(seconds(requirements.lostAfter)) s without a sign of life; try again then.")
         }
         if let reason = mismatch(member) {
-            forgetOldest()
+            if entries[member.name] == nil { forgetOldest() }
             if entries[member.name]?.state == .ready { epoch += 1 }
             entries[member.name] = Entry(
                 record: member, instance: instance, state: .refused, heard: now, reason: reason)
@@ -82,25 +95,44 @@ package struct MemberTable: Sendable {
         let before = entries[member.name]
         let same = before.map { $0.state == .ready && $0.record == member } ?? false
         var entry = Entry(record: member, instance: instance, state: .ready, heard: now)
-        // The same process again drains on.
-        if let before, before.state == .ready, before.instance == instance {
-            entry.draining = before.draining
-            entry.reason = before.draining == nil ? "" : before.reason
+        if let before, before.instance == instance {
+            // The same process again drains on, and what is held against it stays.
+            if before.state == .ready {
+                entry.draining = before.draining
+                entry.reason = before.draining == nil ? "" : before.reason
+            }
+            entry.leftover = before.leftover
+            entry.lastJob = before.lastJob
+            entry.aside = before.aside
+            entry.isAside = before.aside.holds(at: now)
         }
         entries[member.name] = entry
         if !same { epoch += 1 }
         return epoch
     }
 
+    /// What a heartbeat brings.
+    package struct Beat: Sendable, Equatable {
+        package var epoch: UInt64
+        package var drains: Bool
+        /// Its job has got on since its last heartbeat.
+        package var hasGotOn: Bool
+    }
+
     /// A worker lives.
-    /// - Returns: the epoch, whether it drains, and whether its job has got on since its last heartbeat.
+    /// - Parameter isPlaced: whether the job that it names runs on it, as far as the coordinator knows.
     /// - Throws: `notFound`: it must register again.
     package mutating func heartbeat(
-        _ request: HeartbeatRequest, at now: Instant
-    ) throws(CoordinatorError) -> (epoch: UInt64, drains: Bool, hasGotOn: Bool) {
+        _ request: HeartbeatRequest, isPlaced: Bool, at now: Instant
+    ) throws(CoordinatorError) -> Beat {
+        guard request.job.utf8.count <= MemberLimits.job else {
+            throw CoordinatorError(.invalid, "the job's id has more than \(MemberLimits.job) bytes")
+        }
         guard var entry = entries[request.name], entry.state == .ready, entry.instance == request.instance
         else {
-            throw CoordinatorError(.notFound, "worker \(request.name) is not in the cluster; register again")
+            throw CoordinatorError(
+                .notFound,
+                "worker \(request.name.prefix(MemberLimits.name)) is not in the cluster; register again")
         }
         entry.heard = now
         let hasGotOn =
@@ -108,13 +140,38 @@ package struct MemberTable: Sendable {
         entry.job = request.job
         entry.kvBytesUsed = request.kvBytesUsed
         entry.progress = request.progress
+        let before = entry.takesJobs
+        let mayBeLate = entry.lastJob.map { $0.id == request.job && now - $0.ended < Self.letsGo } ?? false
+        entry.leftover = request.job.isEmpty || isPlaced || mayBeLate ? "" : request.job
         if request.draining, entry.draining == nil {
             entry.draining = .byItself
             entry.reason = "it is shutting down"
-            epoch += 1
         }
+        if entry.takesJobs != before { epoch += 1 }
         entries[request.name] = entry
-        return (epoch, entry.draining != nil, hasGotOn)
+        return Beat(epoch: epoch, drains: entry.draining != nil, hasGotOn: hasGotOn)
+    }
+
+    /// A job that ran on these workers has ended.
+    package mutating func ended(_ job: String, on workers: some Sequence<String>, at now: Instant) {
+        for name in workers { entries[name]?.lastJob = (job, now) }
+    }
+
+    /// A job succeeded on these workers: nothing is held against them any more.
+    package mutating func succeeded(_ workers: some Sequence<String>) {
+        for name in workers { entries[name]?.aside.succeed() }
+    }
+
+    /// A worker lives but could not do what it was asked to: it gets no job for a while.
+    /// - Returns: why, as it is shown; nil when there is no such worker.
+    package mutating func setAside(_ name: String, why: String, at now: Instant) -> String? {
+        guard var entry = entries[name] else { return nil }
+        let before = entry.takesJobs
+        entry.aside.fail(String(why.prefix(MemberLimits.reason)), at: now)
+        entry.isAside = true
+        entries[name] = entry
+        if before { epoch += 1 }
+        return entry.aside.reason
     }
 
     /// Workers get no more jobs, or get them again.
@@ -167,8 +224,9 @@ package struct MemberTable: Sendable {
     /// - Returns: false when it was not ready anyway.
     package mutating func lose(_ name: String, reason: String) -> Bool {
         guard entries[name]?.state == .ready else { return false }
+        forgetOldest()
         entries[name]?.state = .lost
-        entries[name]?.reason = reason
+        entries[name]?.reason = String(reason.prefix(MemberLimits.reason))
         epoch += 1
         return true
     }
@@ -179,7 +237,12 @@ package struct MemberTable: Sendable {
         var lost: [String] = []
         for (name, entry) in entries {
             let age = now - entry.heard
+            if entry.isAside, !entry.aside.holds(at: now) {
+                entries[name]?.isAside = false
+                if entry.state == .ready { epoch += 1 }
+            }
             if entry.state == .ready, age > requirements.lostAfter {
+                forgetOldest()
                 entries[name]?.state = .lost
                 let reason = "not heard for \(seconds(age)) s"
                 entries[name]?.reason = reason
@@ -200,15 +263,21 @@ package struct MemberTable: Sendable {
         for (name, entry) in entries { entries[name]?.heard = min(now, entry.heard + (now - lastLook)) }
     }
 
-    /// Workers that can take a job, by name: the order of ranks.
+    /// Workers that can take a job, in the order of the ring, which is that of ranks.
     package var ready: [MemberRecord] {
-        entries.values.filter(\.takesJobs).map(\.record).sorted { $0.name < $1.name }
+        entries.values.filter(\.takesJobs).map(\.record).sorted { $0.precedes($1) }
     }
 
     /// Why no worker can take a job; nil when one can.
     package var whyNobody: String? {
         if entries.values.contains(where: \.takesJobs) { return nil }
         let gone = entries.filter { $0.value.state != .ready }.keys.sorted()
+        let held = entries.values.filter { $0.state == .ready && $0.draining == nil }
+            .sorted { $0.record.precedes($1.record) }
+        if let first = held.first {
+            let others = held.count > 1 ? "; \(held.count - 1) more, `lariat doctor` says why" : ""
+            return "no worker takes jobs (worker \(first.record.name) \(first.hold)\(others))"
+        }
         let draining = entries.filter { $0.value.state == .ready }.keys.sorted()
         if !draining.isEmpty {
             return "no worker takes jobs (\(draining.joined(separator: ", ")) draining); start one with "
@@ -237,46 +306,33 @@ package struct MemberTable: Sendable {
         entries.values.map { entry in
             var record = entry.record
             record.lastHeartbeatSeconds = max(0, (now - entry.heard) / .seconds(1))
-            record.reason = entry.reason
+            record.reason = entry.reason.isEmpty ? entry.hold : entry.reason
             record.kvBytesUsed = entry.kvBytesUsed
             record.job = entry.job
             record.progress = entry.progress
             record.state =
                 switch entry.state {
                 case .ready where entry.draining != nil: "draining"
+                case .ready where !entry.takesJobs: "aside"
                 case .ready: busy.contains(record.name) || !entry.job.isEmpty ? "busy" : "ready"
                 case .lost: "lost"
                 case .refused: "refused"
                 }
             return record
-        }.sorted { $0.name < $1.name }
+        }.sorted { $0.precedes($1) }
     }
+
+    /// Hosts that a worker says it is at, as its certificate must name them.
+    package func hosts(_ name: String) -> [String] { entries[name]?.record.hosts ?? [] }
 
     private var readyCount: Int { entries.values.reduce(0) { $0 + ($1.state == .ready ? 1 : 0) } }
 
-    private func check(_ member: MemberRecord, _ instance: String) throws(CoordinatorError) {
-        func require(_ holds: Bool, _ text: String) throws(CoordinatorError) {
-            guard holds else { throw CoordinatorError(.invalid, "this worker cannot join: \(text)") }
-        }
-        try require(
-            member.name.utf8.allSatisfy(\.isNameCharacter) && (1...64).contains(member.name.utf8.count),
-            "its name must be 1 to 64 letters, digits, '-', '_' or '.'")
-        try require((1...64).contains(instance.utf8.count), "it gave no instance")
-        for address in [member.address, member.ringAddress] {
-            let port = address.split(separator: ":").last.flatMap { Int($0) } ?? 0
-            try require(
-                address.utf8.count <= 300 && address.contains(":") && (1...65535).contains(port),
-                "its addresses must be host:port, not \"\(address.prefix(60))\"")
-        }
-        try require(
-            (1...4096).contains(member.threads), "it has \(member.threads) threads; 1 to 4096 are possible")
-        try require(
-            member.memoryBytes > 0 && member.memoryBytes <= 1 << 60,
-            "its memory for keys and values is \(member.memoryBytes) bytes")
-        try require(member.hostCores <= 65_536, "its host has \(member.hostCores) cores")
-    }
-
     private func mismatch(_ member: MemberRecord) -> String? {
+        if let words = LariatProtocol.mismatch(
+            of: "this coordinator", with: "worker \(member.name)", member.protocol)
+        {
+            return words
+        }
         if member.fingerprint != requirements.fingerprint {
             return
                 "worker \(member.name) has another model file: \(member.model) (\(member.fingerprint.prefix(16))), "
@@ -295,6 +351,7 @@ package struct MemberTable: Sendable {
         return nil
     }
 
+    /// Makes room for one more that is lost or refused.
     private mutating func forgetOldest() {
         let others = entries.filter { $0.value.state != .ready }
         guard others.count >= Self.mostRemembered,
@@ -312,4 +369,10 @@ package struct MemberTable: Sendable {
 extension MemberRecord {
     /// Where it runs: the host of its address, without brackets.
     package var host: String { RPCAddress(address)?.host ?? address }
+
+    /// Where it takes calls and blocks.
+    package var hosts: [String] {
+        let ring = RPCAddress(ringAddress)?.host ?? ringAddress
+        return ring == host ? [host] : [host, ring]
+    }
 }

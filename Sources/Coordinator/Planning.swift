@@ -2,7 +2,7 @@
 package import RPC
 package import RingAttention
 
-/// The plan of one job. Ranks follow the workers' names.
+/// The plan of one job. Ranks follow the order of the ring.
 package struct JobPlan: Sendable {
     package let members: [MemberRecord]
     package let shards: ShardPlan
@@ -103,6 +103,7 @@ package struct JobPlan: Sendable {
             $0.stallSeconds = stallSeconds
             $0.tokenCount = UInt64(shards.count(of: rank))
             $0.runKey = runKey
+            $0.protocol = LariatProtocol.current
             $0.logProbabilities = job.options?.logProbabilities ?? false
             $0.topProbabilities = job.options?.topProbabilities ?? 0
             if rank == shards.leader, let sampling = job.options?.sampling, sampling.repetitionPenalty > 0 {

@@ -3,7 +3,7 @@
 import Foundation
 package import Observability
 package import RPC
-import Sampling
+import RingAttention
 
 /// One job from the moment its workers are called until it has ended.
 package struct RunState: Sendable {
@@ -19,8 +19,8 @@ package struct RunState: Sendable {
         package var silence: Duration
         /// Text is kept back at most so long, to be written in one piece.
         package var batch: Duration = .milliseconds(50)
-        /// After the first complaint, how long to wait for one that names the cause.
-        package var blame: Duration = .seconds(1)
+        /// After the first complaint, how long to wait for what the others have to say.
+        package var blame: Duration = .seconds(2)
 
         package init(accept: Duration, silence: Duration) {
             self.accept = accept
@@ -32,8 +32,8 @@ package struct RunState: Sendable {
         /// The worker's stream ended; nil: normally.
         case ended(rank: Int, WorkerFailure?)
         case lost(worker: String, reason: String)
-        /// A heartbeat says that a worker has got on.
-        case alive
+        /// A heartbeat of a worker.
+        case heartbeat(worker: String, RunProgress?, hasGotOn: Bool)
         case cancel
         /// The coordinator shuts down.
         case stop
@@ -55,11 +55,13 @@ package struct RunState: Sendable {
         case finished
     }
 
+    /// How often a job is started before it fails for a worker's fault that came before it had begun.
+    package static let mostAttempts: UInt64 = 5
     /// Spans of the timeline that are kept of one worker.
     package static let mostSpans = 200_000
 
-    private enum Phase: Equatable { case accepting, prefill, decode, over }
-    private struct Rank: Sendable {
+    enum Phase: Equatable { case accepting, prefill, decode, over }
+    struct Rank: Sendable {
         let name: String
         let share: Double
         var accepted = false
@@ -67,38 +69,32 @@ package struct RunState: Sendable {
         var spans = 0
         var finished = false
     }
-    private struct Complaint: Sendable {
-        var since: Instant
-        /// It names another worker.
-        var accuses: Bool
-        var reason: String
-    }
-
-    package private(set) var record: JobRecord
+    package internal(set) var record: JobRecord
     /// Times between the tokens of the answer.
-    package private(set) var tokenGaps = CoordinatorStatistics.tokenGaps
-    private var lastToken: Instant?
-    private let leader: Int
-    private let layers: Int
-    private let limits: Limits
-    private var ranks: [Rank]
-    private var phase = Phase.accepting
-    private var text: any TokenTextStream
-    private var matcher: StopMatcher
-    private let startedAt: Instant
-    private var lastHeard: Instant
-    private var finishing: Instant?
-    private var complaint: Complaint?
-    private var stopped = false
-    private var finish = ""
+    package internal(set) var tokenGaps = CoordinatorStatistics.tokenGaps
+    var lastToken: Instant?
+    let leader: Int
+    let layers: Int
+    let limits: Limits
+    var ranks: [Rank]
+    var phase = Phase.accepting
+    var output: RunOutput
+    let startedAt: Instant
+    var lastHeard: Instant
+    var finishing: Instant?
+    private var blame = Blame()
+    /// When the first rank complained, and what each said.
+    private var firstComplaint: Instant?
+    private var complaints: [Int: FaultMessage] = [:]
+    /// Why it did not end well.
+    package private(set) var failure: RunFailure?
+    /// Something was computed that the record shows.
+    var hasBegun = false
+    var stopped = false
+    var finish = ""
 
-    private var pendingText: [UInt8] = []
-    private var pendingTokens: [UInt32] = []
-    private var pendingProbabilities: [Float] = []
-    private var pendingLikely: [LikelyTokens] = []
     private var lastFlush: Instant
-    private var scores: [(position: UInt64, count: Int, sum: Double)] = []
-    private var actions: [Action] = []
+    var actions: [Action] = []
 
     /// - Parameters:
     ///   - record: the job as it is queued; its shares say who has how much.
@@ -112,8 +108,7 @@ package struct RunState: Sendable {
         self.leader = leader
         self.layers = max(1, layers)
         self.limits = limits
-        self.text = text
-        matcher = StopMatcher(stops: record.options?.stop ?? [])
+        output = RunOutput(text: text, stops: record.options?.stop ?? [])
         ranks = record.shares.map {
             Rank(name: $0.worker, share: Double($0.tokens) / Double(max(1, record.promptTokens)))
         }
@@ -126,6 +121,8 @@ package struct RunState: Sendable {
     }
 
     package var isOver: Bool { phase == .over }
+    /// The run is over and the job waits again: it had not begun.
+    package var isReturned: Bool { isOver && record.state == .queued }
 
     /// The first event: the job has begun.
     package mutating func begin() -> [Action] {
@@ -148,18 +145,21 @@ package struct RunState: Sendable {
         case .ended: break
         case .lost(let worker, let reason):
             if ranks.contains(where: { $0.name == worker && !$0.finished }) {
-                fail(lostText(worker, reason))
+                fail(RunFailure(.lost, workers: [worker], detail: reason))
             }
-        case .alive: lastHeard = now
-        case .cancel: end(.cancelled, reason: "cancelled", finish: "cancelled")
-        case .stop: fail("the coordinator was stopped \(place); submit the job again")
+        case .heartbeat(let worker, let progress, let hasGotOn):
+            if hasGotOn { lastHeard = now }
+            guard let progress, let rank = ranks.firstIndex(where: { $0.name == worker }) else { break }
+            blame.note(rank, waitsFor: progress.waitsFor == 0 ? nil : Int(progress.waitsFor) - 1)
+        case .cancel: end(.cancelled, reason: "cancelled by request", finish: "cancelled")
+        case .stop: fail(RunFailure(.stopped))
         case .tick: tick(now)
         }
         if phase != .over, finishing != nil, ranks.allSatisfy(\.finished) { succeed() }
         if phase == .over {
-            record.finishedMicroseconds = wallMicroseconds
+            if !isReturned { record.finishedMicroseconds = wallMicroseconds }
             publishEnd()
-        } else if !pendingTokens.isEmpty, now - lastFlush >= limits.batch {
+        } else if output.hasTokens, now - lastFlush >= limits.batch {
             flush(now)
         }
         return take()
@@ -168,7 +168,7 @@ package struct RunState: Sendable {
     /// Ends the job for a reason that lies with the coordinator itself.
     package mutating func abort(_ reason: String, wallMicroseconds: UInt64) -> [Action] {
         guard phase != .over else { return [] }
-        fail(reason)
+        fail(RunFailure(.coordinator, detail: reason))
         record.finishedMicroseconds = wallMicroseconds
         publishEnd()
         return take()
@@ -181,210 +181,140 @@ package struct RunState: Sendable {
         record.finish = "error"
     }
 
-    // MARK: what workers say
-
-    private mutating func handle(_ event: RunEvent, from rank: Int, at now: Instant) {
-        switch event.kind {
-        case .accepted:
-            guard phase == .accepting else { return wrong(rank, "accepted the plan twice") }
-            ranks[rank].accepted = true
-            if ranks.allSatisfy(\.accepted) {
-                phase = .prefill
-                actions.append(.start)
-            }
-        case .progress:
-            guard phase != .accepting, event.prefilledLayers <= event.layers, event.layers > 0 else {
-                return wrong(rank, "reported impossible progress")
-            }
-            ranks[rank].layers = layers * Int(event.prefilledLayers) / Int(event.layers)
-            let done = ranks.reduce(0) { $0 + $1.share * Double($1.layers) / Double(layers) }
-            let tokens = UInt64((done * Double(record.promptTokens)).rounded(.down))
-            record.prefilledTokens = max(record.prefilledTokens, min(tokens, record.promptTokens))
-            actions.append(.progress)
-        case .token: token(event, from: rank, at: now)
-        case .scores: scored(event, from: rank)
-        case .log:
-            actions.append(
-                .log(
-                    LogLine.with {
-                        $0.level = event.level
-                        $0.source = ranks[rank].name
-                        $0.text = String(event.text.prefix(4096))
-                    }))
-        case .finished: finished(event, from: rank, at: now)
-        case .trace:
-            let room = max(0, Self.mostSpans - ranks[rank].spans)
-            ranks[rank].spans += event.spans.count
-            guard room > 0 else { return }
-            actions.append(
-                .trace(
-                    TracePart.with {
-                        $0.rank = UInt32(rank)
-                        $0.worker = ranks[rank].name
-                        $0.spans = Array(event.spans.prefix(room))
-                    }))
-        case .unspecified: break
-        }
-    }
-
-    private mutating func token(_ event: RunEvent, from rank: Int, at now: Instant) {
-        guard phase == .prefill || phase == .decode, rank == leader, record.options?.kind == .generate else {
-            return wrong(rank, "sent a token out of turn")
-        }
-        if stopped || ranks[rank].finished { return }
-        if phase == .prefill {
-            phase = .decode
-            record.state = .decode
-            record.prefilledTokens = record.promptTokens
-            record.firstTokenSeconds = (now - startedAt) / .seconds(1)
-            publishState()
-        }
-        guard record.generatedTokens < UInt64(record.options?.maxTokens ?? 0) else {
-            return wrong(rank, "sent more tokens than were asked for")
-        }
-        record.generatedTokens += 1
-        if let lastToken { tokenGaps.observe(now - lastToken) }
-        lastToken = now
-        pendingTokens.append(event.token)
-        if record.options?.logProbabilities == true {
-            guard event.logProbability <= 0,
-                event.likely?.tokens.count == event.likely?.logProbabilities.count,
-                event.likely?.tokens.count ?? 0 <= Admission.mostLikely
-            else { return wrong(rank, "sent impossible probabilities") }
-            pendingProbabilities.append(event.logProbability)
-            if record.options?.topProbabilities ?? 0 > 0 {
-                pendingLikely.append(event.likely ?? LikelyTokens())
-            }
-        }
-        let (emit, found) = matcher.push(text.push(event.token))
-        pendingText += Array(emit.utf8)
-        if found {
-            stopped = true
-            finish = "stop"
-            actions.append(.stop(rank: leader))
-        }
-    }
-
-    private mutating func scored(_ event: RunEvent, from rank: Int) {
-        let end = event.firstPosition.addingReportingOverflow(UInt64(event.nll.count))
-        guard phase == .prefill || phase == .decode, record.options?.kind == .score, !end.overflow,
-            event.firstPosition > 0, end.partialValue <= record.promptTokens
-        else { return wrong(rank, "sent scores out of turn") }
-        guard event.nll.allSatisfy(\.isFinite) else {
-            return wrong(rank, "computed a score that is no number")
-        }
-        scores.append(
-            (event.firstPosition, event.nll.count, event.nll.reduce(0) { $0 + Double($1) }))
-        actions.append(
-            .publish(
-                JobEvent.with {
-                    $0.kind = .scores
-                    $0.firstPosition = event.firstPosition
-                    $0.nll = event.nll
-                }))
-    }
-
-    private mutating func finished(_ event: RunEvent, from rank: Int, at now: Instant) {
-        guard phase == .prefill || phase == .decode, !ranks[rank].finished else {
-            return wrong(rank, "finished out of turn")
-        }
-        ranks[rank].finished = true
-        if let share = event.share, record.shares.indices.contains(rank) {
-            var own = share
-            own.rank = UInt32(rank)
-            own.worker = ranks[rank].name
-            record.shares[rank] = own
-        }
-        if rank == leader {
-            record.prefillSeconds = event.prefillSeconds
-            record.decodeSeconds = event.decodeSeconds
-            if finish.isEmpty { finish = String(event.finish.prefix(64)) }
-        }
-        if finishing == nil { finishing = now }
-    }
+    // MARK: failing
 
     private mutating func ended(_ rank: Int, _ failure: WorkerFailure?, at now: Instant) {
-        guard let failure else {
-            return fail(brokenText(ranks[rank].name, "it ended the job before its time"))
+        let worker = ranks[rank].name
+        if let failure, failure.connectionLost {
+            return fail(RunFailure(.lost, workers: [worker], detail: failure.message))
         }
-        if failure.connectionLost { return fail(lostText(ranks[rank].name, failure.message)) }
-        // It may be another worker's fault, which that worker's lost connection will tell in a moment.
-        let accused = ranks.filter { $0.name != ranks[rank].name && Self.names($0.name, failure.message) }
-            .first
-        if let accused, complaint?.accuses != true {
-            complaint = Complaint(
-                since: complaint?.since ?? now, accuses: true,
-                reason: lostText(accused.name, "worker \(ranks[rank].name) says: \(failure.message)"))
-        } else if complaint == nil {
-            complaint = Complaint(
-                since: now, accuses: false, reason: brokenText(ranks[rank].name, failure.message))
-        }
+        // One that gave up has said why, in an event before the end.
+        guard complaints[rank] == nil else { return }
+        let detail = failure?.message ?? "it ended the job before its time"
+        complained(
+            rank,
+            .with {
+                $0.kind = .own
+                $0.accused = UInt32(rank)
+                $0.detail = detail
+            }, at: now)
     }
 
-    /// Whether a message speaks of this worker, not of one whose name begins alike.
-    private static func names(_ name: String, _ message: String) -> Bool {
-        guard let range = message.range(of: "worker \(name)") else { return false }
-        guard range.upperBound < message.endIndex else { return true }
-        let next = message[range.upperBound]
-        return !(next.isLetter || next.isNumber || next == "-" || next == "_")
+    /// A rank gives up. It may be another one's fault, which the others, or that worker's lost connection, will tell in
+    /// a moment.
+    mutating func complained(_ rank: Int, _ fault: FaultMessage, at now: Instant) {
+        guard complaints[rank] == nil else { return }
+        complaints[rank] = fault
+        if firstComplaint == nil { firstComplaint = now }
+        let accused = Int(fault.accused)
+        let kind = Complaint.Kind(fault.kind)
+        guard kind != .own, accused != rank, ranks.indices.contains(accused) else {
+            return blame.add(Complaint(.own, accused: rank), by: rank)
+        }
+        blame.add(Complaint(kind, accused: accused), by: rank)
+    }
+
+    /// What all complaints come to.
+    private var verdict: RunFailure? {
+        guard let verdict = blame.verdict, let witness = verdict.chain.first, let fault = complaints[witness]
+        else { return nil }
+        let culprit = ranks[verdict.culprit].name
+        let detail = String(fault.detail.prefix(1000))
+        guard witness != verdict.culprit else {
+            return RunFailure(
+                Complaint.Kind(fault.kind) == .own ? RunFailure.Kind(fault.kind) : .own, workers: [culprit],
+                detail: detail)
+        }
+        return RunFailure(
+            RunFailure.Kind(fault.kind), workers: [culprit], witnesses: verdict.chain.map { ranks[$0].name },
+            detail: detail)
     }
 
     private mutating func tick(_ now: Instant) {
-        if let complaint, now - complaint.since >= limits.blame { return fail(complaint.reason) }
-        if phase == .accepting, now - startedAt > limits.accept {
-            let missing = ranks.filter { !$0.accepted }.map(\.name).joined(separator: ", ")
-            return fail(lostText(missing, "no answer to the plan within \(seconds(limits.accept)) s"))
+        if let firstComplaint, now - firstComplaint >= limits.blame, let verdict { return fail(verdict) }
+        if phase == .accepting, now - startedAt > limits.accept, firstComplaint == nil {
+            return fail(
+                RunFailure(
+                    .late, workers: names { !$0.accepted },
+                    detail: "no answer to the plan within \(seconds(limits.accept)) s"))
         }
         if let finishing, now - finishing > limits.finish {
-            let missing = ranks.filter { !$0.finished }.map(\.name).joined(separator: ", ")
             return fail(
-                lostText(missing, "it did not finish within \(seconds(limits.finish)) s of the others"))
+                RunFailure(
+                    .unfinished, workers: names { !$0.finished },
+                    detail: "it did not finish within \(seconds(limits.finish)) s of the others"))
         }
         if now - lastHeard > limits.silence {
             return fail(
-                "no worker reported anything for \(seconds(limits.silence)) s \(place). Look at the workers' logs, "
-                    + "then submit the job again.")
+                RunFailure(
+                    .quiet, detail: "no worker reported anything for \(seconds(limits.silence)) s"))
         }
     }
+
+    private func names(_ those: (Rank) -> Bool) -> [String] { ranks.filter(those).map(\.name) }
 
     // MARK: ending
 
     private mutating func succeed() {
-        pendingText += Array(matcher.push(text.finish()).emit.utf8)
-        pendingText += Array(matcher.finish().utf8)
+        output.endText()
         if record.options?.kind == .score {
-            let count = scores.reduce(0) { $0 + $1.count }
-            guard count == Int(clamping: record.promptTokens) - 1 else {
+            guard hasEverything else {
                 return fail(
-                    "the workers sent \(count) scores for \(record.promptTokens) tokens. This is a fault of Lariat; "
-                        + "please report it.")
+                    RunFailure(
+                        .coordinator,
+                        detail:
+                            "the workers sent \(output.scoreCount) scores for \(record.promptTokens) tokens. This is "
+                            + "a fault of Lariat; please report it."))
             }
-            // In order of position, so that the sum does not depend on who was faster.
-            scores.sort { $0.position < $1.position }
-            record.meanNLL = scores.reduce(0) { $0 + $1.sum } / Double(max(1, count))
+            record.meanNLL = output.meanScore()
             record.perplexity = exp(record.meanNLL)
         }
         record.prefilledTokens = record.promptTokens
+        let most = UInt64(record.options?.maxTokens ?? 0)
+        if finish.isEmpty, most > 0, record.generatedTokens == most { finish = "length" }
         end(.succeeded, reason: "", finish: finish.isEmpty ? "end" : finish)
     }
 
-    private mutating func fail(_ reason: String) { end(.failed, reason: reason, finish: "error") }
+    /// All that the job asked for is there, whatever becomes of its workers now.
+    private var hasEverything: Bool {
+        guard record.options?.kind == .generate else {
+            return output.scoreCount == Int(clamping: record.promptTokens) - 1
+        }
+        return stopped || ranks[leader].finished
+            || record.generatedTokens == UInt64(record.options?.maxTokens ?? 0)
+    }
+
+    private mutating func fail(_ cause: RunFailure) {
+        if cause.kind != .coordinator, cause.kind != .nonsense, hasEverything { return succeed() }
+        failure = cause
+        if cause.mayPass, !hasBegun, record.attempt < Self.mostAttempts || cause.kind == .stopped {
+            return goBack(cause)
+        }
+        end(.failed, reason: cause.text(place: place, attempt: record.attempt), finish: "error")
+    }
+
+    /// Nothing was computed or shown: the job waits again, at the place that it had.
+    private mutating func goBack(_ cause: RunFailure) {
+        phase = .over
+        record.state = .queued
+        record.reason = ""
+        record.shares = []
+        record.isa = ""
+        record.startedMicroseconds = 0
+        // That the coordinator stops is no failed attempt.
+        if cause.kind != .stopped { record.attempt += 1 }
+    }
 
     private mutating func end(_ state: JobState, reason: String, finish: String) {
-        if state != .succeeded {
-            // What was held back as a possible stop string belongs to the answer so far.
-            pendingText += Array(matcher.finish().utf8)
-        }
+        if state != .succeeded { output.releaseText() }
         phase = .over
         record.state = state
         record.reason = reason
         record.finish = finish
     }
 
-    private mutating func wrong(_ rank: Int, _ what: String) {
-        fail(
-            "worker \(ranks[rank].name) \(what) \(place): it does not keep to the protocol. Check that it runs the "
-                + "same version of Lariat.")
+    mutating func wrong(_ rank: Int, _ what: String) {
+        fail(RunFailure(.nonsense, workers: [ranks[rank].name], detail: what))
     }
 
     /// Where the job was, for people.
@@ -393,19 +323,10 @@ package struct RunState: Sendable {
         case .accepting: "before the job began"
         case .prefill:
             "in prefill, at layer \(min((ranks.map(\.layers).min() ?? 0) + 1, layers)) of \(layers)"
-        case .decode: "in decode, after \(record.generatedTokens) tokens of the answer"
+        case .decode:
+            "in decode, after \(record.generatedTokens) token\(record.generatedTokens == 1 ? "" : "s") of the answer"
         case .over: "at the end"
         }
-    }
-
-    private func lostText(_ worker: String, _ detail: String) -> String {
-        "worker \(worker) was lost \(place) (\(detail)). Start it again with `lariat worker --name \(worker)` and the "
-            + "options it had, then submit the job again."
-    }
-
-    private func brokenText(_ worker: String, _ detail: String) -> String {
-        "worker \(worker) failed \(place): \(detail). Look at its log, start it again if it is gone, then submit the "
-            + "job again."
     }
 
     private func seconds(_ duration: Duration) -> Int { Int(duration / .seconds(1)) }
@@ -418,22 +339,10 @@ package struct RunState: Sendable {
     }
 
     private mutating func publishText() {
-        guard !pendingTokens.isEmpty || !pendingText.isEmpty else { return }
-        let event = JobEvent.with {
-            $0.kind = .tokens
-            $0.text = pendingText
-            $0.tokens = pendingTokens
-            $0.logProbabilities = pendingProbabilities
-            $0.likely = pendingLikely
-        }
-        pendingText = []
-        pendingTokens = []
-        pendingProbabilities = []
-        pendingLikely = []
-        actions.append(.publish(event))
+        if let event = output.take() { actions.append(.publish(event)) }
     }
 
-    private mutating func publishState() {
+    mutating func publishState() {
         actions.append(
             .publish(
                 JobEvent.with {
@@ -447,7 +356,7 @@ package struct RunState: Sendable {
         actions.append(
             .publish(
                 JobEvent.with {
-                    $0.kind = .end
+                    $0.kind = isReturned ? .state : .end
                     $0.job = record
                 }))
         actions.append(.finished)
@@ -456,5 +365,20 @@ package struct RunState: Sendable {
     private mutating func take() -> [Action] {
         defer { actions = [] }
         return actions
+    }
+}
+
+extension Complaint.Kind {
+    /// What a worker says about itself is its own.
+    fileprivate init(_ kind: FaultMessage.Kind) {
+        self =
+            switch kind {
+            case .unreachable: .unreachable
+            case .broken: .broken
+            case .silent: .silent
+            case .wrongBytes: .wrongBytes
+            case .gaveUp: .gaveUp
+            case .own, .busy, .stale, .refused, .unspecified: .own
+            }
     }
 }

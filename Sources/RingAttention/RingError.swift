@@ -6,8 +6,10 @@ public enum RingError: Error, Sendable, Equatable, CustomStringConvertible {
     case invalidPlan(String)
     /// The ranks together have room for fewer tokens than asked for.
     case insufficientCapacity(needed: Int, available: Int)
-    /// The connection with this rank broke, or that rank gave up.
+    /// The connection with this rank broke.
     case peer(rank: Int, what: String)
+    /// This rank ended its part before the schedule did, which is a consequence of something else.
+    case gaveUp(rank: Int, what: String)
     /// Nothing was heard from this rank, or it took nothing, for so long.
     case stalled(rank: Int, seconds: Double)
     /// This rank sent something else than the schedule says.
@@ -24,6 +26,7 @@ public enum RingError: Error, Sendable, Equatable, CustomStringConvertible {
             "\(needed) tokens do not fit: the workers have room for \(available); shorten the prompt or the "
                 + "answer, add workers, or give the workers more KV memory"
         case .peer(let rank, let what): "rank \(rank) was lost: \(what)"
+        case .gaveUp(let rank, let what): "rank \(rank) gave up: \(what)"
         case .stalled(let rank, let seconds):
             "rank \(rank) did not move for \(seconds) s; it hangs, is overloaded, or the stall limit is too short"
         case .protocolViolation(let rank, let what): "rank \(rank) broke the protocol: \(what)"
@@ -35,18 +38,22 @@ public enum RingError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The other rank this error is about, if any.
     public var rank: Int? {
         switch self {
-        case .peer(let rank, _), .stalled(let rank, _), .protocolViolation(let rank, _): rank
+        case .peer(let rank, _), .gaveUp(let rank, _), .stalled(let rank, _), .protocolViolation(let rank, _):
+            rank
         default: nil
         }
     }
 
-    /// The same kind of error about another rank.
-    func about(_ other: Int) -> RingError {
+    /// What this rank has to complain of; nil when it was told to stop.
+    /// - Parameter own: the rank that met this error.
+    public func complaint(by own: Int) -> Complaint? {
         switch self {
-        case .peer(let rank, let what) where rank != other:
-            .peer(rank: other, what: "as rank \(rank) reports (\(what))")
-        case .stalled(_, let seconds): .stalled(rank: other, seconds: seconds)
-        default: self
+        case .peer(let rank, _): Complaint(.broken, accused: rank)
+        case .gaveUp(let rank, _): Complaint(.gaveUp, accused: rank)
+        case .stalled(let rank, _): Complaint(.silent, accused: rank)
+        case .protocolViolation(let rank, _): Complaint(.wrongBytes, accused: rank)
+        case .cancelled: nil
+        case .invalidPlan, .insufficientCapacity, .attention: Complaint(.own, accused: own)
         }
     }
 }

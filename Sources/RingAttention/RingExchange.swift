@@ -46,7 +46,8 @@ public final class RingExchange: Sendable {
     /// - Parameters:
     ///   - own: this rank's pieces, in order.
     ///   - attend: called on this thread for each piece, in the schedule's order; what it throws stops the ring.
-    /// - Throws: the first error of any of the three threads, about the rank at fault.
+    /// - Throws: the first error of any of the three threads, about the neighbour that it met: `Blame` finds the rank at
+    ///   fault from the errors of all.
     public func run(
         layer: Int, own: [RingPiece], attend: (RingPiece) throws -> Void
     ) throws(RingError) -> RingTimings {
@@ -65,7 +66,11 @@ public final class RingExchange: Sendable {
             let step = schedule.hops(slot)
             meter.step = step
             let asked = ContinuousClock.now
-            let piece = slot.origin == schedule.rank ? own[slot.piece] : try core.nextReceived()
+            let piece =
+                slot.origin == schedule.rank
+                ? own[slot.piece]
+                : try meter.waiting(for: schedule.previous) { () throws(RingError) in try core.nextReceived()
+                }
             let given = ContinuousClock.now
             timings.steps[step].wait += given - asked
             timings.steps[step].wire += piece.transfer
@@ -97,7 +102,8 @@ public final class RingExchange: Sendable {
             meter.computed(for: took)
         }
         let attended = ContinuousClock.now
-        timings.bytesSent = try core.finish()
+        timings.bytesSent = try meter.waiting(for: schedule.next) { () throws(RingError) in try core.finish()
+        }
         timings.sending = .now - attended
         timings.timeline.note(
             TimelineSpan(
@@ -143,7 +149,7 @@ private final class Core: Sendable {
     let capacity: Int
     let pieces: PiecePlan?
     let bytesPerToken: Int?
-    let blame: Blame
+    let stall: Duration
     let state = Monitor(State())
 
     init(
@@ -155,7 +161,7 @@ private final class Core: Sendable {
         self.capacity = capacity
         self.pieces = pieces
         self.bytesPerToken = bytesPerToken
-        blame = Blame(peer: peer, rank: schedule.rank, stall: stall)
+        self.stall = stall
     }
 
     // MARK: The caller's thread
@@ -205,11 +211,8 @@ private final class Core: Sendable {
     /// Ends the ring for all threads of this rank because of an error, and returns the one to throw: the first.
     @discardableResult
     func fail(_ error: RingError) -> RingError {
-        let settled = blame.settle(error) { until in
-            _ = state.wait(until: until) { $0.over ? () : nil }
-        }
         let first = state.update { state -> RingError in
-            let first = state.failure ?? (state.closed ? .cancelled : settled)
+            let first = state.failure ?? (state.closed ? .cancelled : error)
             state.failure = first
             return first
         }
@@ -265,7 +268,7 @@ private final class Core: Sendable {
                     return
                 }
                 do {
-                    try peer.send(.keyValues(piece), to: schedule.next, deadline: blame.deadline)
+                    try peer.send(.keyValues(piece), to: schedule.next, deadline: .now + stall)
                 } catch {
                     fail(error)
                     return
@@ -290,7 +293,7 @@ private final class Core: Sendable {
                 }
                 guard room != nil else { return }
                 do {
-                    let message = try peer.receive(from: schedule.previous, deadline: blame.deadline)
+                    let message = try peer.receive(from: schedule.previous, deadline: .now + stall)
                     let piece = try expect(slot, layer: layer, in: message)
                     state.update {
                         $0.inbox.append(piece)

@@ -70,29 +70,19 @@ public enum RingMessage: Sendable {
 /// threads at once: at most one sender and one receiver per other rank. Whatever is buffered inside is bounded.
 public protocol RingPeer: Sendable {
     /// Hands a message over, waiting while the link is full.
-    /// - Throws: `.stalled(rank:)` when the deadline passes, `.peer(rank:)` when that rank is gone, `.cancelled` after
-    ///   `abandon()`. After an error the link is not used again.
+    /// - Throws: `.stalled(rank:)` when the deadline passes, `.peer(rank:)` when that rank is gone, `.gaveUp(rank:)` when
+    ///   it ended its part before its time, `.cancelled` after `abandon()`. After an error the link is not used again.
     func send(_ message: RingMessage, to rank: Int, deadline: ContinuousClock.Instant) throws(RingError)
 
     /// The next message from a rank, in the order it was sent. Throws as `send` does.
     func receive(from rank: Int, deadline: ContinuousClock.Instant) throws(RingError) -> RingMessage
 
-    /// Tells the other ranks, as far as possible and without waiting, that this rank gave up because of `rank`.
-    func accuse(_ rank: Int)
-
-    /// The rank that `rank` said it gave up because of, if it did. A rank that waits in vain for its neighbour finds
-    /// the real culprit by following accusations.
-    func accused(by rank: Int) -> Int?
-
     /// Gives the ring up for this rank: blocked and later calls here throw `.cancelled`, and calls of other ranks
-    /// that wait for this one throw `.peer`. May be called from any thread, and twice.
+    /// that wait for this one throw `.gaveUp`. May be called from any thread, and twice.
     func abandon()
 }
 
 extension RingPeer {
-    /// A transport without accusations: errors then name the neighbour.
-    public func accuse(_ rank: Int) {}
-    public func accused(by rank: Int) -> Int? { nil }
     /// A transport that cannot be interrupted: blocked threads end at their deadline.
     public func abandon() {}
 }

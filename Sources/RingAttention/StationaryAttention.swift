@@ -10,13 +10,18 @@ public struct StationaryLeader: Sendable {
     public let followers: [Int]
     private let peer: any RingPeer
     private let rank: Int
-    private let blame: Blame
+    private let stall: Duration
+    private let meter: RingMeter
 
     /// - Parameters:
     ///   - followers: every other rank that holds KV or will: `AppendPlan.holders(appended:)` for the longest answer.
     ///     All of them are asked for every token; one without KV answers (0, -inf).
     ///   - stall: longest wait for one follower.
-    public init(peer: any RingPeer, rank: Int, followers: [Int], stall: Duration) throws(RingError) {
+    public init(
+        peer: any RingPeer, rank: Int, followers: [Int], stall: Duration, meter: RingMeter = RingMeter()
+    )
+        throws(RingError)
+    {
         let others = Set(followers).subtracting([rank])
         guard stall > .zero, others.allSatisfy({ $0 >= 0 }), others.count < ShardPlan.maximumRanks else {
             throw .invalidPlan("followers \(followers) with a stall limit of \(stall)")
@@ -24,7 +29,8 @@ public struct StationaryLeader: Sendable {
         self.peer = peer
         self.rank = rank
         self.followers = others.sorted()
-        blame = Blame(peer: peer, rank: rank, stall: stall)
+        self.stall = stall
+        self.meter = meter
     }
 
     /// One layer of one token.
@@ -42,7 +48,7 @@ public struct StationaryLeader: Sendable {
             for follower in followers {
                 let message = RingMessage.query(
                     layer: layer, position: position, payload: try query(follower))
-                try peer.send(message, to: follower, deadline: blame.deadline)
+                try peer.send(message, to: follower, deadline: .now + stall)
             }
             let mine = try own()
             var result = AttentionPartial(heads: heads, headSize: headSize)
@@ -52,7 +58,9 @@ public struct StationaryLeader: Sendable {
                     try result.merge(mine)
                     merged = true
                 }
-                let message = try peer.receive(from: follower, deadline: blame.deadline)
+                let message = try meter.waiting(for: follower) { () throws(RingError) in
+                    try peer.receive(from: follower, deadline: .now + stall)
+                }
                 guard case .partial(layer, follower, let payload) = message else {
                     throw RingError.protocolViolation(
                         rank: follower,
@@ -64,7 +72,7 @@ public struct StationaryLeader: Sendable {
             if !merged { try result.merge(mine) }
             return result
         } catch {
-            throw blame.end(error)
+            throw peer.end(error)
         }
     }
 
@@ -73,12 +81,12 @@ public struct StationaryLeader: Sendable {
         var first: RingError?
         for follower in followers {
             do {
-                try peer.send(.end, to: follower, deadline: blame.deadline)
+                try peer.send(.end, to: follower, deadline: .now + stall)
             } catch {
                 first = first ?? error
             }
         }
-        if let first { throw blame.end(first) }
+        if let first { throw peer.end(first) }
     }
 }
 
@@ -88,13 +96,19 @@ public struct StationaryFollower: Sendable {
     private let rank: Int
     private let leader: Int
     private let layers: Int
-    private let blame: Blame
+    private let stall: Duration
+    private let meter: RingMeter
 
     /// - Parameters:
     ///   - layers: attention layers of the model; queries must come for layers 0..<layers of one position after
     ///     another.
     ///   - stall: longest wait for the next query.
-    public init(peer: any RingPeer, rank: Int, leader: Int, layers: Int, stall: Duration) throws(RingError) {
+    public init(
+        peer: any RingPeer, rank: Int, leader: Int, layers: Int, stall: Duration,
+        meter: RingMeter = RingMeter()
+    )
+        throws(RingError)
+    {
         guard rank != leader, rank >= 0, leader >= 0, layers > 0, stall > .zero else {
             throw .invalidPlan("follower \(rank) of leader \(leader), \(layers) layers, stall limit \(stall)")
         }
@@ -102,7 +116,8 @@ public struct StationaryFollower: Sendable {
         self.rank = rank
         self.leader = leader
         self.layers = layers
-        blame = Blame(peer: peer, rank: rank, stall: stall)
+        self.stall = stall
+        self.meter = meter
     }
 
     /// - Parameters:
@@ -118,7 +133,9 @@ public struct StationaryFollower: Sendable {
         var due: (layer: Int, position: Int?) = (0, firstPosition)
         do {
             while true {
-                let message = try peer.receive(from: leader, deadline: blame.deadline)
+                let message = try meter.waiting(for: leader) { () throws(RingError) in
+                    try peer.receive(from: leader, deadline: .now + stall)
+                }
                 switch message {
                 case .end where due.layer == 0:
                     return answered
@@ -127,7 +144,7 @@ public struct StationaryFollower: Sendable {
                     let partial = try answer(due.layer, position, payload)
                     try peer.send(
                         .partial(layer: due.layer, from: rank, payload: partial.payload), to: leader,
-                        deadline: blame.deadline)
+                        deadline: .now + stall)
                     answered += 1
                     due =
                         due.layer + 1 < layers ? (due.layer + 1, position) : (0, position + 1)
@@ -140,20 +157,15 @@ public struct StationaryFollower: Sendable {
                 }
             }
         } catch {
-            throw blame.end(error)
+            throw peer.end(error)
         }
     }
 }
 
-extension Blame {
+extension RingPeer {
     /// Ends the ring on this rank: the error to throw.
     fileprivate func end(_ error: any Error) -> RingError {
-        let known = error as? RingError ?? .attention("\(error)")
-        let settled = settle(known) { until in
-            let nothing = Monitor(())
-            _ = nothing.wait(until: until) { _ -> Void? in nil }
-        }
-        peer.abandon()
-        return settled
+        abandon()
+        return error as? RingError ?? .attention("\(error)")
     }
 }

@@ -86,7 +86,9 @@ public final class RingMeter: Sendable {
     private let layers = Atomic<Int>(0)
     private let steps = Atomic<Int>(0)
     private let compute = Atomic<Int>(0)
-    private let waiting = Atomic<Int>(0)
+    private let waited = Atomic<Int>(0)
+    /// 1 + the rank that the compute thread waits for; 0: it computes.
+    private let awaited = Atomic<Int>(0)
     private let receiving = Atomic<Int>(0)
 
     public init() {}
@@ -103,15 +105,28 @@ public final class RingMeter: Sendable {
     }
     /// Since the job's start.
     public var computeTime: Duration { .microseconds(compute.load(ordering: .relaxed)) }
-    public var waitTime: Duration { .microseconds(waiting.load(ordering: .relaxed)) }
+    public var waitTime: Duration { .microseconds(waited.load(ordering: .relaxed)) }
     /// That blocks took to come in, beside compute or not.
     public var wireTime: Duration { .microseconds(receiving.load(ordering: .relaxed)) }
+
+    /// The rank whose message the compute thread waits for; nil: it computes.
+    public var waitsFor: Int? {
+        let rank = awaited.load(ordering: .relaxed)
+        return rank == 0 ? nil : rank - 1
+    }
+
+    /// Shows, while `body` runs, that the compute thread waits for a rank.
+    func waiting<R>(for rank: Int, _ body: () throws(RingError) -> R) throws(RingError) -> R {
+        awaited.store(rank + 1, ordering: .relaxed)
+        defer { awaited.store(0, ordering: .relaxed) }
+        return try body()
+    }
 
     public func computed(for duration: Duration) {
         compute.add(Int(duration / .microseconds(1)), ordering: .relaxed)
     }
     public func waited(for duration: Duration) {
-        waiting.add(Int(duration / .microseconds(1)), ordering: .relaxed)
+        waited.add(Int(duration / .microseconds(1)), ordering: .relaxed)
     }
     public func received(for duration: Duration) {
         receiving.add(Int(duration / .microseconds(1)), ordering: .relaxed)

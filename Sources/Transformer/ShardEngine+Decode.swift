@@ -58,7 +58,8 @@ extension ShardEngine {
         let leader = assignment.plan.leader
         do throws(RingError) {
             let follower = try StationaryFollower(
-                peer: peer, rank: assignment.rank, leader: leader, layers: shape.layers, stall: stall)
+                peer: peer, rank: assignment.rank, leader: leader, layers: shape.layers, stall: stall,
+                meter: meter)
             try follower.run(firstPosition: assignment.plan.tokens) { layer, _, payload in
                 let values = payload.floats()
                 guard values.count == queryCount || values.count == queryCount + 2 * kvCount else {
@@ -84,7 +85,9 @@ extension ShardEngine {
     }
 
     private func stationaryLeader() throws(RingError) -> StationaryLeader {
-        try StationaryLeader(peer: peer, rank: assignment.rank, followers: assignment.followers, stall: stall)
+        try StationaryLeader(
+            peer: peer, rank: assignment.rank, followers: assignment.followers, stall: stall,
+            meter: meter)
     }
 
     /// Attention of one token's query over this rank's rows of a layer.

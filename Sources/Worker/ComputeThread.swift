@@ -8,13 +8,14 @@ package func onComputeThread<Value: Sendable, Failure: Error>(
     let result = await withCheckedContinuation {
         (continuation: CheckedContinuation<Result<Value, Failure>, Never>) in
         let thread = Thread {
+            // From within: only a thread that runs can be named for the system's tools.
+            Thread.current.name = name
             do throws(Failure) {
                 continuation.resume(returning: .success(try body()))
             } catch {
                 continuation.resume(returning: .failure(error))
             }
         }
-        thread.name = name
         thread.stackSize = 8 << 20
         thread.start()
     }

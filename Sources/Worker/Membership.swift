@@ -93,8 +93,16 @@ struct Membership: Sendable {
             $0.fingerprint = model.fingerprint
             $0.model = URL(filePath: model.path).lastPathComponent
             $0.version = configuration.version
+            $0.order = UInt32(clamping: configuration.order)
+            $0.protocol = LariatProtocol.current
         }
         let reply = try await client.unary(MembershipService.register, request, timeout: Self.callTimeout)
+        if let words = LariatProtocol.mismatch(
+            of: "this worker", with: "the coordinator at \(configuration.coordinator)", reply.protocol)
+        {
+            await leave(client)
+            throw RPCStatus(.failedPrecondition, words)
+        }
         standing.joined.store(true, ordering: .relaxed)
         defer { standing.joined.store(false, ordering: .relaxed) }
         runs.learn(epoch: reply.epoch)
@@ -127,11 +135,14 @@ struct Membership: Sendable {
         }
     }
 
-    /// Until the next heartbeat is due, or news must be told at once.
+    /// Until the next heartbeat is due, or news must be told at once: it drains, or it has let go of a job, which the
+    /// coordinator may be waiting for.
     private func sleep(_ interval: Duration) async throws {
         let deadline = ContinuousClock.now + interval
-        let told = drains
-        while ContinuousClock.now < deadline, drains == told {
+        let told = (drains: drains, job: runs.running?.job ?? "")
+        while ContinuousClock.now < deadline, drains == told.drains,
+            told.job.isEmpty || runs.running?.job == told.job
+        {
             try await Task.sleep(for: min(.milliseconds(100), deadline - .now))
         }
     }

@@ -34,7 +34,7 @@ package final class RingInbox: Sendable {
         guard links.indices.contains(rank) else { throw .invalidPlan("rank \(rank) of \(links.count)") }
         switch try links[rank].takeBlocking(deadline: deadline) {
         case .element(let message): return message
-        case .end: throw .peer(rank: rank, what: "it closed its ring connection")
+        case .end: throw .gaveUp(rank: rank, what: "it sends no more blocks")
         case .timeout: throw .stalled(rank: rank, seconds: run.stall.seconds)
         }
     }
@@ -56,20 +56,24 @@ package final class RingInbox: Sendable {
             throw RPCStatus(.alreadyExists, "\(run.name(of: rank)) sends blocks of job \(run.job) already")
         }
         let link = links[rank]
-        do {
-            var frame: ReceivedMessage? = first
-            var assembly = Assembly()
-            while let received = frame {
-                if let message = try accept(received, from: rank, into: &assembly) {
-                    guard await link.put(message) else { return }
-                }
-                frame = try await next()
+        var frame: ReceivedMessage? = first
+        var assembly = Assembly()
+        while let received = frame {
+            let message: RingMessage?
+            do { message = try accept(received, from: rank, into: &assembly) } catch {
+                let what = (error as? RPCStatus)?.message ?? "\(error)"
+                link.close(.protocolViolation(rank: rank, what: what))
+                throw error
             }
-            link.close()
-        } catch {
-            link.close(.peer(rank: rank, what: "\(error)"))
-            throw error
+            if let message {
+                guard await link.put(message) else { return }
+            }
+            do { frame = try await next() } catch {
+                link.close(RingError(error as? RPCStatus ?? RPCStatus(.cancelled, "\(error)"), from: rank))
+                throw error
+            }
         }
+        link.close()
     }
 
     /// A piece of which not all parts are here.

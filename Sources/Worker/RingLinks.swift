@@ -34,25 +34,30 @@ package final class RingLinks: RingPeer {
     /// Tensor bytes that came in so far.
     var bytesReceived: Int { inbox.bytesReceived }
 
-    /// Dials every rank that this one will send to: the next one, and for decode the leader or its followers.
-    package func connect(to ranks: Set<Int>, tls: TLSFiles?, timeout: Duration, logger: Logger)
+    /// Opens the stream of blocks to a rank that this one will send to: the next one, and for decode the leader or its
+    /// followers.
+    package func connect(to rank: Int, tls: TLSFiles?, timeout: Duration, logger: Logger)
         async throws(RPCStatus)
     {
-        for rank in ranks.sorted() where rank != run.rank {
-            let address = run.members[rank].ringAddress
-            do throws(RPCStatus) {
-                let client = try await RPCClient.connect(
-                    to: RPCAddress(host: address.host, port: address.port), tls: tls, timeout: timeout,
-                    logger: logger)
-                var metadata = RPCMetadata()
-                metadata.add(RunKey.metadata, run.key)
-                let call = client.call(RingService.exchange, metadata: metadata)
-                outbound.withLock { $0[rank] = Outbound(client: client, call: call) }
-            } catch {
-                throw RPCStatus(
-                    .unavailable,
-                    "cannot reach \(run.name(of: rank)) at \(address) for blocks: \(error.message)")
-            }
+        let client = try await Self.dial(rank, of: run, tls: tls, timeout: timeout, logger: logger)
+        var metadata = RPCMetadata()
+        metadata.add(RunKey.metadata, run.key)
+        let call = client.call(RingService.exchange, metadata: metadata)
+        outbound.withLock { $0[rank] = Outbound(client: client, call: call) }
+    }
+
+    /// A connection to where a rank takes blocks.
+    static func dial(_ rank: Int, of run: Run, tls: TLSFiles?, timeout: Duration, logger: Logger)
+        async throws(RPCStatus) -> RPCClient
+    {
+        let address = run.members[rank].ringAddress
+        do throws(RPCStatus) {
+            return try await RPCClient.connect(
+                to: RPCAddress(host: address.host, port: address.port), tls: tls, timeout: timeout,
+                logger: logger)
+        } catch {
+            throw RPCStatus(
+                .unavailable, "cannot reach \(run.name(of: rank)) at \(address) for blocks: \(error.message)")
         }
     }
 
@@ -141,7 +146,7 @@ package final class RingLinks: RingPeer {
             } catch let error as RPCStatus where error.code == .deadlineExceeded {
                 throw .stalled(rank: rank, seconds: run.stall.seconds)
             } catch let error as RPCStatus {
-                throw .peer(rank: rank, what: error.message)
+                throw RingError(error, from: rank)
             } catch {
                 throw .peer(rank: rank, what: "\(error)")
             }
@@ -169,5 +174,14 @@ package final class RingLinks: RingPeer {
     package func abandon() {
         inbox.close(.cancelled)
         outbound.withLock { links in links.values.forEach { $0.call.cancel() } }
+    }
+}
+
+extension RingError {
+    /// How a stream of blocks with another rank ended. A connection that broke is that rank's loss; a stream that it
+    /// ended while the connection lives is its answer to something else.
+    init(_ status: RPCStatus, from rank: Int) {
+        let words = status.message.isEmpty ? status.code.name : status.message
+        self = status.code == .unavailable ? .peer(rank: rank, what: words) : .gaveUp(rank: rank, what: words)
     }
 }

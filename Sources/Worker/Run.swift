@@ -38,13 +38,15 @@ package struct Run: Sendable {
     /// Checks a plan against this worker's model and memory, before anything is allocated for it.
     package init(_ plan: RunPlan, model: Model, kvTokenBytes: Int, memoryBytes: Int) throws(RPCStatus) {
         func refuse(_ why: String) -> RPCStatus { RPCStatus(.invalidArgument, "the plan is refused: \(why)") }
+        if let words = LariatProtocol.mismatch(of: "this worker", with: "the coordinator", plan.protocol) {
+            throw RPCStatus(.failedPrecondition, words)
+        }
         guard !plan.job.isEmpty, plan.job.utf8.count <= 128 else { throw refuse("it names no job") }
         guard plan.fingerprint == model.fingerprint else {
             throw RPCStatus(
                 .failedPrecondition,
-                "this worker has another model file (fingerprint \(model.fingerprint.prefix(12)), the job needs "
-                    + "\(plan.fingerprint.prefix(12))); copy the coordinator's file here and start the worker again"
-            )
+                "this worker has the model \(model.fingerprint.prefix(12)), and the job was submitted for "
+                    + "\(plan.fingerprint.prefix(12))")
         }
         guard plan.kind == .generate || plan.kind == .score else { throw refuse("its kind is unknown") }
         guard let profile = plan.profile else { throw refuse("it has no rotary profile") }
@@ -120,28 +122,6 @@ package struct Run: Sendable {
                 .resourceExhausted,
                 "the keys and values of \(assignment.capacity) tokens need \(bytes) bytes and this worker may use "
                     + "\(memoryBytes); give it more memory, or the job more workers")
-        }
-    }
-
-    /// The worker of a rank, for messages.
-    func name(of rank: Int) -> String {
-        members.indices.contains(rank) ? "worker \(members[rank].name)" : "rank \(rank)"
-    }
-
-    /// An error of the engine as the coordinator should hear it.
-    func status(for error: ModelError) -> RPCStatus {
-        guard case .ring(let ring) = error else {
-            if case .memory(let text) = error { return RPCStatus(.resourceExhausted, text) }
-            return RPCStatus(.internal, "\(error)")
-        }
-        switch ring {
-        case .peer(let rank, let what): return RPCStatus(.unavailable, "lost \(name(of: rank)): \(what)")
-        case .stalled(let rank, let seconds):
-            return RPCStatus(.deadlineExceeded, "\(name(of: rank)) did not move for \(seconds) s")
-        case .protocolViolation(let rank, let what):
-            return RPCStatus(.internal, "\(name(of: rank)) broke the ring protocol: \(what)")
-        case .cancelled: return RPCStatus(.cancelled, "the run was cancelled")
-        default: return RPCStatus(.internal, "\(ring)")
         }
     }
 }

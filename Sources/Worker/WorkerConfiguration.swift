@@ -29,6 +29,8 @@ public struct WorkerConfiguration: Sendable {
     public var precision: Precision
     /// Shown to others.
     public var version = ""
+    /// Its place in the ring among the workers of its specification, from 1; 0: by its name.
+    public var order = 0
     /// Mutual TLS on both listeners and on every connection made.
     public var tls: TLSFiles?
 

@@ -40,14 +40,19 @@ public final class WorkerServer: Sendable {
         let services = [WorkerService.name, HealthService.name]
         let health = HealthBoard(services: services)
         self.health = health
+        let certificates = ProcessCertificates(tls: configuration.tls)
+        // The host that this worker dials, and whose certificate it has checked then.
+        let coordinator = configuration.coordinator.host
         control = RPCServer(
             address: RPCAddress(configuration.listen), tls: configuration.tls,
             services: [
-                .bidirectional(WorkerService.run) { commands, _, events in
+                .bidirectional(WorkerService.run) { commands, context, events in
+                    try certificates.require([coordinator], context)
                     try await runs.handle(commands, events)
                 },
                 .unary(WorkerService.calibrate) { request, context in
-                    try await runs.calibrate(request, context)
+                    try certificates.require([coordinator], context)
+                    return try await runs.calibrate(request, context)
                 },
             ] + health.handlers + Reflection(services: services).handlers,
             logger: logger)
@@ -55,11 +60,13 @@ public final class WorkerServer: Sendable {
             address: RPCAddress(configuration.ring), tls: configuration.tls,
             services: [
                 .raw(RingService.exchange, byteLimit: RingHeader.frameLimit) { blocks, context, _ in
+                    try certificates.requireProcess(context)
                     try await hub.exchange(key: context.metadata[RunKey.metadata]) {
                         try await blocks.next()
                     }
                 },
-                .raw(RingService.probe, byteLimit: RingHeader.frameLimit) { blocks, _, _ in
+                .raw(RingService.probe, byteLimit: RingHeader.frameLimit) { blocks, context, _ in
+                    try certificates.requireProcess(context)
                     try await LinkProbe.discard { try await blocks.next() }
                 },
             ], logger: logger)

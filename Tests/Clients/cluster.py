@@ -239,6 +239,8 @@ class Cluster:
         return self.stub().GetCluster(pb.ClusterRequest(), timeout=20)
 
     def submit(self, text=None, tokens=None, **options):
+        """On all workers, unless the options say otherwise: a short job would take one."""
+        options.setdefault("workers", len(self.workers))
         return self.stub().Submit(parts(text, tokens, **options), timeout=20)
 
     def job(self, job):

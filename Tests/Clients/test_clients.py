@@ -175,7 +175,7 @@ def test_token_ids_are_as_good_as_text(cluster):
 
 def test_estimate_is_what_happens(cluster):
     tokens = golden_tokens(200)
-    forecast = cluster.stub().Estimate(parts(tokens=tokens, max_tokens=4), timeout=10)
+    forecast = cluster.stub().Estimate(parts(tokens=tokens, max_tokens=4, workers=2), timeout=10)
     assert forecast.admissible and not forecast.reason
     assert forecast.prompt_tokens == 200 and forecast.reserved_tokens == 4
     job = cluster.finished(cluster.submit(tokens=tokens, max_tokens=4))

@@ -172,7 +172,7 @@ def plan_for(cluster, name, **changes):
         members=[pb.RunMember(rank=0, name=name, ring_address=cluster.workers[name].ring,
                               runs=[pb.TokenRun(start=0, count=2)])],
         profile=forecast.profile, fingerprint=state.fingerprint, piece_tokens=128, append_run=16, stall_seconds=5,
-        token_count=2, run_key="0123456789abcdef")
+        token_count=2, run_key="0123456789abcdef", protocol=state.protocol)
     for key, value in changes.items():
         setattr(plan, key, value)
     return plan
@@ -302,7 +302,8 @@ def test_strangers_do_not_join(cluster, changes):
     state = cluster.state()
     known = state.members[0]
     member = pb.Member(name="stranger", address="127.0.0.1:1", ring_address="127.0.0.1:2", threads=1,
-                       memory_bytes=1 << 30, isa=known.isa, precision=known.precision, fingerprint=state.fingerprint)
+                       memory_bytes=1 << 30, isa=known.isa, precision=known.precision, fingerprint=state.fingerprint,
+                       protocol=state.protocol)
     for key, value in changes.items():
         setattr(member, key, value)
     stub = rpc.MembershipStub(cluster.channel())

@@ -54,7 +54,7 @@ def slow_link(hosts):
 
 def check(cluster, expected):
     nll, text = expected
-    found = cluster.json("score", input=TEXT)["mean_nll"]
+    found = cluster.json("score", "--workers", 3, input=TEXT)["mean_nll"]
     # float32 throughout; only the order of sums differs from one worker's.
     assert abs(found - nll) < 2e-6 * nll
     answer = cluster.command("submit", "--raw", "--max-tokens", 24, "--ignore-end", input=TEXT)
@@ -97,22 +97,22 @@ def test_a_late_worker_joins_and_a_host_is_drained(spread, expected):
     cluster = spread(start=False)
     cluster.start("coordinator", "alpha", "beta")
     cluster.wait_ready(["alpha", "beta"])
-    two = cluster.json("score", input=TEXT)
+    two = cluster.json("score", "--workers", 3, input=TEXT)
     assert [share["worker"] for share in two["shares"]] == ["alpha", "beta"]
     cluster.start("gamma").wait_ready()
-    assert len(cluster.json("score", input=TEXT)["shares"]) == 3
+    assert len(cluster.json("score", "--workers", 3, input=TEXT)["shares"]) == 3
     # By the host's address: that of its only worker.
     assert cluster.command("drain", cluster.hosts.addresses["beta"], "--wait", 30).returncode == 0
     until(lambda: cluster.processes["beta"].poll() is not None, "beta ends")
     assert cluster.processes.pop("beta").returncode == 0
-    left = cluster.json("score", input=TEXT)
+    left = cluster.json("score", "--workers", 3, input=TEXT)
     assert [share["worker"] for share in left["shares"]] == ["alpha", "gamma"]
     check(cluster, expected)
 
 
 def test_a_host_that_vanishes_is_named(spread):
     cluster = spread()
-    job = cluster.command("submit", "--max-tokens", 4000, "--ignore-end", "--detach", input=TEXT[:400]).stdout.strip()
+    job = cluster.command("submit", "--workers", 3, "--max-tokens", 4000, "--ignore-end", "--detach", input=TEXT[:400]).stdout.strip()
     until(lambda: cluster.json("show", job)["state"] == "DECODE", "the job decodes")
     # The cable is pulled: no end of a connection is ever seen.
     hosts = cluster.hosts
@@ -123,20 +123,20 @@ def test_a_host_that_vanishes_is_named(spread):
     # Back again, it joins by itself.
     subprocess.run(["ip", "-n", hosts.spaces["gamma"], "link", "set", "eth0", "up"], check=True)
     cluster.wait_ready()
-    assert len(cluster.json("score", input=TEXT[:400])["shares"]) == 3
+    assert len(cluster.json("score", "--workers", 3, input=TEXT[:400])["shares"]) == 3
 
 
 @pytest.mark.skipif(throttle_obstacle() is not None, reason=f"processors cannot be slowed: {throttle_obstacle()}")
 def test_shares_follow_speed(spread, expected):
     cluster = spread(names=("alpha", "beta"), start=False)
     cluster.start().wait_ready()
-    even = cluster.json("score", input=TEXT)["shares"]
+    even = cluster.json("score", "--workers", 3, input=TEXT)["shares"]
     group = cluster.hosts.throttle(0.2)
     for pid in processes_naming(f"--name beta --spec {cluster.specification}".replace(" ", "\0")):
         confine(group, pid)
     # Every job teaches: a few later the slow worker has about a fifth of the other's share.
     def ratio():
-        shares = {share["worker"]: share["tokens"] for share in cluster.json("score", input=TEXT)["shares"]}
+        shares = {share["worker"]: share["tokens"] for share in cluster.json("score", "--workers", 3, input=TEXT)["shares"]}
         return shares["beta"] / shares["alpha"]
     until(lambda: ratio() < 0.62, "the slow worker gets less", timeout=120)
     assert even[1]["tokens"] > 0.62 * even[0]["tokens"]

@@ -27,7 +27,8 @@ class Authority:
         """Files of a new certificate, as a specification's `tls:` wants them; with negative days one that has expired."""
         request, certificate = self.folder / f"{name}.csr", self.folder / f"{name}.pem"
         extensions = self.folder / f"{name}.ext"
-        extensions.write_text(f"subjectAltName={subject}\nextendedKeyUsage=serverAuth,clientAuth\n")
+        names = f"subjectAltName={subject}\n" if subject else ""
+        extensions.write_text(f"{names}extendedKeyUsage=serverAuth,clientAuth\n")
         self._openssl("req", "-new", *self._key(name), "-out", request, "-subj", f"/CN={name}")
         self._openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.folder / "ca.key",
                       "-CAcreateserial", "-out", certificate, "-days", days, "-extfile", extensions)
@@ -187,3 +188,61 @@ def test_wrong_files(make_cluster, authorities, tmp_path):
     other = authorities[0].issue("other")
     cluster = make_cluster(workers=("alpha",), tls={**good, "key": other["key"]})
     refused(command("coordinator", "--spec", cluster.specification), "key")
+
+
+def status_of(call):
+    with pytest.raises(grpc.RpcError) as error:
+        call()
+    return error.value.code(), error.value.details()
+
+
+def channel_with(files, address):
+    read = lambda key: files[key].read_bytes()
+    return grpc.secure_channel(
+        address, grpc.ssl_channel_credentials(read("ca"), read("key"), read("certificate")),
+        [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)])
+
+
+def test_a_certificate_for_people_is_no_worker(secured, authorities):
+    """It opens what clients use, and nothing that a process of the cluster is trusted with."""
+    person = authorities[0].issue("person", subject=None)
+    with channel_with(person, secured.address) as channel:
+        state = rpc.CoordinatorStub(channel).GetCluster(pb.ClusterRequest(), timeout=10)
+        known = state.members[0]
+        member = pb.Member(name="gamma", address="127.0.0.1:1", ring_address="127.0.0.1:2", threads=1,
+                           memory_bytes=1 << 30, isa=known.isa, precision=known.precision,
+                           fingerprint=state.fingerprint, protocol=state.protocol)
+        membership = rpc.MembershipStub(channel)
+        register = pb.RegisterRequest(member=member, instance="x")
+        code, details = status_of(lambda: membership.Register(register, timeout=10))
+        assert code == grpc.StatusCode.PERMISSION_DENIED and "it is one for people" in details
+        beat = pb.HeartbeatRequest(name="alpha", instance="x")
+        for call in (membership.Heartbeat, membership.Leave):
+            assert status_of(lambda: call(beat, timeout=10))[0] == grpc.StatusCode.PERMISSION_DENIED
+    assert [m.name for m in secured.state().members] == ["alpha", "beta"]
+    worker = secured.workers["alpha"]
+    with channel_with(person, worker.listen) as channel:
+        stub = rpc.WorkerStub(channel)
+        code, details = status_of(lambda: stub.Calibrate(pb.CalibrateRequest(), timeout=10))
+        assert code == grpc.StatusCode.PERMISSION_DENIED and "it is one for people" in details
+        plan = pb.RunCommand(plan=pb.RunPlan(job="j1"))
+        assert status_of(lambda: list(stub.Run(iter([plan]), timeout=10)))[0] == grpc.StatusCode.PERMISSION_DENIED
+    with channel_with(person, worker.ring) as channel:
+        ring = rpc.RingStub(channel)
+        for call in (ring.Exchange, ring.Probe):
+            code, _ = status_of(lambda: call(iter([pb.RingMessage()]), timeout=10))
+            assert code == grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_a_worker_is_where_its_certificate_says(secured, authorities):
+    elsewhere = authorities[0].issue("elsewhere", subject="DNS:elsewhere.lab")
+    with channel_with(elsewhere, secured.address) as channel:
+        member = pb.Member(name="gamma", address="127.0.0.1:1", ring_address="127.0.0.1:2", threads=1)
+        stub = rpc.MembershipStub(channel)
+        request = pb.RegisterRequest(member=member, instance="x")
+        code, details = status_of(lambda: stub.Register(request, timeout=10))
+        assert code == grpc.StatusCode.PERMISSION_DENIED
+        assert details.startswith("this certificate is for elsewhere.lab, not for 127.0.0.1")
+    with channel_with(elsewhere, secured.workers["alpha"].listen) as channel:
+        code, _ = status_of(lambda: rpc.WorkerStub(channel).Calibrate(pb.CalibrateRequest(), timeout=10))
+        assert code == grpc.StatusCode.PERMISSION_DENIED

@@ -78,6 +78,12 @@ enum Script: Sendable {
     case breakInDecode(String)
     /// It never says anything after the start.
     case hang
+    /// It takes the plan and never says anything.
+    case neverAccepts
+    /// It says nothing more after so many layers.
+    case hangInPrefill(layers: Int)
+    /// It gives up after the start, and says so by rank.
+    case complain(FaultMessage.Kind, accused: UInt32)
     /// Refuses the plan in these words.
     case refuse(String)
     /// Cannot be reached.
@@ -184,6 +190,8 @@ final class ScriptedWorkers: WorkerDialler {
                 }
                 if case .refuse(let why) = script {
                     say(.end(WorkerFailure(connectionLost: false, message: why)))
+                } else if case .neverAccepts = script {
+                    return
                 } else {
                     say(.event(.with { $0.kind = .accepted }))
                 }
@@ -277,7 +285,20 @@ final class ScriptedWorkers: WorkerDialler {
                 layers(4)
                 tokens(text)
                 say(.end(WorkerFailure(connectionLost: true, message: "connection reset")))
-            case .hang, .refuse, .unreachable, .vanish: break
+            case .hangInPrefill(let count): layers(count)
+            case .complain(let kind, let accused):
+                say(
+                    .event(
+                        .with {
+                            $0.kind = .fault
+                            $0.fault = .with {
+                                $0.kind = kind
+                                $0.accused = accused
+                                $0.detail = "that is what \(name) saw"
+                            }
+                        }))
+                say(.end(WorkerFailure(connectionLost: false, message: "gave up")))
+            case .hang, .neverAccepts, .refuse, .unreachable, .vanish: break
             }
         }
 
@@ -328,6 +349,7 @@ func member(_ name: String, memory: UInt64 = 1 << 30, threads: UInt32 = 1) -> Me
         $0.precision = "f32"
         $0.fingerprint = "f00d"
         $0.model = "bytes.gguf"
+        $0.protocol = LariatProtocol.current
     }
 }
 
@@ -362,7 +384,7 @@ struct Bench {
 
     @inline(never) init(
         _ directory: TemporaryDirectory, names: [String] = ["alpha", "beta"],
-        limits: Journal.Limits = Journal.Limits(), lostSeconds: Double = 600
+        limits: Journal.Limits = Journal.Limits(), lostSeconds: Double = 600, acceptSeconds: Double = 30
     ) async throws {
         self.directory = directory
         journal = try await openJournal(directory, limits: limits)
@@ -370,6 +392,7 @@ struct Bench {
             dataDirectory: directory.path, modelPath: "bytes.gguf", precision: "f32")
         configuration.settleSeconds = 0
         configuration.lostSeconds = lostSeconds
+        configuration.acceptSeconds = acceptSeconds
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         core = CoordinatorCore(
@@ -387,9 +410,11 @@ struct Bench {
             })
     }
 
-    @inline(never) func submit(_ text: String, _ options: JobOptions = JobOptions()) async throws -> JobRecord
-    {
-        try await core.submit(options, prompt: text.utf8.map { UInt32($0) })
+    /// On all workers, unless the options say otherwise: short jobs would take one.
+    @inline(never) func submit(_ text: String, _ given: JobOptions = JobOptions()) async throws -> JobRecord {
+        var options = given
+        if options.workers == 0 { options.workers = 1024 }
+        return try await core.submit(options, prompt: text.utf8.map { UInt32($0) })
     }
 
     /// All events of a job up to its end, progress excepted.
@@ -405,5 +430,10 @@ struct Bench {
     @inline(never) func result(_ id: String) async throws -> JobRecord {
         _ = try await events(id)
         return try await core.job(id)
+    }
+
+    /// Waits until a job looks like this.
+    @inline(never) func waitUntil(_ id: String, _ holds: (JobRecord) -> Bool) async throws {
+        while !holds(try await core.job(id)) { try await Task.sleep(for: .milliseconds(2)) }
     }
 }

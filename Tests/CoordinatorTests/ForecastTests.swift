@@ -10,7 +10,10 @@ import Testing
 
     @inline(never) private func forecast(_ bench: Bench, tokens: Int = 100) async -> Forecast {
         await bench.core.forecast(
-            .with { $0.maxTokens = 10 }, prompt: (0..<tokens).map { UInt32($0 % 256) })
+            .with {
+                $0.maxTokens = 10
+                $0.workers = 1024
+            }, prompt: (0..<tokens).map { UInt32($0 % 256) })
     }
 
     @Test func workersAreMeasuredOnce() async throws {

@@ -83,8 +83,9 @@ import Testing
 
     @Test func aLostWorkerEndsOnlyItsJob() async throws {
         let bench = try await bench()
+        for name in ["alpha", "beta"] { bench.workers[name] = .hangInPrefill(layers: 1) }
         let ids = [try await submit(bench, workers: 1), try await submit(bench, workers: 1)]
-        try await running(bench, 2)
+        for id in ids { try await bench.waitUntil(id) { $0.prefilledTokens > 0 } }
         let lost = try await shares(bench, ids[0])[0]
         _ = await bench.core.leave(
             .with {

@@ -14,7 +14,8 @@ let everyMessage: [any BridgedMessage.Type] = [
     RingReply.self, HealthCheckRequest.self, HealthCheckResponse.self, ReflectionRequest.self,
     ReflectionExtension.self, ReflectionResponse.self, ReflectionFiles.self,
     ReflectionExtensionNumbers.self, ReflectionServices.self, ReflectionServiceName.self,
-    ReflectionError.self,
+    ReflectionError.self, FaultMessage.self, RunProgress.self, TracePart.self, TraceSpanMessage.self,
+    DrainRequest.self, DrainReply.self, LikelyTokens.self,
 ]
 
 /// Bytes from hexadecimal digits.

@@ -16,7 +16,6 @@ public final class LoopbackRing: Sendable {
         var killed: Set<Int> = []
         var frozen: Set<Int> = []
         var abandoned: Set<Int> = []
-        var accusations: [Int: Int] = [:]
     }
 
     public let ranks: Int
@@ -90,7 +89,7 @@ public struct LoopbackPeer: RingPeer {
                 if let error = lost(other, state) { return .failure(error) }
                 if state.frozen.contains(rank) { return nil }
                 if state.abandoned.contains(other) {
-                    return .failure(.peer(rank: other, what: "gave up"))
+                    return .failure(.gaveUp(rank: other, what: "it left"))
                 }
                 guard state.queues[link].count < ring.capacity else { return nil }
                 state.queues[link].append((.now + ring.delay, message))
@@ -112,7 +111,7 @@ public struct LoopbackPeer: RingPeer {
             if state.frozen.contains(rank) { return nil }
             guard let first = state.queues[link].first else {
                 return state.abandoned.contains(other)
-                    ? .failure(.peer(rank: other, what: "gave up")) : nil
+                    ? .failure(.gaveUp(rank: other, what: "it left")) : nil
             }
             state.queues[link].removeFirst()
             state.receives[rank].append("from \(other): \(Self.text(first.message))")
@@ -125,16 +124,6 @@ public struct LoopbackPeer: RingPeer {
         }
         throw stalled(other, since: start)
     }
-
-    public func accuse(_ other: Int) {
-        ring.state.update { state in
-            if !state.frozen.contains(rank), !state.killed.contains(rank) {
-                state.accusations[rank] = other
-            }
-        }
-    }
-
-    public func accused(by other: Int) -> Int? { ring.state.update { $0.accusations[other] } }
 
     public func abandon() { ring.state.update { _ = $0.abandoned.insert(rank) } }
 

@@ -63,9 +63,9 @@ struct SocketRing {
             hubs[rank].open(inbox)
             parts.append((run, RingLinks(run: run, inbox: inbox, element: kvElement)))
         }
-        for (run, links) in parts {
+        for (run, links) in parts where workers > 1 {
             try await links.connect(
-                to: [(run.assignment.rank + 1) % workers], tls: tls, timeout: .seconds(10), logger: logger)
+                to: (run.assignment.rank + 1) % workers, tls: tls, timeout: .seconds(10), logger: logger)
         }
         let (model, isa, precision) = (model, isa, precision)
         let ready = parts
@@ -94,6 +94,7 @@ struct SocketRing {
             $0.job = "test"
             $0.attempt = 1
             $0.epoch = 7
+            $0.protocol = LariatProtocol.current
             $0.rank = UInt32(rank)
             $0.kind = .score
             $0.promptTokens = UInt64(tokens)

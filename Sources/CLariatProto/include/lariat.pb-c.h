@@ -52,6 +52,7 @@ typedef struct Lariat__V1__RunMember Lariat__V1__RunMember;
 typedef struct Lariat__V1__RunPlan Lariat__V1__RunPlan;
 typedef struct Lariat__V1__RunCommand Lariat__V1__RunCommand;
 typedef struct Lariat__V1__RunEvent Lariat__V1__RunEvent;
+typedef struct Lariat__V1__Fault Lariat__V1__Fault;
 typedef struct Lariat__V1__TraceSpan Lariat__V1__TraceSpan;
 typedef struct Lariat__V1__RingMessage Lariat__V1__RingMessage;
 typedef struct Lariat__V1__RingReply Lariat__V1__RingReply;
@@ -112,9 +113,53 @@ typedef enum _Lariat__V1__RunEvent__Kind {
   /*
    * spans
    */
-  LARIAT__V1__RUN_EVENT__KIND__TRACE = 7
+  LARIAT__V1__RUN_EVENT__KIND__TRACE = 7,
+  /*
+   * fault; the call ends
+   */
+  LARIAT__V1__RUN_EVENT__KIND__FAULT = 8
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__RUN_EVENT__KIND)
 } Lariat__V1__RunEvent__Kind;
+typedef enum _Lariat__V1__Fault__Kind {
+  LARIAT__V1__FAULT__KIND__KIND_UNSPECIFIED = 0,
+  /*
+   * it failed by itself
+   */
+  LARIAT__V1__FAULT__KIND__OWN = 1,
+  /*
+   * another job still runs on it
+   */
+  LARIAT__V1__FAULT__KIND__BUSY = 2,
+  /*
+   * the plan is of an older epoch than it knows
+   */
+  LARIAT__V1__FAULT__KIND__STALE = 3,
+  /*
+   * it cannot carry out this plan, now or later
+   */
+  LARIAT__V1__FAULT__KIND__REFUSED = 4,
+  /*
+   * it cannot connect to the accused for blocks
+   */
+  LARIAT__V1__FAULT__KIND__UNREACHABLE = 5,
+  /*
+   * its connection for blocks with the accused broke
+   */
+  LARIAT__V1__FAULT__KIND__BROKEN = 6,
+  /*
+   * the accused sent or took no blocks for the stall limit
+   */
+  LARIAT__V1__FAULT__KIND__SILENT = 7,
+  /*
+   * the accused sent what the schedule does not say, or it arrived damaged
+   */
+  LARIAT__V1__FAULT__KIND__WRONG_BYTES = 8,
+  /*
+   * the accused ended its part first, for a reason that it tells itself
+   */
+  LARIAT__V1__FAULT__KIND__GAVE_UP = 9
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__FAULT__KIND)
+} Lariat__V1__Fault__Kind;
 typedef enum _Lariat__V1__TraceSpan__Kind {
   LARIAT__V1__TRACE_SPAN__KIND__KIND_UNSPECIFIED = 0,
   /*
@@ -238,7 +283,7 @@ struct  Lariat__V1__JobOptions
    */
   protobuf_c_boolean chat;
   /*
-   * system message for the chat template
+   * system message for the chat template; becomes part of the prompt, not of the job's record
    */
   char *system;
   /*
@@ -754,10 +799,14 @@ struct  Lariat__V1__ClusterState
   uint32_t running;
   uint64_t window;
   char *version;
+  /*
+   * what its workers must speak
+   */
+  uint32_t protocol;
 };
 #define LARIAT__V1__CLUSTER_STATE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__cluster_state__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, (char *)protobuf_c_empty_string }
+    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Lariat__V1__Member
@@ -781,7 +830,7 @@ struct  Lariat__V1__Member
   char *precision;
   char *fingerprint;
   /*
-   * "ready", "busy", "draining", "lost", "refused"
+   * "ready", "busy", "draining", "aside", "lost", "refused"
    */
   char *state;
   /*
@@ -794,7 +843,7 @@ struct  Lariat__V1__Member
   char *model;
   char *version;
   /*
-   * why refused, lost or draining
+   * why refused, lost, draining or set aside
    */
   char *reason;
   /*
@@ -810,10 +859,18 @@ struct  Lariat__V1__Member
    * of that job
    */
   Lariat__V1__RunProgress *progress;
+  /*
+   * its place in the specification, from 1, which is its place in the ring; 0: by name
+   */
+  uint32_t order;
+  /*
+   * what it speaks; 0: a version that did not say
+   */
+  uint32_t protocol;
 };
 #define LARIAT__V1__MEMBER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__member__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, NULL }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, NULL, 0, 0 }
 
 
 /*
@@ -837,10 +894,14 @@ struct  Lariat__V1__RunProgress
   double compute_seconds;
   double wait_seconds;
   double wire_seconds;
+  /*
+   * 1 + the rank whose message it waits for; 0: it computes
+   */
+  uint32_t waits_for;
 };
 #define LARIAT__V1__RUN_PROGRESS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_progress__descriptor) \
-    , 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Lariat__V1__RegisterRequest
@@ -862,10 +923,11 @@ struct  Lariat__V1__RegisterReply
   ProtobufCMessage base;
   uint64_t epoch;
   double heartbeat_seconds;
+  uint32_t protocol;
 };
 #define LARIAT__V1__REGISTER_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__register_reply__descriptor) \
-    , 0, 0 }
+    , 0, 0, 0 }
 
 
 struct  Lariat__V1__HeartbeatRequest
@@ -1028,10 +1090,14 @@ struct  Lariat__V1__RunPlan
   char *run_key;
   protobuf_c_boolean log_probabilities;
   uint32_t top_probabilities;
+  /*
+   * the coordinator's
+   */
+  uint32_t protocol;
 };
 #define LARIAT__V1__RUN_PLAN__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_plan__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0, 0, 0,NULL, LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, 0, 0, NULL, 0, NULL, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0, 0, 0,NULL, LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, 0, 0, NULL, 0, NULL, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0 }
 
 
 struct  Lariat__V1__RunCommand
@@ -1085,10 +1151,35 @@ struct  Lariat__V1__RunEvent
    */
   size_t n_spans;
   Lariat__V1__TraceSpan **spans;
+  /*
+   * FAULT
+   */
+  Lariat__V1__Fault *fault;
 };
 #define LARIAT__V1__RUN_EVENT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_event__descriptor) \
-    , LARIAT__V1__RUN_EVENT__KIND__KIND_UNSPECIFIED, 0, 0, 0, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, 0, 0, NULL, 0,NULL }
+    , LARIAT__V1__RUN_EVENT__KIND__KIND_UNSPECIFIED, 0, 0, 0, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, 0, 0, NULL, 0,NULL, NULL }
+
+
+/*
+ * Why a worker gives its part of a run up, as it sees it. Several may do so for one cause: the coordinator hears all.
+ */
+struct  Lariat__V1__Fault
+{
+  ProtobufCMessage base;
+  Lariat__V1__Fault__Kind kind;
+  /*
+   * a rank; the sender's own for OWN, BUSY, STALE, REFUSED
+   */
+  uint32_t accused;
+  /*
+   * for people; not read by programs
+   */
+  char *detail;
+};
+#define LARIAT__V1__FAULT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__fault__descriptor) \
+    , LARIAT__V1__FAULT__KIND__KIND_UNSPECIFIED, 0, (char *)protobuf_c_empty_string }
 
 
 /*
@@ -1870,6 +1961,25 @@ Lariat__V1__RunEvent *
 void   lariat__v1__run_event__free_unpacked
                      (Lariat__V1__RunEvent *message,
                       ProtobufCAllocator *allocator);
+/* Lariat__V1__Fault methods */
+void   lariat__v1__fault__init
+                     (Lariat__V1__Fault         *message);
+size_t lariat__v1__fault__get_packed_size
+                     (const Lariat__V1__Fault   *message);
+size_t lariat__v1__fault__pack
+                     (const Lariat__V1__Fault   *message,
+                      uint8_t             *out);
+size_t lariat__v1__fault__pack_to_buffer
+                     (const Lariat__V1__Fault   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__Fault *
+       lariat__v1__fault__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__fault__free_unpacked
+                     (Lariat__V1__Fault *message,
+                      ProtobufCAllocator *allocator);
 /* Lariat__V1__TraceSpan methods */
 void   lariat__v1__trace_span__init
                      (Lariat__V1__TraceSpan         *message);
@@ -2040,6 +2150,9 @@ typedef void (*Lariat__V1__RunCommand_Closure)
 typedef void (*Lariat__V1__RunEvent_Closure)
                  (const Lariat__V1__RunEvent *message,
                   void *closure_data);
+typedef void (*Lariat__V1__Fault_Closure)
+                 (const Lariat__V1__Fault *message,
+                  void *closure_data);
 typedef void (*Lariat__V1__TraceSpan_Closure)
                  (const Lariat__V1__TraceSpan *message,
                   void *closure_data);
@@ -2096,6 +2209,8 @@ extern const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_command__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_event__descriptor;
 extern const ProtobufCEnumDescriptor    lariat__v1__run_event__kind__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__fault__descriptor;
+extern const ProtobufCEnumDescriptor    lariat__v1__fault__kind__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__trace_span__descriptor;
 extern const ProtobufCEnumDescriptor    lariat__v1__trace_span__kind__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__ring_message__descriptor;

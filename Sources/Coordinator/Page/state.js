@@ -4,7 +4,7 @@ const MOST_JOBS = 200;
 const MOST_SAMPLES = 32;
 const PROGRESS_SECONDS = 5; // live figures older than this are not shown
 
-export const STATES = ["busy", "ready", "draining", "refused", "lost"];
+export const STATES = ["busy", "ready", "draining", "aside", "refused", "lost"];
 export const ACTIVE = new Set(["QUEUED", "PREFILL", "DECODE"]);
 export const RUNNING = new Set(["PREFILL", "DECODE"]);
 

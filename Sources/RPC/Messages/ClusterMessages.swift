@@ -1,6 +1,25 @@
 // Membership: what workers, clients and the coordinator say about who is in the cluster.
 // The meaning of each field stands in Proto/lariat.proto; zero or empty means "not given".
 
+/// The number that coordinator and workers compare before they work together.
+public enum LariatProtocol {
+    /// Counts changes after which an older process would refuse, or misunderstand, what a newer one says.
+    public static let current: UInt32 = 1
+
+    /// What to do about two processes that speak differently; nil when they speak alike.
+    /// - Parameters:
+    ///   - own: of the process that asks, `name`d for people; `theirs`: of the other one.
+    public static func mismatch(
+        of name: String, _ own: UInt32 = current, with other: String, _ theirs: UInt32
+    )
+        -> String?
+    {
+        guard own != theirs else { return nil }
+        let older = own < theirs ? name : other
+        return "\(name) speaks protocol \(own), \(other) protocol \(theirs): upgrade Lariat on \(older)"
+    }
+}
+
 /// A worker as the coordinator knows it.
 public struct MemberRecord: BridgedMessage {
     public var name: String = ""
@@ -14,14 +33,14 @@ public struct MemberRecord: BridgedMessage {
     public var isa: String = ""
     public var precision: String = ""
     public var fingerprint: String = ""
-    /// "ready", "busy", "draining", "lost", "refused".
+    /// "ready", "busy", "draining", "aside", "lost", "refused".
     public var state: String = ""
     /// Age.
     public var lastHeartbeatSeconds: Double = 0
     /// File name.
     public var model: String = ""
     public var version: String = ""
-    /// Why refused, lost or draining.
+    /// Why refused, lost, draining or set aside.
     public var reason: String = ""
     /// Processor cores that it may use, shared or not.
     public var hostCores: UInt32 = 0
@@ -30,6 +49,10 @@ public struct MemberRecord: BridgedMessage {
     public var job: String = ""
     /// Of that job.
     public var progress: RunProgress?
+    /// Its place in the specification, from 1, which is its place in the ring; 0: by name.
+    public var order: UInt32 = 0
+    /// What it speaks (`LariatProtocol`).
+    public var `protocol`: UInt32 = 0
 
     public init() {}
 
@@ -39,7 +62,8 @@ public struct MemberRecord: BridgedMessage {
         .uint64(5, \.memoryBytes), .string(6, \.isa), .string(7, \.precision), .string(8, \.fingerprint),
         .string(9, \.state), .double(10, \.lastHeartbeatSeconds), .string(11, \.model),
         .string(12, \.version), .string(14, \.reason), .uint32(15, \.hostCores),
-        .uint64(16, \.kvBytesUsed), .string(17, \.job), .message(18, \.progress),
+        .uint64(16, \.kvBytesUsed), .string(17, \.job), .message(18, \.progress), .uint32(19, \.order),
+        .uint32(20, \.protocol),
     ]
 }
 
@@ -56,6 +80,8 @@ public struct RunProgress: BridgedMessage {
     public var computeSeconds: Double = 0
     public var waitSeconds: Double = 0
     public var wireSeconds: Double = 0
+    /// 1 + the rank whose message it waits for; 0: it computes.
+    public var waitsFor: UInt32 = 0
 
     public init() {}
 
@@ -63,7 +89,7 @@ public struct RunProgress: BridgedMessage {
     package static let fields: [WireField<RunProgress>] = [
         .uint32(1, \.layer), .uint32(2, \.layers), .uint32(3, \.step), .uint32(4, \.steps),
         .uint64(5, \.ringBytesSent), .uint64(6, \.ringBytesReceived), .double(7, \.computeSeconds),
-        .double(8, \.waitSeconds), .double(9, \.wireSeconds),
+        .double(8, \.waitSeconds), .double(9, \.wireSeconds), .uint32(10, \.waitsFor),
     ]
 }
 
@@ -85,6 +111,8 @@ public struct ClusterState: BridgedMessage {
     public var running: UInt32 = 0
     public var window: UInt64 = 0
     public var version: String = ""
+    /// What its workers must speak (`LariatProtocol`).
+    public var `protocol`: UInt32 = 0
 
     public init() {}
 
@@ -92,6 +120,7 @@ public struct ClusterState: BridgedMessage {
     package static let fields: [WireField<ClusterState>] = [
         .uint64(1, \.epoch), .string(2, \.model), .string(3, \.fingerprint), .messages(4, \.members),
         .uint32(5, \.queued), .uint32(6, \.running), .uint64(7, \.window), .string(8, \.version),
+        .uint32(9, \.protocol),
     ]
 }
 
@@ -104,7 +133,8 @@ public struct RegisterRequest: BridgedMessage {
     public init() {}
 
     package static let schema = MessageSchema("lariat.v1.RegisterRequest")
-    package static let acceptsUnknownFields = false
+    // Fields that this version does not know are the other's newer protocol, whose number says so.
+    package static let acceptsUnknownFields = true
     package static let fields: [WireField<RegisterRequest>] = [
         .message(1, \.member), .string(2, \.instance),
     ]
@@ -114,13 +144,15 @@ public struct RegisterRequest: BridgedMessage {
 public struct RegisterReply: BridgedMessage {
     public var epoch: UInt64 = 0
     public var heartbeatSeconds: Double = 0
+    /// What the coordinator speaks (`LariatProtocol`).
+    public var `protocol`: UInt32 = 0
 
     public init() {}
 
     package static let schema = MessageSchema("lariat.v1.RegisterReply")
-    package static let acceptsUnknownFields = false
+    package static let acceptsUnknownFields = true
     package static let fields: [WireField<RegisterReply>] = [
-        .uint64(1, \.epoch), .double(2, \.heartbeatSeconds),
+        .uint64(1, \.epoch), .double(2, \.heartbeatSeconds), .uint32(3, \.protocol),
     ]
 }
 

@@ -230,6 +230,7 @@ extension MemberRecord: JSONRepresentable {
             ("isa", .string(isa)), ("precision", .string(precision)), ("fingerprint", .string(fingerprint)),
             ("state", .string(state)), ("last_heartbeat_seconds", .number(lastHeartbeatSeconds)),
             ("model", .string(model)), ("version", .string(version)),
+            ("protocol", .unsigned(UInt64(self.protocol))), ("order", .unsigned(UInt64(order))),
             ("reason", .string(reason)), ("host_cores", .unsigned(UInt64(hostCores))),
             ("kv_bytes_used", .unsigned(kvBytesUsed)), ("job", .string(job)),
             ("progress", progress?.json ?? .null),
@@ -255,7 +256,7 @@ extension ClusterState: JSONRepresentable {
             ("epoch", .unsigned(epoch)), ("model", .string(model)), ("fingerprint", .string(fingerprint)),
             ("members", .array(members.map(\.json))), ("queued", .unsigned(UInt64(queued))),
             ("running", .unsigned(UInt64(running))), ("window", .unsigned(window)),
-            ("version", .string(version)),
+            ("version", .string(version)), ("protocol", .unsigned(UInt64(self.protocol))),
         ])
     }
 }

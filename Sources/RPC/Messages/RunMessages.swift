@@ -61,6 +61,8 @@ public struct RunPlan: BridgedMessage {
     public var runKey: String = ""
     public var logProbabilities: Bool = false
     public var topProbabilities: UInt32 = 0
+    /// The coordinator's (`LariatProtocol`).
+    public var `protocol`: UInt32 = 0
 
     public init() {}
 
@@ -73,6 +75,7 @@ public struct RunPlan: BridgedMessage {
         .string(12, \.fingerprint), .uint32(13, \.pieceTokens), .uint32(14, \.appendRun),
         .double(15, \.stallSeconds), .uint64(16, \.tokenCount), .uint32s(17, \.recent),
         .string(18, \.runKey), .bool(19, \.logProbabilities), .uint32(20, \.topProbabilities),
+        .uint32(21, \.protocol),
     ]
 }
 
@@ -115,6 +118,8 @@ public struct RunEvent: BridgedMessage {
         case finished = 6
         /// Spans.
         case trace = 7
+        /// Fault; the call ends.
+        case fault = 8
     }
 
     public var kind: Kind = .unspecified
@@ -134,6 +139,8 @@ public struct RunEvent: BridgedMessage {
     public var likely: LikelyTokens?
     /// TRACE.
     public var spans: [TraceSpanMessage] = []
+    /// FAULT.
+    public var fault: FaultMessage?
 
     public init() {}
 
@@ -144,6 +151,46 @@ public struct RunEvent: BridgedMessage {
         .float(5, \.logProbability), .uint64(6, \.firstPosition), .floats(7, \.nll), .string(8, \.level),
         .string(9, \.text), .string(10, \.finish), .message(11, \.share), .double(12, \.prefillSeconds),
         .double(13, \.decodeSeconds), .message(14, \.likely), .messages(15, \.spans),
+        .message(16, \.fault),
+    ]
+}
+
+/// Why a worker gives its part of a run up, as it sees it.
+public struct FaultMessage: BridgedMessage {
+    public enum Kind: UInt32, WireEnumeration, CaseIterable {
+        case unspecified = 0
+        /// It failed by itself.
+        case own = 1
+        /// Another job still runs on it.
+        case busy = 2
+        /// The plan is of an older epoch than it knows.
+        case stale = 3
+        /// It cannot carry out this plan, now or later.
+        case refused = 4
+        /// It cannot connect to the accused for blocks.
+        case unreachable = 5
+        /// Its connection for blocks with the accused broke.
+        case broken = 6
+        /// The accused sent or took no blocks for the stall limit.
+        case silent = 7
+        /// The accused sent what the schedule does not say, or it arrived damaged.
+        case wrongBytes = 8
+        /// The accused ended its part first, for a reason that it tells itself.
+        case gaveUp = 9
+    }
+
+    public var kind: Kind = .unspecified
+    /// A rank; the sender's own where it accuses nobody else.
+    public var accused: UInt32 = 0
+    /// For people; not read by programs.
+    public var detail: String = ""
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.Fault")
+    package static let acceptsUnknownFields = false
+    package static let fields: [WireField<FaultMessage>] = [
+        .enumeration(1, \.kind), .uint32(2, \.accused), .string(3, \.detail),
     ]
 }
 

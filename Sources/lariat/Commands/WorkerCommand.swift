@@ -91,6 +91,8 @@ struct WorkerCommand: ReportingCommand {
         configuration.metrics = common.metrics ?? specified?.metrics
         configuration.version = LariatVersion.current
         configuration.hostCores = Machine.usableCores()
+        configuration.order =
+            specification?.workers.firstIndex { $0.name == specified?.name }.map { $0 + 1 } ?? 0
         configuration.cores = cores.isEmpty ? nil : cores
         guard cores.isEmpty || cores.count == configuration.threads else {
             throw Failure(

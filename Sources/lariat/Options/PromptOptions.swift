@@ -92,7 +92,7 @@ struct PromptOptions: ParsableArguments {
     @OptionGroup var rope: RopeOption
     @Option(
         help: ArgumentHelp(
-            "Use this many workers, more only where memory needs them; others stay free for other jobs (default: all).",
+            "Use this many workers, more only where memory needs them; others stay free for other jobs (default: all, or one where that is faster).",
             valueName: "n"))
     var workers: UInt32?
 

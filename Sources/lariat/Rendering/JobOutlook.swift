@@ -78,12 +78,14 @@ package struct JobOutlook {
         if able.isEmpty {
             parts.append("none takes jobs")
         } else if asked == 0 || asked >= able.count {
-            parts.append(able.count == 1 ? "it takes the only one" : "it takes all \(able.count)")
+            let all = asked == 0 ? "one, or all \(able.count) if that is faster" : "all \(able.count)"
+            parts.append(able.count == 1 ? "it takes the only one" : "it takes \(all)")
         } else {
             parts.append("it takes \(asked) of \(able.count)")
         }
         for (state, word) in [
-            ("ready", "free"), ("busy", "busy"), ("draining", "draining"), ("lost", "lost"),
+            ("ready", "free"), ("busy", "busy"), ("draining", "draining"),
+            ("aside", "set aside"), ("lost", "lost"),
             ("refused", "refused"),
         ] {
             let names = cluster.members.filter { $0.state == state }.map(\.name)

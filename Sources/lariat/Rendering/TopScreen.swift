@@ -110,7 +110,7 @@ package struct TopScreen {
 
     /// `3 workers: 2 busy, 1 lost`
     private func workers(_ members: [MemberRecord]) -> String {
-        let states = ["busy", "ready", "draining", "refused", "lost"]
+        let states = ["busy", "ready", "draining", "aside", "refused", "lost"]
         let counts = states.map { state in (state, members.count { $0.state == state }) }.filter { $0.1 > 0 }
         let text = counts.map { "\($0.1) \($0.0)" }.joined(separator: ", ")
         let count = members.count == 1 ? "1 worker" : "\(members.count) workers"
@@ -317,7 +317,7 @@ package struct TopScreen {
         switch state {
         case "ready": .good
         case "busy": .active
-        case "draining": .warning
+        case "draining", "aside": .warning
         default: .bad
         }
     }

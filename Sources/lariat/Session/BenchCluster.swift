@@ -20,6 +20,7 @@ struct BenchCluster: Sendable {
         options.maxTokens = UInt32(generate)
         options.beyondWindow = true
         options.ignoreEnd = true
+        options.workers = UInt32(cluster.workers.count)
         options.sampling = SamplingMessage()
         let job = try await cluster.coordinator.upload(
             CoordinatorService.submit, options, try PromptInput(.ids(ids)))

@@ -1,0 +1,233 @@
+// A job on the engine's thread: prefill, scores and decode, with events out and commands in meanwhile.
+import RPC
+import RingAttention
+import Sampling
+import Synchronization
+import Tokenizer
+import Transformer
+
+extension RunService {
+    private typealias Events = HandOff<RunEvent, Never>
+
+    /// Runs the engine on its own thread while events go out and commands come in.
+    func compute(
+        _ run: Run, _ shard: Shard, _ engine: EngineBox, _ links: RingLinks,
+        _ commands: RPCReader<RunCommand>, _ events: RPCWriter<RunEvent>
+    ) async throws {
+        let queue = Events(capacity: Self.eventQueue)
+        let stop = StopRequest()
+        try await withTaskCancellationHandler {
+            async let sent: Void = {
+                while let event = await queue.take() { try await events.write(event) }
+            }()
+            // Cancelled when this scope ends: the coordinator keeps its side open.
+            async let _: Void = {
+                while let command = try await commands.next() {
+                    if command.stop { stop.requested.store(true, ordering: .relaxed) }
+                }
+            }()
+            defer { queue.close() }
+            let finished: RunEvent
+            do throws(ModelError) {
+                finished = try await onComputeThread("lariat engine") { () throws(ModelError) -> RunEvent in
+                    try self.work(run, shard, engine, links, queue, stop)
+                }
+            } catch {
+                throw run.fault(for: error)
+            }
+            queue.close()
+            try await sent
+            try await events.write(finished)
+        } onCancel: {
+            engine.cancel()
+            queue.close()
+        }
+    }
+
+    /// The job itself, on the engine's thread.
+    private func work(
+        _ run: Run, _ shard: Shard, _ box: EngineBox, _ links: RingLinks, _ queue: Events,
+        _ stop: StopRequest
+    ) throws(ModelError) -> RunEvent {
+        let engine = box.engine
+        func emit(_ event: RunEvent) throws(ModelError) {
+            guard queue.putBlocking(event, deadline: .now + run.stall) == true else {
+                throw .ring(.cancelled)
+            }
+        }
+        try pinCaller()
+        var finished = RunEvent()
+        finished.kind = .finished
+        finished.finish = "end"
+        let start = ContinuousClock.now
+        let layers = UInt32(model.shape.layers)
+        var emitted: ModelError?
+        try engine.prefill(tokens: shard.tokens) { done in
+            var progress = RunEvent()
+            progress.kind = .progress
+            progress.layers = layers
+            progress.prefilledLayers = UInt32(done)
+            do throws(ModelError) {
+                try emit(progress)
+                if engine.timeline.spans.count >= Self.spansPerEvent {
+                    try emit(Self.trace(&engine.timeline, since: start))
+                }
+            } catch { emitted = error }
+        }
+        if let emitted { throw emitted }
+        if run.kind == .score { try score(run, shard, engine, emit) }
+        let prefilled = ContinuousClock.now
+        let (seconds, waited) = ((prefilled - start).seconds, engine.timings.wait.seconds)
+        count(engine, run, seconds: seconds)
+        try emit(
+            .with {
+                $0.kind = .log
+                $0.level = "info"
+                $0.text =
+                    "prefill of \(run.assignment.tokens) tokens took \(Self.rounded(seconds)) s, "
+                    + "\(Self.rounded(waited)) s of it waiting for blocks; \(links.bytesSent) bytes sent, "
+                    + "\(links.bytesReceived) received"
+            })
+        if run.kind == .generate {
+            if run.assignment.isLeader {
+                finished.finish = try generate(run, engine, stop, emit)
+            } else if run.assignment.followers.contains(run.rank) {
+                try engine.follow()
+            }
+        }
+        if !engine.timeline.spans.isEmpty { try emit(Self.trace(&engine.timeline, since: start)) }
+        finished.prefillSeconds = seconds
+        finished.decodeSeconds = (ContinuousClock.now - prefilled).seconds
+        finished.share = .with {
+            $0.rank = UInt32(run.rank)
+            $0.worker = configuration.name
+            $0.tokens = UInt64(run.assignment.tokens)
+            $0.kvBytes = UInt64(engine.kvBytes)
+            $0.ringBytesSent = UInt64(links.bytesSent)
+            $0.ringBytesReceived = UInt64(links.bytesReceived)
+            $0.waitSeconds = waited
+            $0.computeSeconds = max(0, seconds - waited)
+            $0.steps = engine.timings.steps.enumerated().map { number, step in
+                .with {
+                    $0.step = UInt32(number)
+                    $0.computeSeconds = step.compute.seconds
+                    $0.waitSeconds = step.wait.seconds
+                    $0.wireSeconds = step.wire.seconds
+                    $0.bytes = number == 0 ? 0 : UInt64(step.bytes)
+                }
+            }
+        }
+        return finished
+    }
+
+    /// What happened since the last such event.
+    private static func trace(_ timeline: inout Timeline, since start: ContinuousClock.Instant) -> RunEvent {
+        let spans = timeline.take()
+        return .with {
+            $0.kind = .trace
+            $0.spans = spans.map { TraceSpanMessage($0, since: start) }
+        }
+    }
+
+    private static func rounded(_ seconds: Double) -> Double { (seconds * 100).rounded() / 100 }
+
+    private func score(
+        _ run: Run, _ shard: Shard, _ engine: ShardEngine, _ emit: (RunEvent) throws(ModelError) -> Void
+    ) throws(ModelError) {
+        let nll = try engine.scores(next: shard.next)
+        var row = 0
+        for positions in run.assignment.runs {
+            // The score in a token's row is that of the token after it; the prompt's last token has none.
+            let end = min(positions.upperBound, run.promptTokens - 1)
+            var position = positions.lowerBound
+            while position < end {
+                let count = min(Self.scoresPerEvent, end - position)
+                let at = row + position - positions.lowerBound
+                try emit(
+                    .with {
+                        $0.kind = .scores
+                        $0.firstPosition = UInt64(position + 1)
+                        $0.nll = Array(nll[at..<at + count])
+                    })
+                position += count
+            }
+            row += positions.count
+        }
+    }
+
+    /// Decodes on the leader; returns why the answer ended.
+    private func generate(
+        _ run: Run, _ engine: ShardEngine, _ stop: StopRequest,
+        _ emit: (RunEvent) throws(ModelError) -> Void
+    ) throws(ModelError) -> String {
+        var sampler = Sampler(run.sampling)
+        for token in run.recent { sampler.accept(token: token) }
+        var logits = try engine.lastLogits()
+        var finish = "length"
+        for index in 0..<run.maxTokens {
+            if stop.requested.load(ordering: .relaxed) {
+                finish = "stop"
+                break
+            }
+            let choice: (token: Int32, logProbability: Float)
+            do throws(SamplingError) {
+                choice = try sampler.next(logits: logits.span)
+            } catch { throw .unsupported("no token can be chosen: \(error)") }
+            if !run.ignoreEnd, model.tokenizer.ends.contains(choice.token) {
+                finish = "end"
+                break
+            }
+            sampler.accept(token: choice.token)
+            let likely = try likeliest(run, logits)
+            try emit(
+                .with {
+                    $0.kind = .token
+                    $0.token = UInt32(choice.token)
+                    $0.logProbability = choice.logProbability
+                    $0.likely = likely
+                })
+            guard index + 1 < run.maxTokens else { break }
+            try engine.noting(.decode, index) { () throws(ModelError) in
+                logits = try engine.decode(token: choice.token, index: index)
+            }
+        }
+        try engine.endDecode()
+        return finish
+    }
+
+    /// Which tokens were likeliest, where the job asks for it.
+    private func likeliest(_ run: Run, _ logits: [Float]) throws(ModelError) -> LikelyTokens? {
+        guard run.topProbabilities > 0 else { return nil }
+        do throws(SamplingError) {
+            let found = try Sampler.likeliest(run.topProbabilities, of: logits.span)
+            return .with {
+                $0.tokens = found.map { UInt32($0.token) }
+                $0.logProbabilities = found.map(\.logProbability)
+            }
+        } catch { throw .unsupported("the likeliest tokens cannot be told: \(error)") }
+    }
+}
+
+extension TraceSpanMessage {
+    init(_ span: TimelineSpan, since start: ContinuousClock.Instant) {
+        self.init()
+        kind =
+            switch span.kind {
+            case .dense: .dense
+            case .attention: .attention
+            case .wait: .wait
+            case .transfer: .transfer
+            case .decode: .decode
+            }
+        layer = UInt32(clamping: span.layer)
+        step = UInt32(clamping: span.step)
+        startMicroseconds = UInt64(max(0, (span.start - start) / .microseconds(1)))
+        durationMicroseconds = UInt64(max(0, span.duration / .microseconds(1)))
+        bytes = UInt64(span.bytes)
+    }
+}
+
+/// The coordinator's wish that the leader end its answer, from the network to the engine's thread.
+private final class StopRequest: Sendable {
+    let requested = Atomic<Bool>(false)
+}

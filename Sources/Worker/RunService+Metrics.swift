@@ -1,0 +1,49 @@
+// What a worker's metrics page shows.
+import Kernels
+import Observability
+import RPC
+import RingAttention
+import Transformer
+
+extension RunService {
+    /// What this prefill says about the worker.
+    func count(_ engine: ShardEngine, _ run: Run, seconds: Double) {
+        let (work, plan, rank) = (model.shape.work, run.assignment.plan, run.rank)
+        let layers = Double(model.shape.layers)
+        let next = run.members.count > 1 ? run.members[(rank + 1) % run.members.count].name : nil
+        statistics.count(
+            prefill: engine.timings, tokens: run.assignment.tokens, seconds: seconds, next: next,
+            operations: (
+                attention: layers * Double(plan.causalArea(of: rank)) * work.attentionOperations,
+                dense: layers * Double(run.assignment.tokens) * work.denseOperations
+            ))
+    }
+
+    /// Everything that is counted and measured here.
+    func metrics() -> [MetricFamily] {
+        let running = running
+        return [
+            .gauge(
+                "lariat_build_info", "1; what this is is in the labels.",
+                [
+                    Labelled(
+                        1,
+                        [
+                            "worker": configuration.name, "model": model.name,
+                            "isa": configuration.isa.rawValue, "precision": configuration.precision.rawValue,
+                            "version": configuration.version,
+                        ])
+                ]),
+            .gauge(
+                "lariat_known_epoch", "The newest epoch of the cluster that this worker knows.",
+                Double(knownEpoch)),
+            .gauge("lariat_runs_running", "Jobs that run here.", (running?.job ?? "").isEmpty ? 0 : 1),
+            .gauge(
+                "lariat_kv_used_bytes", "Keys and values held for the job.", Double(running?.kvBytes ?? 0)),
+            .gauge(
+                "lariat_kv_capacity_bytes", "What keys and values may use.", Double(configuration.memoryBytes)
+            ),
+            .gauge("lariat_threads", "Compute threads.", Double(configuration.threads)),
+        ] + statistics.families() + ProcessMetrics.current()
+    }
+}
