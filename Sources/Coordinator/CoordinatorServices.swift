@@ -15,16 +15,14 @@ struct CoordinatorServices: Sendable {
     private var clients: [RPCHandler] {
         [
             .clientStreaming(CoordinatorService.submit) { reader, context in
-                try require(.submit, context)
-                return try await withStatus {
+                try await withStatus {
                     try await withPrompt(reader, context, .submission) { options, prompt in
                         try await core.submit(options, prompt: prompt)
                     }
                 }
-            },
+            }.asking(require(.submit)),
             .clientStreaming(CoordinatorService.estimate) { reader, context in
-                try require(.read, context)
-                return try await withStatus {
+                try await withStatus {
                     do {
                         return try await withPrompt(reader, context, .forecast) { options, prompt in
                             await core.forecast(options, prompt: prompt)
@@ -33,31 +31,26 @@ struct CoordinatorServices: Sendable {
                         return Forecast.with { $0.reason = error.message }
                     }
                 }
-            },
-            .unary(CoordinatorService.listJobs) { request, context in
-                try require(.read, context)
-                return try await withStatus { try await core.jobs(request) }
-            },
-            .unary(CoordinatorService.getJob) { request, context in
-                try require(.read, context)
-                return try await withStatus { try await core.job(request.id) }
-            },
-            .unary(CoordinatorService.cancel) { request, context in
-                try require(.submit, context)
-                return try await withStatus { try await core.cancel(request.id) }
-            },
-            .serverStreaming(CoordinatorService.attach) { request, context, writer in
-                try require(.read, context)
-                return try await withStatus {
+            }.asking(require(.read)),
+            .unary(CoordinatorService.listJobs) { request, _ in
+                try await withStatus { try await core.jobs(request) }
+            }.asking(require(.read)),
+            .unary(CoordinatorService.getJob) { request, _ in
+                try await withStatus { try await core.job(request.id) }
+            }.asking(require(.read)),
+            .unary(CoordinatorService.cancel) { request, _ in
+                try await withStatus { try await core.cancel(request.id) }
+            }.asking(require(.submit)),
+            .serverStreaming(CoordinatorService.attach) { request, _, writer in
+                try await withStatus {
                     _ = try await core.job(request.id)
                     try await JobFollower(core: core, id: request.id).follow(from: request.fromEvent) {
                         event in try await writer.write(event)
                     }
                 }
-            },
-            .serverStreaming(CoordinatorService.getLog) { request, context, writer in
-                try require(.read, context)
-                return try await withStatus {
+            }.asking(require(.read)),
+            .serverStreaming(CoordinatorService.getLog) { request, _, writer in
+                try await withStatus {
                     var sent = 0
                     while !Task.isCancelled {
                         let lines = try await core.journal.logLines(request.id, after: sent)
@@ -66,14 +59,12 @@ struct CoordinatorServices: Sendable {
                         sent += lines.count
                     }
                 }
-            },
-            .unary(CoordinatorService.getCluster) { _, context in
-                try require(.read, context)
-                return await core.cluster()
-            },
-            .serverStreaming(CoordinatorService.getTrace) { request, context, writer in
-                try require(.read, context)
-                return try await withStatus {
+            }.asking(require(.read)),
+            .unary(CoordinatorService.getCluster) { _, _ in
+                await core.cluster()
+            }.asking(require(.read)),
+            .serverStreaming(CoordinatorService.getTrace) { request, _, writer in
+                try await withStatus {
                     _ = try await core.job(request.id)
                     var last: Int64 = 0
                     while let (number, part) = try await core.journal.tracePart(request.id, after: last) {
@@ -81,11 +72,10 @@ struct CoordinatorServices: Sendable {
                         last = number
                     }
                 }
-            },
-            .unary(CoordinatorService.drain) { request, context in
-                try require(.admin, context)
-                return try await withStatus { try await core.drain(request) }
-            },
+            }.asking(require(.read)),
+            .unary(CoordinatorService.drain) { request, _ in
+                try await withStatus { try await core.drain(request) }
+            }.asking(require(.admin)),
         ]
     }
 
@@ -108,12 +98,14 @@ struct CoordinatorServices: Sendable {
     }
 
     /// Refuses callers whose token does not allow this.
-    private func require(_ role: TokenStore.Role, _ context: RPCContext) throws(RPCStatus) {
-        let decision = access.decide(Self.token(context), needs: role)
-        switch decision {
-        case .allowed: return
-        case .unknown: throw RPCStatus(.unauthenticated, decision.refusal ?? "")
-        case .forbidden: throw RPCStatus(.permissionDenied, decision.refusal ?? "")
+    private func require(_ role: TokenStore.Role) -> @Sendable (RPCContext) throws(RPCStatus) -> Void {
+        { [access] context throws(RPCStatus) in
+            let decision = access.decide(Self.token(context), needs: role)
+            switch decision {
+            case .allowed: return
+            case .unknown: throw RPCStatus(.unauthenticated, decision.refusal ?? "")
+            case .forbidden: throw RPCStatus(.permissionDenied, decision.refusal ?? "")
+            }
         }
     }
 

@@ -35,6 +35,11 @@ enum TestService {
     static let early = RPCMethod<Blob, Blob>("/test.Service/Early", requestStreaming: true)
     static let who = RPCMethod<Blob, Blob>("/test.Service/Who")
     static let missing = RPCMethod<Blob, Blob>("/test.Service/Missing")
+    /// Its client may take a quarter of a second for anything.
+    static let hurried = RPCMethod<Blob, Blob>("/test.Service/Hurried", requestStreaming: true)
+    /// Takes callers with a key.
+    static let guarded = RPCMethod<Blob, Blob>("/test.Service/Guarded")
+    static let leak = RPCMethod<Blob, Blob>("/test.Service/Leak")
     static let flood = RPCMethod<Blob, Blob>("/test.Service/Flood", replyStreaming: true)
 }
 
@@ -132,6 +137,21 @@ struct TransportFixture {
                 _ = try await requests.next()
                 return Blob("enough")
             },
+            .clientStreaming(TestService.hurried) { requests, _ in
+                while try await requests.next() != nil {}
+                return Blob("all")
+            }.paced(
+                RequestPace(
+                    silence: .milliseconds(250), message: .milliseconds(250), request: .seconds(60))),
+            .unary(TestService.guarded) { request, _ in request }.asking { context throws(RPCStatus) in
+                guard context.metadata["x-key"] == "right" else {
+                    throw RPCStatus(.unauthenticated, "no key")
+                }
+            },
+            .unary(TestService.leak) { _, _ in
+                struct Secret: Error { let path = "/secret" }
+                throw Secret()
+            },
             .unary(TestService.who) { _, context in
                 Blob("\(context.peerNames.sorted()) \(context.metadata["x-test"] ?? "-")")
             },
@@ -148,6 +168,13 @@ struct TransportFixture {
                 }
             },
         ]
+    }
+}
+
+extension RPCCall {
+    /// Sends the prefix of a message of `length` bytes, and only these of them.
+    func send(partOf length: Int, _ bytes: [UInt8]) async throws {
+        try await send(frames: [ByteBuffer(bytes: try MessageFraming.prefix(length: length) + bytes)])
     }
 }
 

@@ -188,6 +188,9 @@ public final class RPCCall<Request: WireMessage, Reply: WireMessage>: Sendable {
         try stream.writeBlocking(rawFrame(message, limit: rawLimit), deadline: deadline)
     }
 
+    /// Bytes that are frames or parts of frames: for tests of servers.
+    package func send(frames: [ByteBuffer]) async throws(RPCStatus) { try await stream.write(frames) }
+
     /// The request is complete.
     public func finishSending() { stream.finish() }
 

@@ -44,8 +44,11 @@ public struct TLSFiles: Sendable, Hashable {
 
 /// Limits of a client or server. Every one has a working default.
 public struct RPCLimits: Sendable {
-    /// Connections a server holds at once; more are closed on arrival.
+    /// Connections a server holds at once. One that has not begun to speak HTTP/2 gives way to those who come later;
+    /// while none does, they wait to be accepted.
     public var maxConnections = 1024
+    /// Of these, for one address; nil: three quarters.
+    public var maxConnectionsPerAddress: Int?
     /// Calls at once on one connection.
     public var maxConcurrentCalls = 256
     /// Calls under way or waiting for their turn on one client connection.
@@ -53,6 +56,9 @@ public struct RPCLimits: Sendable {
     /// Bytes a peer may send ahead on one call. At least as large as the largest message is best.
     public var streamWindow = 8 << 20
     public var connectionWindow = 32 << 20
+    /// Bytes of one connection's requests that no handler can use yet: incomplete messages, and whole ones of calls
+    /// with a single message whose end is missing.
+    public var incompleteRequests = 32 << 20
     public var maxFrameSize = 256 << 10
     /// Bytes of one call that may wait before a writer has to.
     public var outboundQueue = 1 << 20

@@ -48,6 +48,7 @@ extension RPCConnection {
                     code: .enhanceYourCalm)
             }
         }
+        endSlowRequests()
         if let drainBegan, now - drainBegan > .seconds(1) { finishDrain() }
     }
 
@@ -108,6 +109,7 @@ extension RPCConnection {
         ticker?.cancel()
         ready?.fail(closeReason ?? reason)
         ready = nil
+        for entry in entries.values { giveBack(entry) }
         failAll(closeReason ?? reason)
         onClose()
     }

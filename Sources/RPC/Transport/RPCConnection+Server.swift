@@ -40,6 +40,8 @@ extension RPCConnection {
         rpc.set(metadata: metadata)
         entry.rpc = rpc
         entry.deframer = MessageDeframer(limit: handler.requestLimit, what: handler.requestName)
+        entry.pace = handler.pace
+        entry.isSingle = handler.isSingle
         let handle = handle
         if let timeout {
             let id = entry.id
@@ -53,13 +55,20 @@ extension RPCConnection {
         let context = RPCContext(stream: rpc, peer: peer, peerNames: peerNames, metadata: metadata)
         handlersRunning += 1
         let statistics = statistics
+        let logger = logger
         entry.task = Task {
             let status: RPCStatus
             do {
                 try await handler.run(rpc, context)
                 status = .ok
             } catch {
-                status = RPCStatus(error: error)
+                // What ended the call counts, not what its handler made of that.
+                status = rpc.isClosed ? rpc.ending : RPCStatus(error: error)
+                // The client is told no details.
+                if status == .unforeseen {
+                    logger.error(
+                        "a handler failed", metadata: ["method": "\(handler.path)", "error": "\(error)"])
+                }
             }
             statistics?.count(call: status.code)
             // Before the outcome: the client's next call must find the place free.
@@ -77,6 +86,7 @@ extension RPCConnection {
 
     private static let replyFields = [
         HTTP2Field(":status", "200"), HTTP2Field("content-type", "application/grpc"),
+        HTTP2Field("grpc-accept-encoding", RequestHead.acceptedEncoding),
     ]
 
     /// Ends our side: a client's request, or a server's reply with its outcome.
@@ -122,6 +132,44 @@ extension RPCConnection {
         }
     }
 
+    // MARK: What a request may take
+
+    /// Counts what a request holds that its handler cannot use yet, `count` bytes of it new.
+    /// - Parameter began: a message has become complete, so that what is incomplete is a new one.
+    func hold(_ entry: StreamEntry, _ count: Int, began: Bool) throws(RPCStatus) {
+        let partial = entry.deframer.partial
+        if partial == 0 {
+            entry.messageSince = nil
+        } else if began || entry.messageSince == nil {
+            entry.messageSince = .now
+        }
+        guard role == .server else { return }
+        entry.requestBytes += count
+        let held = entry.isSingle ? entry.requestBytes : partial
+        try memory.change(from: entry.counted, to: held)
+        entry.counted = held
+    }
+
+    /// A request is complete, or of no interest any more.
+    func giveBack(_ entry: StreamEntry) {
+        // Giving back is never refused.
+        try? memory.change(from: entry.counted, to: 0)
+        entry.counted = 0
+    }
+
+    /// Ends the calls whose clients take too long over their requests.
+    func endSlowRequests() {
+        guard role == .server else { return }
+        for entry in entries.values where !entry.received {
+            guard let pace = entry.pace, let rpc = entry.rpc else { continue }
+            let progress = RequestProgress(
+                began: entry.began, messageSince: entry.messageSince, waitingSince: rpc.waitingSince)
+            guard let problem = progress.problem(pace, at: .now) else { continue }
+            statistics?.count(.requestTime)
+            fail(entry, problem)
+        }
+    }
+
     /// Ends a call from our side, against its will: deadline, oversized message, broken framing.
     func fail(_ entry: StreamEntry, _ status: RPCStatus, code: HTTP2ErrorCode? = nil) {
         let sendsOutcome = role == .server && code == nil
@@ -136,6 +184,8 @@ extension RPCConnection {
             logger.trace("stream \(entry.id): \(error)")
         }
         entry.received = true
+        entry.deframer = MessageDeframer(limit: 0, what: "message")
+        giveBack(entry)
         entry.rpc?.end(status)
         entry.rpc?.close(status)
         if let rpc = entry.rpc { consume(entry.id, rpc.releaseCredit()) }

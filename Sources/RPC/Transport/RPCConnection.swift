@@ -9,39 +9,6 @@ import NIOSSL
 import NIOTLS
 import Synchronization
 
-/// A stream as the loop sees it.
-final class StreamEntry {
-    let id: Int32
-    /// nil: the stream was refused; what still arrives for it is dropped.
-    var rpc: RPCStream?
-    var deframer: MessageDeframer
-    /// When the first bytes of the message came that is not complete.
-    var messageBegan = NIODeadline.now()
-    var outbound = CircularBuffer<ByteBuffer>()
-    var timer: Scheduled<Void>?
-    var task: Task<Void, Never>?
-    /// Our header block has gone (a client's request, a server's reply).
-    var opened = false
-    /// Our side is complete.
-    var finished = false
-    /// The peer's side is complete, or its remainder is of no interest.
-    var received = false
-    var accepted = false
-
-    init(id: Int32, rpc: RPCStream?, deframer: MessageDeframer) {
-        self.id = id
-        self.rpc = rpc
-        self.deframer = deframer
-    }
-}
-
-/// Whether new calls are welcome; read from any thread.
-final class ConnectionSwitch: Sendable {
-    private let on = Atomic(true)
-    var isOn: Bool { on.load(ordering: .relaxed) }
-    func turnOff() { on.store(false, ordering: .relaxed) }
-}
-
 /// The last handler of a channel: HTTP/2 behind it, calls before it.
 final class RPCConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
@@ -69,7 +36,11 @@ final class RPCConnection: ChannelInboundHandler {
     var draining = false { didSet { if draining { open.turnOff() } } }
     let open = ConnectionSwitch()
     var ready: EventLoopPromise<Void>?
+    /// The peer speaks HTTP/2.
+    let onReady: @Sendable () -> Void
     let onClose: @Sendable () -> Void
+    /// Server: what requests hold that cannot be used yet.
+    var memory: RequestMemory
     /// Server: where refusals are counted.
     let statistics: RPCStatistics?
 
@@ -94,8 +65,11 @@ final class RPCConnection: ChannelInboundHandler {
     init(
         role: HTTP2Role, loop: any EventLoop, peer: String, secure: Bool, services: [String: RPCHandler],
         limits: RPCLimits, logger: Logger, statistics: RPCStatistics? = nil,
+        sharedMemory: SharedByteBudget = .ofThisProcess, onReady: @escaping @Sendable () -> Void = {},
         onClose: @escaping @Sendable () -> Void
     ) throws(RPCStatus) {
+        memory = RequestMemory(limit: limits.incompleteRequests, shared: sharedMemory)
+        self.onReady = onReady
         self.statistics = statistics
         self.role = role
         self.loop = loop
@@ -134,6 +108,9 @@ final class RPCConnection: ChannelInboundHandler {
         for limit in [limits.keepAlive, limits.keepAliveTimeout, limits.handshake, limits.stall]
         where limit > .zero {
             period = min(period, limit / 4)
+        }
+        for handler in services.values {
+            if let pace = handler.pace { period = min(period, pace.shortest / 4) }
         }
         period = max(period, .milliseconds(10))
         let amount = period.timeAmount
@@ -322,6 +299,7 @@ final class RPCConnection: ChannelInboundHandler {
             case .endStream(let stream):
                 guard let entry = entries[stream], !entry.received else { continue }
                 entry.received = true
+                giveBack(entry)
                 do throws(RPCStatus) {
                     try entry.deframer.finish()
                     peerFinished(entry)
@@ -331,6 +309,7 @@ final class RPCConnection: ChannelInboundHandler {
             case .streamClosed(let stream, let code):
                 streamClosed(stream, code)
             case .settings:
+                if !handshaken { onReady() }
                 handshaken = true
                 ready?.succeed(())
                 ready = nil
@@ -367,6 +346,12 @@ final class RPCConnection: ChannelInboundHandler {
             fail(entry, error)
             return
         }
+        do throws(RPCStatus) { try hold(entry, count, began: !messages.isEmpty) } catch {
+            statistics?.count(.requestMemory)
+            consume(stream, count)
+            fail(entry, error)
+            return
+        }
         let transfer = Duration(.now() - entry.messageBegan)
         if !messages.isEmpty { entry.messageBegan = .now() }
         consume(
@@ -382,6 +367,7 @@ final class RPCConnection: ChannelInboundHandler {
 
     private func streamClosed(_ stream: Int32, _ code: HTTP2ErrorCode) {
         guard let entry = entries.removeValue(forKey: stream) else { return }
+        giveBack(entry)
         entry.timer?.cancel()
         guard let rpc = entry.rpc else { return }
         var status = RPCStatus(reset: code)

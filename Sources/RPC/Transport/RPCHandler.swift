@@ -92,14 +92,39 @@ public struct RPCHandler: Sendable {
     public let path: String
     let requestLimit: Int
     let requestName: String
-    /// Returns: OK. Throws: `RPCStatus`, or another error, which becomes UNKNOWN.
-    let run: @Sendable (RPCStream, RPCContext) async throws -> Void
+    /// The request is one message.
+    let isSingle: Bool
+    /// How long a client may take over its request; nil where it lasts by design.
+    private(set) var pace: RequestPace?
+    /// Returns: OK. Throws: `RPCStatus`, or another error, which becomes UNKNOWN and is logged.
+    private(set) var run: @Sendable (RPCStream, RPCContext) async throws -> Void
+
+    /// The same method for those callers that `check` lets in. It is asked before any of the request is read, and
+    /// throws the status of those it refuses.
+    public func asking(
+        _ check: @escaping @Sendable (RPCContext) throws(RPCStatus) -> Void
+    ) -> RPCHandler {
+        var asking = self
+        let run = run
+        asking.run = { stream, context in
+            try check(context)
+            try await run(stream, context)
+        }
+        return asking
+    }
+
+    /// The same method with other deadlines for its requests; nil: none.
+    public func paced(_ pace: RequestPace?) -> RPCHandler {
+        var paced = self
+        paced.pace = pace
+        return paced
+    }
 
     public static func unary<Request, Reply>(
         _ method: RPCMethod<Request, Reply>,
         _ body: @escaping @Sendable (Request, RPCContext) async throws -> Reply
     ) -> RPCHandler {
-        RPCHandler(method) { stream, context in
+        RPCHandler(method, isSingle: true) { stream, context in
             let request: Request = try await onlyMessage(of: stream)
             let reply = try await body(request, context)
             try await stream.write([reply.frame()])
@@ -110,7 +135,7 @@ public struct RPCHandler: Sendable {
         _ method: RPCMethod<Request, Reply>,
         _ body: @escaping @Sendable (Request, RPCContext, RPCWriter<Reply>) async throws -> Void
     ) -> RPCHandler {
-        RPCHandler(method) { stream, context in
+        RPCHandler(method, isSingle: true) { stream, context in
             let request: Request = try await onlyMessage(of: stream)
             try await body(request, context, RPCWriter(stream: stream))
         }
@@ -126,41 +151,48 @@ public struct RPCHandler: Sendable {
         }
     }
 
+    /// Its requests last as long as the client likes: `paced` gives them deadlines.
     public static func bidirectional<Request, Reply>(
         _ method: RPCMethod<Request, Reply>,
         _ body: @escaping @Sendable (RPCReader<Request>, RPCContext, RPCWriter<Reply>) async throws -> Void
     ) -> RPCHandler {
-        RPCHandler(method) { stream, context in
+        RPCHandler(method, pace: nil) { stream, context in
             try await body(RPCReader(stream: stream), context, RPCWriter(stream: stream))
         }
     }
 
-    /// Messages as buffers, neither parsed nor copied: for blocks. `byteLimit` is the longest message accepted.
+    /// Messages as buffers, neither parsed nor copied: for blocks. `byteLimit` is the longest message accepted. Its
+    /// requests last as long as the client likes.
     public static func raw<Request, Reply>(
         _ method: RPCMethod<Request, Reply>, byteLimit: Int, replyLimit: Int = 64 << 20,
         _ body: @escaping @Sendable (RawReader, RPCContext, RawWriter) async throws -> Void
     ) -> RPCHandler {
-        RPCHandler(path: method.path, requestLimit: byteLimit, requestName: "\(Request.self)") {
-            stream, context in
+        RPCHandler(
+            path: method.path, requestLimit: byteLimit, requestName: "\(Request.self)", isSingle: false,
+            pace: nil
+        ) { stream, context in
             try await body(RawReader(stream: stream), context, RawWriter(stream: stream, limit: replyLimit))
         }
     }
 
     private init<Request, Reply>(
-        _ method: RPCMethod<Request, Reply>,
+        _ method: RPCMethod<Request, Reply>, isSingle: Bool = false, pace: RequestPace? = .ordinary,
         _ run: @escaping @Sendable (RPCStream, RPCContext) async throws -> Void
     ) {
         self.init(
-            path: method.path, requestLimit: Request.byteLimit, requestName: "\(Request.self)", run: run)
+            path: method.path, requestLimit: Request.byteLimit, requestName: "\(Request.self)",
+            isSingle: isSingle, pace: pace, run: run)
     }
 
     private init(
-        path: String, requestLimit: Int, requestName: String,
+        path: String, requestLimit: Int, requestName: String, isSingle: Bool, pace: RequestPace?,
         run: @escaping @Sendable (RPCStream, RPCContext) async throws -> Void
     ) {
         self.path = path
         self.requestLimit = requestLimit
         self.requestName = requestName
+        self.isSingle = isSingle
+        self.pace = pace
         self.run = run
     }
 }

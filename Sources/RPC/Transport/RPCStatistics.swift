@@ -7,8 +7,10 @@ import Synchronization
 public final class RPCStatistics: Sendable {
     /// Why a caller was refused or cut off.
     enum Refusal: String, CaseIterable {
-        /// More connections than the limit.
+        /// More connections of one address than its share.
         case connections
+        /// Had not begun to speak HTTP/2 when others needed the place.
+        case silent
         /// More calls at once on a connection than the limit.
         case calls
         /// No TLS, a certificate that is missing, wrong or expired, or no agreement on HTTP/2.
@@ -19,6 +21,10 @@ public final class RPCStatistics: Sendable {
         case protocolViolation = "protocol"
         /// A message longer than the method takes.
         case messageSize = "message_size"
+        /// Incomplete messages that hold too much memory.
+        case requestMemory = "request_memory"
+        /// Took too long over a request.
+        case requestTime = "request_time"
         /// Stopped reading.
         case stalled
         /// Did not answer whether it lives.

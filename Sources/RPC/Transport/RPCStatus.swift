@@ -85,9 +85,12 @@ extension RPCStatus {
         case let status as RPCStatus: self = status
         case is CancellationError: self.init(.cancelled, "the call was cancelled")
         case let error as MessageError: self.init(.internal, "\(error)")
-        default: self.init(.unknown, "\(error)")
+        default: self = .unforeseen
         }
     }
+
+    /// For errors that are not worded for clients: they may name files, or what others sent.
+    package static let unforeseen = RPCStatus(.unknown, "the server failed to answer; its log says why")
 
     /// Longest `grpc-message` sent. Past a client's header limit the true error would be lost.
     package static let messageLimit = 4096

@@ -55,7 +55,11 @@ final class RPCStream: Sendable {
         /// Bytes received and not given back.
         var held = 0
         var ended: RPCStatus?
-        var reader: CheckedContinuation<Received, Never>?
+        var reader: CheckedContinuation<Received, Never>? {
+            didSet { waitingSince = reader == nil ? nil : .now }
+        }
+        /// Since when the reader waits.
+        var waitingSince: ContinuousClock.Instant?
         var readerCancelled = false
         var metadata = RPCMetadata()
 
@@ -206,6 +210,9 @@ final class RPCStream: Sendable {
             return state.held
         }
     }
+
+    /// Since when the reader waits for the peer; nil: it does not.
+    var waitingSince: ContinuousClock.Instant? { state.withLock { $0.waitingSince } }
 
     var id: Int32 { state.withLock { $0.id } }
     func set(id: Int32) { state.withLock { $0.id = id } }
@@ -382,6 +389,9 @@ final class RPCStream: Sendable {
 
     /// The call is over or given up; nothing that is written arrives.
     var isClosed: Bool { state.withLock { $0.closed != nil } }
+
+    /// Why it is closed.
+    var ending: RPCStatus { state.withLock { $0.closed } ?? .ok }
 
     /// The status everybody gets who reads past the end.
     var outcome: RPCStatus? { state.withLock { $0.ended } }

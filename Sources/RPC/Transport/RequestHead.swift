@@ -4,6 +4,9 @@ package import HTTP2
 
 /// What a server does with the header block of a new stream.
 package enum RequestHead: Equatable {
+    /// What `grpc-accept-encoding` says: messages are taken as they are.
+    package static let acceptedEncoding = "identity"
+
     case call(path: String, timeout: Duration?, metadata: RPCMetadata)
     /// Not gRPC: a plain HTTP answer.
     case http(status: String, text: String)
@@ -35,7 +38,7 @@ package enum RequestHead: Equatable {
                 if !field.name.hasPrefix(":") { metadata.add(field.name, field.value) }
             }
         }
-        if !contentType.hasPrefix("application/grpc") {
+        if !Self.isGRPC(contentType) {
             self = .http(
                 status: "415", text: "this port speaks gRPC: content-type must be application/grpc\n")
         } else if method != "POST" {
@@ -50,6 +53,14 @@ package enum RequestHead: Equatable {
         } else {
             self = .call(path: path, timeout: timeout, metadata: metadata)
         }
+    }
+}
+
+extension RequestHead {
+    /// "application/grpc", perhaps with "+proto" and parameters. Other forms (grpc-web, +json) are not read.
+    private static func isGRPC(_ contentType: String) -> Bool {
+        let type = contentType.prefix { $0 != ";" && $0 != " " }.lowercased()
+        return ["application/grpc", "application/grpc+proto"].contains(type)
     }
 }
 
