@@ -38,11 +38,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
-        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
-        // Without its default traits: configuration files and the larger half of Foundation are not needed.
-        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
@@ -81,11 +78,8 @@ let package = Package(
             dependencies: [
                 log,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
-                .product(name: "HummingbirdCore", package: "hummingbird"),
-                .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
-                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
@@ -157,7 +151,8 @@ let package = Package(
             dependencies: [
                 "Benchmark", "ContextExtension", "Evaluation", "FactorSearch", "GGUF", "JSONText",
                 "Tokenizer",
-                "Coordinator", "Worker", "Transformer", "Certificates", "Cluster", "RPC", "Kernels",
+                "Coordinator", "Observability", "Worker", "Transformer", "Certificates", "Cluster", "RPC",
+                "Kernels",
                 "LongRoPE",
                 "Sampling", "WholeFiles", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -37,7 +37,8 @@ public final class CoordinatorServer: Sendable {
         journal = try Journal(
             directory: configuration.dataDirectory,
             limits: Journal.Limits(
-                finishedJobs: configuration.finishedJobs, logLines: configuration.logLines))
+                finishedJobs: configuration.finishedJobs, logLines: configuration.logLines),
+            logger: logger)
     }
 
     /// "host:port" once the port is open.
@@ -55,18 +56,23 @@ public final class CoordinatorServer: Sendable {
         try await core.recover()
         let intake = PromptIntake(
             longest: configuration.promptBytes, threads: configuration.tokenisingThreads)
+        let shares = ConnectionShares.ofThisProcess(
+            grpcPorts: 1, webPorts: configuration.web == nil ? 0 : 1)
+        var limits = RPCLimits()
+        limits.maxConnections = shares.grpc
         let server = RPCServer(
             address: RPCAddress(host: configuration.host, port: configuration.port), tls: tls,
             services: CoordinatorServices(
                 core: core, access: access, intake: intake, certificates: ProcessCertificates(tls: tls)
-            ).handlers + health.handlers + Reflection(services: Self.services).handlers, logger: logger)
+            ).handlers + health.handlers + Reflection(services: Self.services).handlers, limits: limits,
+            logger: logger)
         let bound: RPCAddress
         do throws(RPCStatus) { bound = try await server.start() } catch {
             throw CoordinatorError(.unavailable, error.message)
         }
         state.withLock { $0.address = bound.description }
         var sites: [WebServer] = []
-        do throws(CoordinatorError) { try await startSites(core, intake, server, &sites) } catch {
+        do throws(CoordinatorError) { try await startSites(core, intake, server, shares, &sites) } catch {
             for site in sites { await site.shutdown(grace: .zero) }
             await server.shutdown(grace: .zero)
             throw error
@@ -94,19 +100,24 @@ public final class CoordinatorServer: Sendable {
 
     /// Opens the HTTP ports that were asked for.
     private func startSites(
-        _ core: CoordinatorCore, _ intake: PromptIntake, _ grpc: RPCServer, _ sites: inout [WebServer]
+        _ core: CoordinatorCore, _ intake: PromptIntake, _ grpc: RPCServer, _ shares: ConnectionShares,
+        _ sites: inout [WebServer]
     ) async throws(CoordinatorError) {
         let web = WebStatistics()
+        var limits = WebLimits()
         if let address = configuration.web {
+            limits.connections = shares.web
             sites.append(
                 try await WebFront(core: core, intake: intake, access: access, logger: logger).start(
-                    at: address, tls: configuration.tls, modelPath: configuration.modelPath, statistics: web))
+                    at: address, tls: configuration.tls, modelPath: configuration.modelPath, limits: limits,
+                    statistics: web))
         }
         guard let address = configuration.metrics else { return }
+        limits.connections = shares.monitoring
         do throws(WebServerError) {
             sites.append(
                 try await MonitoringRoutes.serve(
-                    at: WebAddress(host: address.host, port: address.port), logger: logger,
+                    at: WebAddress(host: address.host, port: address.port), limits: limits, logger: logger,
                     metrics: { await core.metrics() + RPCServer.metrics([("grpc", grpc)]) + web.families() },
                     health: { await core.health }))
         } catch { throw CoordinatorError(.unavailable, "metrics: \(error)") }

@@ -1,6 +1,7 @@
 // The job journal on disk: SQLite, one coordinator at a time, schema versions, and what a restart finds.
 import Foundation
 package import GRDB
+package import Logging
 package import RPC
 
 /// Jobs, their prompts, events and log lines. A write is on disk when its call returns (WAL, synchronous FULL).
@@ -11,6 +12,7 @@ package final class Journal: Sendable {
     package let directory: String
     package let limits: Limits
     private let lock: DirectoryLock
+    private let logger: Logger?
 
     package struct Limits: Sendable {
         /// Finished jobs that are kept.
@@ -29,8 +31,11 @@ package final class Journal: Sendable {
 
     /// Opens or creates the journal in a directory.
     /// - Throws: `CoordinatorError` when another coordinator has it, it is damaged, or from a newer version.
-    package init(directory: String, limits: Limits = Limits()) throws(CoordinatorError) {
+    package init(
+        directory: String, limits: Limits = Limits(), logger: Logger? = nil
+    ) throws(CoordinatorError) {
         self.directory = directory
+        self.logger = logger
         self.limits = limits
         try JournalFiles.makeFolder(directory)
         lock = try DirectoryLock(directory: directory)
@@ -206,18 +211,19 @@ package final class Journal: Sendable {
 
     private static func explained(_ error: any Error, in directory: String) -> CoordinatorError {
         if let error = error as? CoordinatorError { return error }
-        guard let error = error as? DatabaseError else {
-            return CoordinatorError(.internalFault, "the journal in \(directory): \(error)")
-        }
-        switch error.resultCode {
-        case .SQLITE_FULL:
+        // Whoever asked has gone: no fault of the journal.
+        if error is CancellationError { return CoordinatorError(.unavailable, "the request was cancelled") }
+        // Clients are told no paths.
+        logger?.error("the journal failed", metadata: ["directory": "\(directory)", "error": "\(error)"])
+        switch (error as? DatabaseError)?.resultCode {
+        case .SQLITE_FULL?:
             return CoordinatorError(
-                .exhausted, "the journal cannot grow: the disk of \(directory) is full; free some space")
-        case .SQLITE_IOERR, .SQLITE_CANTOPEN, .SQLITE_READONLY, .SQLITE_BUSY:
+                .exhausted, "the journal cannot grow: the coordinator's disk is full; free some space")
+        case .SQLITE_IOERR?, .SQLITE_CANTOPEN?, .SQLITE_READONLY?, .SQLITE_BUSY?:
             return CoordinatorError(
-                .unavailable, "the journal in \(directory) cannot be read or written: \(error)")
+                .unavailable, "the journal cannot be read or written; the coordinator's log says why")
         default:
-            return CoordinatorError(.internalFault, "the journal in \(directory): \(error)")
+            return CoordinatorError(.internalFault, "the journal failed; the coordinator's log says why")
         }
     }
 }

@@ -42,13 +42,14 @@ public enum MonitoringRoutes {
     /// Starts a server of these routes alone, in plain HTTP.
     /// - Parameter statistics: of the server's own requests.
     public static func serve(
-        at address: WebAddress, statistics: WebStatistics = WebStatistics(), logger: Logger,
+        at address: WebAddress, limits: WebLimits = WebLimits(),
+        statistics: WebStatistics = WebStatistics(), logger: Logger,
         metrics: @escaping @Sendable () async -> [MetricFamily],
         health: @escaping @Sendable () async -> Health
     ) async throws(WebServerError) -> WebServer {
         let server = WebServer(
-            address: address, routes: all(metrics: metrics, health: health), statistics: statistics,
-            logger: logger)
+            address: address, routes: all(metrics: metrics, health: health), limits: limits,
+            statistics: statistics, logger: logger)
         let bound = try await server.start()
         logger.info("metrics served", metadata: ["address": "\(bound)"])
         return server

@@ -15,6 +15,7 @@ public final class WorkerServer: Sendable {
     private let ring: RPCServer
     private let membership: Membership
     private let health: HealthBoard
+    private let shares: ConnectionShares
 
     /// Opens the model and checks the processor.
     /// - Throws: a status whose message says what is wrong with the model file or the settings.
@@ -37,6 +38,9 @@ public final class WorkerServer: Sendable {
                 model: model, compute: compute, configuration: configuration, hub: hub, logger: logger)
         } catch { throw RPCStatus(.failedPrecondition, "\(error)") }
         self.runs = runs
+        shares = .ofThisProcess(grpcPorts: 2, webPorts: 0)
+        var limits = RPCLimits()
+        limits.maxConnections = shares.grpc
         let services = [WorkerService.name, HealthService.name]
         let health = HealthBoard(services: services)
         self.health = health
@@ -55,7 +59,7 @@ public final class WorkerServer: Sendable {
                     return try await runs.calibrate(request, context)
                 },
             ] + health.handlers + Reflection(services: services).handlers,
-            logger: logger)
+            limits: limits, logger: logger)
         ring = RPCServer(
             address: RPCAddress(configuration.ring), tls: configuration.tls,
             services: [
@@ -69,7 +73,7 @@ public final class WorkerServer: Sendable {
                     try certificates.requireProcess(context)
                     try await LinkProbe.discard { try await blocks.next() }
                 },
-            ], logger: logger)
+            ], limits: limits, logger: logger)
         membership = Membership(
             configuration: configuration, model: model, compute: compute, runs: runs, logger: logger)
     }
@@ -112,10 +116,12 @@ public final class WorkerServer: Sendable {
     private func startMonitoring() async throws(RPCStatus) -> WebServer? {
         guard let address = configuration.metrics else { return nil }
         let statistics = WebStatistics()
+        var limits = WebLimits()
+        limits.connections = shares.monitoring
         do throws(WebServerError) {
             return try await MonitoringRoutes.serve(
-                at: WebAddress(host: address.host, port: address.port), statistics: statistics,
-                logger: logger,
+                at: WebAddress(host: address.host, port: address.port), limits: limits,
+                statistics: statistics, logger: logger,
                 metrics: { [runs, control, ring] in
                     runs.metrics() + RPCServer.metrics([("control", control), ("ring", ring)])
                         + statistics.families()

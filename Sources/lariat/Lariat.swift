@@ -38,6 +38,7 @@ struct Lariat: AsyncParsableCommand {
         ])
 
     static func main() async {
+        OpenFiles.raiseLimit()
         let arguments = Array(CommandLine.arguments.dropFirst())
         if let problem = CommandLineCheck.garbled() ?? CommandLineCheck.problem(arguments) {
             Terminal.note(problem.printable)

@@ -39,9 +39,10 @@ def until(condition, what, timeout=PATIENCE):
     return waiting.until(condition, what, timeout, not_yet=grpc.RpcError)
 
 
-def _arguments(arguments):
+def _arguments(arguments, open_files=None):
     # Whatever ends pytest, nothing stays behind. (Not by preexec_fn: that forks gRPC's threads half.)
-    return ["setpriv", "--pdeathsig", "KILL", BINARY, *map(str, arguments)]
+    limit = ["prlimit", f"--nofile={open_files}:{open_files}"] if open_files else []
+    return ["setpriv", "--pdeathsig", "KILL", *limit, BINARY, *map(str, arguments)]
 
 
 def environment():
@@ -49,10 +50,11 @@ def environment():
     return {key: value for key, value in os.environ.items() if not key.startswith("LARIAT")}
 
 
-def spawn(arguments, log):
+def spawn(arguments, log, open_files=None):
+    """Starts `lariat ARGUMENTS`, with a limit of open files, soft and hard, if one is given."""
     with open(log, "ab") as output:
         return subprocess.Popen(
-            _arguments(arguments), stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment())
+            _arguments(arguments, open_files), stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment())
 
 
 def lives(pid):
@@ -89,7 +91,7 @@ class Cluster:
     open_ones = []
 
     def __init__(self, folder, workers=("alpha", "beta"), memory="1GiB", model=MODEL, models=None, extra="",
-                 data=None, tls=None, guarded=False):
+                 data=None, tls=None, guarded=False, open_files=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.specification = self.folder / "cluster.yaml"
@@ -105,6 +107,7 @@ class Cluster:
         # One token for each role; the tests' own calls are the administrator's.
         self.tokens = {role: "lariat-" + secrets.token_urlsafe(32) for role in ("read", "submit", "admin")}
         self.guarded, self.token = guarded, self.tokens["admin"]
+        self.open_files = open_files
         self.processes = {}
         self._channels = []
         self.write()
@@ -142,7 +145,8 @@ class Cluster:
         for name in names or ["coordinator", *self.workers]:
             assert not self.is_running(name), f"{name} runs already"
             arguments = ["coordinator"] if name == "coordinator" else ["worker", "--name", name]
-            self.processes[name] = spawn([*arguments, "--spec", self.specification], self.log(name))
+            self.processes[name] = spawn(
+                [*arguments, "--spec", self.specification], self.log(name), self.open_files)
         return self
 
     def is_running(self, name):

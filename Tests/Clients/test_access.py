@@ -19,7 +19,8 @@ def stub_of(cluster, token):
 
 def http(cluster, path, token=None, method=None, headers=None, body=None):
     """Status and body of a request."""
-    request = urllib.request.Request(f"{cluster.web}{path}", method=method, data=body, headers=headers or {})
+    headers = {"Content-Type": "application/json", **(headers or {})} if body else headers or {}
+    request = urllib.request.Request(f"{cluster.web}{path}", method=method, data=body, headers=headers)
     if token:
         request.add_header("Authorization", f"Bearer {token}")
     try:

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import urllib.request
 
 import pytest
 
@@ -29,9 +30,18 @@ def nothing_left(cluster):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopped(up, number):
-    up.signal("up", number)
-    assert up.processes["up"].wait(timeout=30) in (0, 130, 143)
+    # A page is open, and follows what happens.
+    with urllib.request.urlopen(f"{up.web}/api/v1/events", timeout=20) as events:
+        assert events.readline().startswith(b"event:")
+        started = up.log("up").read_text()
+        up.signal("up", number)
+        assert up.processes["up"].wait(timeout=30) in (0, 130, 143)
     nothing_left(up)
+    # An end that was asked for is no error, and each listener is told once.
+    said = up.log("up").read_text()[len(started):]
+    assert not re.search("error|warning", said, re.IGNORECASE), said
+    for address in (up.web_address, up.metrics):
+        assert sum(address in line for line in started.splitlines() if " info " in line) == 1, started
 
 
 def test_stopped_in_mid_job(up):

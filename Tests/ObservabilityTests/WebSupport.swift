@@ -114,11 +114,11 @@ enum Command {
 
 /// What curl prints; -s and -S are set.
 func curl(_ arguments: String...) async throws -> String {
-    try await Command.run("curl", ["--silent", "--show-error", "--max-time", "8"] + arguments).output
+    try await Command.run("curl", ["--silent", "--show-error", "--max-time", "60"] + arguments).output
 }
 
-/// A TCP client that sends exactly what it is told and reads only when told. Every call blocks for five seconds at
-/// most.
+/// A TCP client that sends exactly what it is told and reads only when told. Every call blocks for half a minute
+/// at most.
 final class RawClient: Sendable {
     private let socket: Int32
 
@@ -129,7 +129,7 @@ final class RawClient: Sendable {
         if var size = receiveBuffer {
             setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
         }
-        var wait = timeval(tv_sec: 5, tv_usec: 0)
+        var wait = timeval(tv_sec: 30, tv_usec: 0)
         setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &wait, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &wait, socklen_t(MemoryLayout<timeval>.size))
         var address = sockaddr_in()
@@ -164,7 +164,7 @@ final class RawClient: Sendable {
         return true
     }
 
-    /// Reads until `end` has come (nil: until the server closes) or five seconds pass without a byte.
+    /// Reads until `end` has come (nil: until the server closes) or half a minute passes without a byte.
     func read(until end: String? = nil) -> String {
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65536)
@@ -172,7 +172,7 @@ final class RawClient: Sendable {
             if let end, String(decoding: bytes, as: UTF8.self).contains(end) { break }
             let count = recv(socket, &buffer, buffer.count, 0)
             guard count > 0 else {
-                if count < 0, errno == EAGAIN { bytes += Array("[NOTHING FOR 5 S]".utf8) }
+                if count < 0, errno == EAGAIN { bytes += Array("[NOTHING FOR 30 S]".utf8) }
                 break
             }
             bytes += buffer[..<count]

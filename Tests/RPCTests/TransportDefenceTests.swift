@@ -214,7 +214,8 @@ private let post: [UInt8] = [0x83, 0x86, 0x84, 0x01, 0x01, 0x61]
 
     @Test func connectionsAreBounded() async throws {
         var limits = RPCLimits()
-        limits.maxConnections = 2
+        limits.maxConnections = 4
+        limits.maxConnectionsPerAddress = 2
         try await TransportFixture.with(limits: limits) { fixture in
             let first = try await fixture.client()
             let second = try await fixture.client()

@@ -27,10 +27,9 @@ struct Guard: Sendable {
         _ method: WebMethod, _ pattern: String, needs role: TokenStore.Role, maximumBodyBytes: Int = 0,
         deadline: Duration? = nil, handler: @escaping WebRoute.Handler
     ) -> WebRoute {
-        WebRoute(method, pattern, maximumBodyBytes: maximumBodyBytes, deadline: deadline) { request in
-            if let problem = problem(request, role) { return problem }
-            return try await handler(request)
-        }
+        WebRoute(
+            method, pattern, maximumBodyBytes: maximumBodyBytes, deadline: deadline,
+            admit: { problem($0, role) }, handler: handler)
     }
 
     /// Who asks, for limits of each caller.
@@ -49,6 +48,13 @@ struct Guard: Sendable {
             return response
         case .forbidden: return Self.response(.forbidden(decision.refusal ?? ""))
         }
+        if let type = request.header("content-type"), request.announcesBody, !Self.isJSON(type) {
+            return Self.response(
+                APIError(
+                    status: 415, .invalidRequest,
+                    "the request's body is \"\(type.prefix(80))\": send JSON, with \"content-type: application/json\"",
+                    code: "unsupported_content_type"))
+        }
         guard let wait = rate.state.withLock({ $0.take(caller(request), at: .now) }) else { return nil }
         var response = Self.response(
             APIError(
@@ -56,6 +62,16 @@ struct Guard: Sendable {
                 code: "rate_limit_exceeded"))
         response.headers.append(WebField("Retry-After", "\(Int((wait / .seconds(1)).rounded(.up)))"))
         return response
+    }
+
+    /// JSON, in UTF-8 where the encoding is said at all.
+    static func isJSON(_ contentType: String) -> Bool {
+        let parts = contentType.lowercased().split(separator: ";", omittingEmptySubsequences: false)
+            .map { $0.trimmingCharacters(in: .whitespaces) }
+        return parts[0] == "application/json"
+            && parts.dropFirst().allSatisfy {
+                !$0.hasPrefix("charset=") || ["charset=utf-8", "charset=\"utf-8\""].contains($0)
+            }
     }
 
     /// Pages of other sites must not use a browser to talk to this port: neither across origins, nor, where nobody

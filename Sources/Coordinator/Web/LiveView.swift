@@ -30,51 +30,44 @@ package struct LiveView: Sendable {
         guard case .object(let members) = cluster.json else { return .null }
         let working = cluster.members.filter { !$0.job.isEmpty && $0.progress != nil }
         var seen: [String: Sent] = [:]
-        let jobs = Dictionary(grouping: working, by: \.job).sorted { $0.key < $1.key }.map { job, workers in
-            JSONValue.object([
-                ("job", .string(job)),
-                ("layer", .unsigned(UInt64(workers.compactMap { $0.progress?.layer }.min() ?? 0))),
-                ("layers", .unsigned(UInt64(workers.first?.progress?.layers ?? 0))),
-                (
-                    "workers",
-                    .array(
-                        workers.map { worker in
-                            let progress = worker.progress ?? RunProgress()
-                            let key = "\(job) \(worker.name)"
-                            let mark = speed(key, progress.ringBytesSent, at: now)
-                            seen[key] = mark
-                            let busy = progress.computeSeconds + progress.waitSeconds
-                            return .object([
-                                ("name", .string(worker.name)), ("layer", .unsigned(UInt64(progress.layer))),
-                                ("step", .unsigned(UInt64(progress.step))),
-                                ("steps", .unsigned(UInt64(progress.steps))),
-                                (
-                                    "compute_share",
-                                    busy > 0 ? .number(progress.computeSeconds / busy) : .null
-                                ),
-                                ("ring_bytes_per_second", .number(mark.speed.rounded())),
-                                ("ring_bytes_sent", .unsigned(progress.ringBytesSent)),
-                                ("ring_bytes_received", .unsigned(progress.ringBytesReceived)),
-                                ("compute_seconds", .number(progress.computeSeconds)),
-                                ("wait_seconds", .number(progress.waitSeconds)),
-                                ("wire_seconds", .number(progress.wireSeconds)),
-                            ])
-                        })
-                ),
-            ])
+        // In small steps: the compiler takes minutes for all of it as one expression.
+        var jobs: [JSONValue] = []
+        for (job, workers) in Dictionary(grouping: working, by: \.job).sorted(by: { $0.key < $1.key }) {
+            var shown: [JSONValue] = []
+            for worker in workers {
+                let progress = worker.progress ?? RunProgress()
+                let key = "\(job) \(worker.name)"
+                let mark = speed(key, progress.ringBytesSent, at: now)
+                seen[key] = mark
+                let busy = progress.computeSeconds + progress.waitSeconds
+                let share: JSONValue = busy > 0 ? .number(progress.computeSeconds / busy) : .null
+                let members: [(String, JSONValue)] = [
+                    ("name", .string(worker.name)), ("layer", .unsigned(UInt64(progress.layer))),
+                    ("step", .unsigned(UInt64(progress.step))), ("steps", .unsigned(UInt64(progress.steps))),
+                    ("compute_share", share), ("ring_bytes_per_second", .number(mark.speed.rounded())),
+                    ("ring_bytes_sent", .unsigned(progress.ringBytesSent)),
+                    ("ring_bytes_received", .unsigned(progress.ringBytesReceived)),
+                    ("compute_seconds", .number(progress.computeSeconds)),
+                    ("wait_seconds", .number(progress.waitSeconds)),
+                    ("wire_seconds", .number(progress.wireSeconds)),
+                ]
+                shown.append(.object(members))
+            }
+            let layer = workers.compactMap { $0.progress?.layer }.min() ?? 0
+            let layers = workers.first?.progress?.layers ?? 0
+            let members: [(String, JSONValue)] = [
+                ("job", .string(job)), ("layer", .unsigned(UInt64(layer))),
+                ("layers", .unsigned(UInt64(layers))), ("workers", .array(shown)),
+            ]
+            jobs.append(.object(members))
         }
         sent = seen
-        return .object(
-            members + [
-                ("progress", .array(jobs)),
-                (
-                    "rates",
-                    .object([
-                        ("prompt_tokens_per_second", .number(rates.prompt)),
-                        ("generated_tokens_per_second", .number(rates.generated)),
-                    ])
-                ),
-            ])
+        let speeds: JSONValue = .object([
+            ("prompt_tokens_per_second", .number(rates.prompt)),
+            ("generated_tokens_per_second", .number(rates.generated)),
+        ])
+        let added: [(String, JSONValue)] = [("progress", .array(jobs)), ("rates", speeds)]
+        return .object(members + added)
     }
 
     private mutating func rates(

@@ -18,7 +18,8 @@ struct WebFront: Sendable {
     ///   - tls: the certificate shown to browsers; clients show none.
     ///   - modelPath: of the model file, whose name is the model's in the API.
     func start(
-        at address: RPCAddress, tls: TLSFiles?, modelPath: String, statistics: WebStatistics
+        at address: RPCAddress, tls: TLSFiles?, modelPath: String, limits: WebLimits,
+        statistics: WebStatistics
     ) async throws(CoordinatorError) -> WebServer {
         let isLoopback = HostPort(host: address.host, port: address.port).isLoopback
         let entrance = Guard(access: access, isLoopback: isLoopback)
@@ -30,7 +31,7 @@ struct WebFront: Sendable {
             tls: tls.map { WebTLS(certificate: $0.certificate, key: $0.key) },
             routes: Self.page + OperatorAPI(core: core, entrance: entrance).routes
                 + CompletionAPI(core: core, intake: intake, entrance: entrance, served: model).routes,
-            statistics: statistics, logger: logger
+            limits: limits, statistics: statistics, logger: logger
         ) { path, status, reason in
             guard path.hasPrefix("/v1/") || path.hasPrefix("/api/") else {
                 return .text(reason + "\n", status: status)

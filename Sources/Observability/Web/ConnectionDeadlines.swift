@@ -42,6 +42,9 @@ package struct ConnectionDeadlines {
     /// Requests were sent, in part or in full, that got no response or one before their end.
     package var hasUnansweredRequests: Bool { outstanding > 0 || readingBody }
 
+    /// No request is under way, and the last response has gone.
+    package var isQuiet: Bool { isIdle && unsent == 0 }
+
     /// No request is under way.
     package var isIdle: Bool { outstanding == 0 && !isFinishing }
 

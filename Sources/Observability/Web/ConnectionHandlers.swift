@@ -1,12 +1,7 @@
 // What watches a connection from within its channel: deadlines, and whether the client is there.
-//
-// Hummingbird's own idle timeout starts anew with every part of a body and does not see a client that never reads; its
-// way to learn of a client that left ends the connection.
 
-import HTTPTypes
 import NIOCore
 import NIOHTTP1
-import NIOHTTPTypes
 import NIOSSL
 import Synchronization
 
@@ -51,15 +46,16 @@ final class ConnectionNews: Sendable {
 
 /// Closes connections whose time is over and tells `ConnectionNews` when the client leaves. Sits behind the HTTP
 /// decoder. A client that closes its sending side counts as gone, as in most HTTP servers: the two look the same.
-final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
-    typealias InboundIn = HTTPRequestPart
-    typealias InboundOut = HTTPRequestPart
-    typealias OutboundIn = HTTPResponsePart
-    typealias OutboundOut = HTTPResponsePart
+final class ConnectionGuard: ChannelDuplexHandler {
+    typealias InboundIn = WebRequestPart
+    typealias InboundOut = WebRequestPart
+    typealias OutboundIn = WebResponsePart
+    typealias OutboundOut = WebResponsePart
 
     private var deadlines: ConnectionDeadlines
     private let client: ConnectionNews
     private let statistics: WebStatistics
+    private let door: ConnectionDoor
     private var timer: (at: ContinuousClock.Instant, task: Scheduled<Void>)?
     private var inputClosed = false
     private var sawHead = false
@@ -67,10 +63,11 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     /// What arrived is not HTTP, or too large.
     private var isRefused = false
 
-    init(_ limits: WebLimits, client: ConnectionNews, statistics: WebStatistics) {
-        deadlines = ConnectionDeadlines(limits, connected: .now)
+    init(_ service: WebService, client: ConnectionNews) {
+        deadlines = ConnectionDeadlines(service.limits, connected: .now)
         self.client = client
-        self.statistics = statistics
+        statistics = service.statistics
+        door = service.door
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -91,6 +88,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         switch Self.unwrapInboundIn(data) {
         case .head:
             sawHead = true
+            door.serve(context.channel)
             deadlines.headRead(.now)
         case .body: break
         case .end: deadlines.requestRead()
@@ -105,6 +103,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         deadlines.writing(.now)
         taken.futureResult.assumeIsolated().whenComplete { _ in
             self.deadlines.written(.now)
+            // Its place is somebody else's if need be, now that all it asked for is sent.
+            if self.deadlines.isQuiet, !self.isOver { self.door.wait(context.channel) }
             self.arm(context)
         }
         context.write(data, promise: taken)
@@ -119,6 +119,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         let sent = promise ?? context.eventLoop.makePromise()
         sent.futureResult.assumeIsolated().whenComplete { _ in
             self.deadlines.finished(.now)
+            self.door.wait(context.channel)
             // Closing while the client still sends would reset the connection, and the client might lose what it
             // was sent last: why its request was refused.
             let isSending = self.isRefused || self.deadlines.hasUnansweredRequests
@@ -133,7 +134,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             inputClosed = true
             client.leave()
         case is ChannelShouldQuiesceEvent:
-            // Not passed on: Hummingbird would close before a response is sent in full.
+            // Not passed on: what else hears of it would close before a response is sent in full.
             client.stop()
             if deadlines.isIdle { context.close(promise: nil) }
             return

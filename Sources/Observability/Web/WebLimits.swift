@@ -2,8 +2,11 @@
 
 /// Limits of a server. Every one has a working default and none can be switched off.
 public struct WebLimits: Sendable, Equatable {
-    /// Connections at once. More wait to be accepted, up to `waitingConnections`; the system refuses the rest.
+    /// Connections at once. One whose client has asked for nothing gives way to those who come later; while there is
+    /// none, they wait to be accepted, up to `waitingConnections`; the system refuses the rest.
     public var connections = 256
+    /// Of these, for one address; nil: three quarters.
+    public var connectionsPerAddress: Int?
     public var waitingConnections = 128
     /// From connecting to the end of the first request's head; a TLS handshake is part of it.
     public var headTime: Duration = .seconds(10)

@@ -62,6 +62,11 @@ public struct WebRequest: Sendable {
         query.first { $0.name == name }?.value
     }
 
+    /// The head says that a body follows it.
+    public var announcesBody: Bool {
+        header("transfer-encoding") != nil || (header("content-length") ?? "0") != "0"
+    }
+
     /// The token of an "Authorization: Bearer" header; nil when there is none.
     public var bearerToken: String? {
         header("authorization").flatMap(Self.bearerToken(of:))

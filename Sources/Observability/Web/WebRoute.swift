@@ -11,18 +11,24 @@ public struct WebRoute: Sendable {
     public let maximumBodyBytes: Int
     /// Time from the end of the request to the end of the response; nil: as long as it takes.
     public let deadline: Duration?
+    /// Asked before a request's body is read; nil: it may go on.
+    let admit: (@Sendable (WebRequest) -> WebResponse?)?
     let handler: Handler
 
+    /// `admit` is given the request without its body, and may answer in the handler's place; a connection whose
+    /// client would still send a body is closed then.
+    ///
     /// `handler` runs in a task that is cancelled when the client goes away, also while nothing is being sent. What
     /// it throws is logged and answered with 500, without details.
     public init(
         _ method: WebMethod, _ pattern: String, maximumBodyBytes: Int = 0, deadline: Duration? = nil,
-        handler: @escaping Handler
+        admit: (@Sendable (WebRequest) -> WebResponse?)? = nil, handler: @escaping Handler
     ) {
         self.method = method
         self.pattern = pattern
         self.maximumBodyBytes = maximumBodyBytes
         self.deadline = deadline
+        self.admit = admit
         self.handler = handler
     }
 }

@@ -1,7 +1,5 @@
 // A small HTTP/1.1 server on one port.
 
-import HummingbirdCore
-import HummingbirdTLS
 public import Logging
 import NIOCore
 import NIOPosix
@@ -45,8 +43,8 @@ public final class WebServer: Sendable {
 
     fileprivate struct Running {
         let task: Task<Void, Never>
-        /// Stops to listen, ends idle connections, and returns when all others have ended.
-        let drain: @Sendable () async -> Void
+        /// Stops to listen and ends idle connections.
+        let drain: @Sendable () -> Void
     }
 
     private enum State {
@@ -86,46 +84,16 @@ public final class WebServer: Sendable {
             return true
         }
         guard isFirst else { throw .startedTwice }
-        let web = WebChannel(
-            service: WebService(
-                routes: try WebRouteTable(routes), limits: limits, statistics: statistics, isTLS: tls != nil,
-                logger: logger, refusal: refusal))
-        guard let tls else { return try await listen(web) }
-        let configuration = try tls.configuration()
-        let secured: TLSChannel<WebChannel>
-        do { secured = try TLSChannel(web, tlsConfiguration: configuration) } catch {
-            throw .certificate(
-                "the certificate \(tls.certificate) and the key \(tls.key) do not fit together: \(error)")
-        }
-        return try await listen(secured)
-    }
-
-    private func listen(_ child: some ServerChildChannel) async throws(WebServerError) -> WebAddress {
-        let (starts, started) = AsyncStream<Result<WebAddress, WebServerError>>.makeStream(
-            bufferingPolicy: .bufferingOldest(1))
-        let address = address
-        let server = Server(
-            childChannelSetup: child,
-            configuration: ServerConfiguration(
-                address: .hostname(address.host, port: address.port), backlog: limits.waitingConnections,
-                availableConnectionsDelegate: ConnectionLimit(limits.connections, statistics)),
-            onServerRunning: { channel in
-                let port = channel.localAddress?.port ?? address.port
-                started.yield(.success(WebAddress(host: address.host, port: port)))
-            },
-            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger)
-        let task = Task {
-            do { try await server.run() } catch {
-                started.yield(.failure(.cannotListen(Self.explain(error, address))))
-            }
-        }
-        var outcome = starts.makeAsyncIterator()
-        guard let bound = try await outcome.next()?.get() else {
-            task.cancel()
-            throw .cannotListen("cannot listen on \(address): the start was cancelled")
+        let service = WebService(
+            routes: try WebRouteTable(routes), limits: limits, statistics: statistics, logger: logger,
+            refusal: refusal, tls: try tls.map { tls throws(WebServerError) in try tls.context() },
+            door: WebListener.door(limits, statistics))
+        let listener: WebListener
+        do { listener = try await WebListener(address, WebChannel(service: service)) } catch {
+            throw .cannotListen(Self.explain(error, address))
         }
         let running = Running(
-            task: task, drain: { try? await server.shutdownGracefully() })
+            task: Task { await listener.serve() }, drain: { listener.drain() })
         let isStopped = state.withLock {
             guard case .starting = $0 else { return true }
             $0 = .running(running)
@@ -135,7 +103,8 @@ public final class WebServer: Sendable {
             await Self.stop(running, grace: .zero, logger)
             throw .cannotListen("cannot listen on \(address): the server was shut down while it started")
         }
-        logger.info("HTTP on \(bound)\(tls == nil ? "" : " with TLS")")
+        let bound = WebAddress(host: address.host, port: listener.port ?? address.port)
+        logger.debug("HTTP on \(bound)\(tls == nil ? "" : " with TLS")")
         return bound
     }
 
@@ -147,17 +116,17 @@ public final class WebServer: Sendable {
             return state
         }
         guard case .running(let running) = before else { return }
-        await Self.stop(running, grace: grace, logger)
+        // A task of its own: whoever stops a server has often been cancelled himself, and the grace holds all the same.
+        await Task { await Self.stop(running, grace: grace, logger) }.value
     }
 
     private static func stop(_ running: Running, grace: Duration, _ logger: Logger) async {
-        let drain = Task { await running.drain() }
+        running.drain()
         if await running.ends(within: grace) { return }
         running.task.cancel()
         if await !running.ends(within: .seconds(2)) {
             logger.warning("a handler of the web server did not end when it was cancelled")
         }
-        drain.cancel()
     }
 
     private static func explain(_ error: any Error, _ address: WebAddress) -> String {
@@ -192,35 +161,8 @@ extension WebServer.Running {
     }
 }
 
-/// Leaves connections above a limit waiting in the system's queue until another ends.
-private struct ConnectionLimit: AvailableConnectionsDelegate {
-    private let maximum: Int
-    private let statistics: WebStatistics
-    private var open = 0
-
-    init(_ maximum: Int, _ statistics: WebStatistics) {
-        self.maximum = max(1, maximum)
-        self.statistics = statistics
-        statistics.connections(open: 0, maximum: self.maximum)
-    }
-
-    mutating func connectionOpened() {
-        open += 1
-        statistics.connections(open: open, maximum: maximum)
-    }
-
-    mutating func connectionClosed() {
-        open -= 1
-        statistics.connections(open: open, maximum: maximum)
-    }
-
-    func isAcceptingNewConnections() -> Bool {
-        open < maximum
-    }
-}
-
 extension WebTLS {
-    fileprivate func configuration() throws(WebServerError) -> TLSConfiguration {
+    fileprivate func context() throws(WebServerError) -> NIOSSLContext {
         let chain: [NIOSSLCertificateSource]
         do { chain = try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) } } catch {
             throw .certificate(
@@ -235,6 +177,9 @@ extension WebTLS {
             certificateChain: chain, privateKey: .privateKey(privateKey))
         configuration.minimumTLSVersion = .tlsv12
         configuration.applicationProtocols = ["http/1.1"]
-        return configuration
+        do { return try NIOSSLContext(configuration: configuration) } catch {
+            throw .certificate(
+                "the certificate \(certificate) and the key \(key) do not fit together: \(error)")
+        }
     }
 }

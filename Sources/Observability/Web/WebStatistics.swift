@@ -13,6 +13,10 @@ public final class WebStatistics: Sendable {
         case bodySize = "body_size"
         case bodyMemory = "body_memory"
         case writeTime = "write_time"
+        /// More connections of one address than its share.
+        case connections
+        /// Had asked for nothing when others needed the place.
+        case silent
         case deadline
         case tls
     }

@@ -5,6 +5,7 @@ public import Logging
 public import NIOCore
 public import NIOPosix
 import NIOSSL
+import Observability
 import Synchronization
 
 /// A gRPC server on one port.
@@ -22,8 +23,9 @@ public final class RPCServer: Sendable {
     private let limits: RPCLimits
     private let logger: Logger
     private let group: any EventLoopGroup
+    private let door: ConnectionDoor
     private let state = Mutex(State())
-    let statistics = RPCStatistics()
+    let statistics: RPCStatistics
 
     /// `services`: every method offered; of two with the same path the later counts.
     public init(
@@ -36,15 +38,27 @@ public final class RPCServer: Sendable {
         self.limits = limits
         self.logger = logger
         self.group = group
+        let statistics = RPCStatistics()
+        self.statistics = statistics
+        door = ConnectionDoor(total: limits.maxConnections, perAddress: limits.maxConnectionsPerAddress) {
+            switch $0 {
+            case .refused: statistics.count(.connections)
+            case .gaveWay: statistics.count(.silent)
+            case .open: break
+            }
+        }
     }
 
     /// Starts to listen. Returns the bound address (the port is the real one).
     public func start() async throws(RPCStatus) -> RPCAddress {
         let security = try tls.map { files throws(RPCStatus) in try files.serverContext() }
         let ends = try tls.map { files throws(RPCStatus) in try files.ends() }
+        let door = door
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.maxMessagesPerRead, value: 1)
+            .serverChannelInitializer { door.guardListener($0) }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.allowRemoteHalfClosure, value: false)
             .childChannelOption(.maxMessagesPerRead, value: 4)
@@ -101,18 +115,15 @@ public final class RPCServer: Sendable {
             role: .server, loop: channel.eventLoop,
             peer: channel.remoteAddress?.plainDescription ?? "a client",
             secure: security != nil, services: services, limits: limits, logger: logger,
-            statistics: statistics,
+            statistics: statistics, onReady: { [door] in door.serve(channel) },
             onClose: { self.state.withLock { _ = $0.connections.removeValue(forKey: id) } })
         let handle = connection.handle
         let admitted = state.withLock { state -> Bool in
-            guard !state.stopping, state.connections.count < limits.maxConnections else { return false }
+            guard !state.stopping else { return false }
             state.connections[id] = (channel, handle)
             return true
         }
-        guard admitted else {
-            statistics.count(.connections)
-            throw RPCStatus(.resourceExhausted, "too many connections (limit \(limits.maxConnections))")
-        }
+        guard admitted else { throw RPCStatus(.unavailable, "the server stops") }
         if let security {
             try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: security))
         }

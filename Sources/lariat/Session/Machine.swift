@@ -3,6 +3,7 @@
 import Foundation
 internal import JSONText
 internal import Kernels
+internal import Observability
 
 /// Facts about the machine that this process runs on.
 struct Machine {
@@ -12,9 +13,7 @@ struct Machine {
     let fileLimit: UInt64
 
     static var current: Machine {
-        var limit = rlimit()
-        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-        return Machine(isa: .best, limits: .current, fileLimit: UInt64(limit.rlim_cur))
+        Machine(isa: .best, limits: .current, fileLimit: UInt64(OpenFiles.current.rlim_cur))
     }
 
     /// Cores that this process may use: a container, a control group or taskset may leave fewer than there are.
@@ -64,7 +63,13 @@ struct Machine {
 
     /// What could stand in the way, and what to do.
     var notes: [String] {
-        fileLimit < 1024 ? ["only \(fileLimit) open files are allowed; raise it with `ulimit -n 4096`"] : []
+        let shares = ConnectionShares.ofThisProcess(grpcPorts: 1, webPorts: 1)
+        guard shares.isReduced else { return [] }
+        return [
+            "no more than \(Quantity.count(fileLimit)) files may be open, so a coordinator here takes "
+                + "\(Quantity.count(UInt64(shares.grpc))) gRPC and \(Quantity.count(UInt64(shares.web))) web connections at most; "
+                + "raise the hard limit: `ulimit -Hn 65536` as root, or LimitNOFILE=65536 in a systemd unit"
+        ]
     }
 
     var json: JSONValue {
