@@ -69,7 +69,7 @@ package final class Journal: Sendable {
         } catch let error as CoordinatorError {
             throw error
         } catch {
-            let known = Self.explained(error, in: directory)
+            let known = Self.explained(error, in: directory, logger)
             guard known.kind == .internalFault else { throw known }
             throw CoordinatorError(.internalFault, "the journal \(path) cannot be opened: \(error)")
         }
@@ -207,9 +207,13 @@ package final class Journal: Sendable {
         do { return try await pool.read(body) } catch { throw explained(error) }
     }
 
-    private func explained(_ error: any Error) -> CoordinatorError { Self.explained(error, in: directory) }
+    private func explained(_ error: any Error) -> CoordinatorError {
+        Self.explained(error, in: directory, logger)
+    }
 
-    private static func explained(_ error: any Error, in directory: String) -> CoordinatorError {
+    private static func explained(
+        _ error: any Error, in directory: String, _ logger: Logger?
+    ) -> CoordinatorError {
         if let error = error as? CoordinatorError { return error }
         // Whoever asked has gone: no fault of the journal.
         if error is CancellationError { return CoordinatorError(.unavailable, "the request was cancelled") }

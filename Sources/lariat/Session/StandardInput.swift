@@ -1,5 +1,6 @@
 // What standard input is: a terminal, a pipe, a file, or nothing that holds a text.
 
+import CoreFoundation
 import Foundation
 
 /// What may come from standard input, found without reading any of it.
