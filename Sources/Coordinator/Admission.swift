@@ -63,15 +63,15 @@ package struct Admission: Sendable {
             kvBytes: needs.kvBytes)
     }
 
-    /// Refuses a prompt that is too long however it is tokenised.
+    /// Refuses a prompt that is too long however it is tokenised, even without an answer. What prompt and answer need
+    /// together is said exactly, once the prompt's tokens are counted.
     /// - Parameter tokens: that it has at least.
     package func checkLength(
         atLeast tokens: Int, _ given: JobOptions, members: [MemberRecord]
     ) throws(CoordinatorError) {
         let options = try filled(given, seed: 1)
         _ = try needs(
-            PromptLength(tokens: max(1, tokens), isAtLeast: true),
-            reserved: options.kind == .generate ? Int(options.maxTokens) : 0, options, members: members)
+            PromptLength(tokens: max(1, tokens), isAtLeast: true), reserved: 0, options, members: members)
     }
 
     /// The rotary profile and memory for a prompt of this length and its answer.

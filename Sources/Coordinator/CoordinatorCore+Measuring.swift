@@ -16,14 +16,25 @@ extension CoordinatorCore {
             let asked = Placement.Waiting(
                 id: "", workers: Int(admitted.options.workers), promptTokens: prompt.count,
                 answerTokens: admitted.reserved, scores: admitted.options.kind == .score)
-            let chosen = placement(at: .now).members(for: asked) ?? members.ready
+            func choose() -> [MemberRecord] { placement(at: .now).members(for: asked) ?? members.ready }
+            var chosen = choose()
             func cut() throws(CoordinatorError) -> JobPlan {
                 try self.plan(prompt: prompt.count, reserved: admitted.reserved, members: chosen)
             }
-            // What cannot be cut needs no measurement, and what is measured may say how to cut.
+            // What cannot be cut needs no measurement, and what is measured may say how many workers and how to cut.
             _ = try cut()
             let rates: Result<[WorkerRates], Unmeasured>
-            do throws(Unmeasured) { rates = .success(try await self.rates(of: chosen)) } catch {
+            // A worker alone sends nothing, so that what it did in the whole ring holds for it.
+            let measurable = chosen.count == 1 ? members.ready : chosen
+            do throws(Unmeasured) {
+                let all = try await self.rates(of: measurable)
+                let known = Dictionary(
+                    zip(measurable.map(\.name), all), uniquingKeysWith: { first, _ in first })
+                let better = choose()
+                let isMeasured = better.allSatisfy { known[$0.name] != nil }
+                if isMeasured, better.count == 1 || better.count == measurable.count { chosen = better }
+                rates = .success(chosen.compactMap { known[$0.name] })
+            } catch {
                 rates = .failure(error)
             }
             let plan = try cut()

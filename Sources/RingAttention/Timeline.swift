@@ -54,6 +54,13 @@ public struct Timeline: Sendable {
 
     public mutating func note(_ span: TimelineSpan) {
         if span.kind == .wait, span.duration < Self.shortestWait { return }
+        var span = span
+        // A piece's beginning is reckoned back from its arrival: it did not begin before the piece before it was there.
+        if span.kind == .transfer, let before = spans.suffix(4).last(where: { $0.kind == .transfer }) {
+            let overlap = max(.zero, before.start + before.duration - span.start)
+            span.start += overlap
+            span.duration = max(.zero, span.duration - overlap)
+        }
         // Waits, transfers and attention take turns: the last one of a kind is among the last few.
         if span.kind != .decode,
             let index = spans.indices.suffix(4).last(where: { spans[$0].kind == span.kind }),

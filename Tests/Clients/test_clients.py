@@ -184,7 +184,7 @@ def test_estimate_is_what_happens(cluster):
 
 
 def test_a_plan_predicts_time(cluster):
-    before = json.loads(cluster.command("plan", PROMPT, "--max-tokens", 4, "--json").stdout)
+    before = json.loads(cluster.command("plan", PROMPT, "--workers", 2, "--max-tokens", 4, "--json").stdout)
     assert before["prefill_seconds"] > 0 and not before["unmeasured_reason"]
     assert [cost["worker"] for cost in before["costs"]] == ["alpha", "beta"]
     for cost in before["costs"]:

@@ -45,7 +45,7 @@ def command(pid):
 
 @pytest.mark.parametrize("tls", ["1", "0"])
 def test_an_answer(slurm, submit, tls):
-    job, output, folder = submit("--max-tokens", "8", "The capital of France is", LARIAT_TLS=tls)
+    job, output, folder = submit("--raw", "--max-tokens", "8", "The capital of France is", LARIAT_TLS=tls)
     state = slurm.finished(job)
     said = output.read_text()
     assert (state["JobState"], state["ExitCode"]) == ("COMPLETED", "0:0"), said

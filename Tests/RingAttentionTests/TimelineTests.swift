@@ -30,6 +30,19 @@ import Testing
             ])
     }
 
+    @Test func piecesThatArriveDoNotOverlap() {
+        var timeline = Timeline()
+        timeline.note(span(.transfer, at: 0, for: 900, bytes: 7))
+        timeline.note(span(.transfer, step: 1, at: 600, for: 800, bytes: 8))
+        timeline.note(span(.transfer, step: 2, at: 700, for: 300, bytes: 9))
+        #expect(
+            timeline.spans == [
+                span(.transfer, at: 0, for: 900, bytes: 7),
+                span(.transfer, step: 1, at: 900, for: 500, bytes: 8),
+                span(.transfer, step: 2, at: 1400, for: 0, bytes: 9),
+            ])
+    }
+
     @Test func tokensStayApart() {
         var timeline = Timeline()
         for token in 0..<3 { timeline.note(span(.decode, at: token * 100, for: 100)) }

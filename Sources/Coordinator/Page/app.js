@@ -25,8 +25,10 @@ const feed = new Feed({
     if (name === "cluster") state.takeCluster(value);
     if (name === "queue") state.takeQueue(value.jobs);
     if (name === "job") {
-      // A job's record has more than its event: what a phase that is over has brought.
-      if (value.id === route && value.state !== state.jobs.get(route)?.state) feed.refresh("job");
+      // A job's record has more than its event: its answer so far, and what a phase that is over has brought.
+      const known = state.jobs.get(route);
+      const hasMore = value.state !== known?.state || value.generated_tokens !== known?.generated_tokens;
+      if (value.id === route && hasMore) feed.refresh("job");
       takeJob(value);
     }
     draw();
