@@ -187,25 +187,26 @@ private final class Counter: Sendable {
     private func letters(_ count: Int) -> String { String(repeating: "a", count: count) }
 
     @Test func lengthAloneRefuses() throws {
-        #expect(try refusal(.text(letters(7440))) == nil)
-        let error = try #require(try refusal(.text(letters(7441))))
+        // What is reserved for the answer is looked at once the tokens are counted.
+        #expect(try refusal(.text(letters(10_000))) == nil)
+        let error = try #require(try refusal(.text(letters(10_001))))
         #expect(error.kind == .beyondWindow)
         #expect(
             error.message.hasPrefix(
-                "the prompt has at least 745 tokens and 256 are reserved for the answer, 1 more than the window of "
-                    + "bytes, 1000: shorten the prompt, extend the window with --rope"), "\(error.message)")
+                "the prompt has at least 1001 tokens, 1 more than the window of bytes, 1000: shorten the prompt, "
+                    + "extend the window with --rope"), "\(error.message)")
         #expect(
             error.cause
                 == .excess(
                     WindowExcess(
-                        prompt: PromptLength(tokens: 745, isAtLeast: true), reserved: 256, window: 1000,
+                        prompt: PromptLength(tokens: 1001, isAtLeast: true), reserved: 0, window: 1000,
                         of: "bytes")))
         #expect(try refusal(.text(letters(10_001))) { $0.kind = .score } != nil)
         #expect(try refusal(.text(letters(10_000))) { $0.kind = .score } == nil)
     }
 
     @Test func aConversationIsTheSumOfWhatIsSaid() throws {
-        let half = ConversationTurn(role: .user, content: letters(3720))
+        let half = ConversationTurn(role: .user, content: letters(5000))
         #expect(try refusal(.conversation([half, half])) == nil)
         let more = ConversationTurn(role: .assistant, content: "b")
         #expect(try refusal(.conversation([half, half, more])) != nil)
