@@ -292,8 +292,9 @@ def test_json_output_is_json(cluster):
 def test_many_jobs_at_once(cluster):
     first = cluster.submit(PROMPT, max_tokens=4000, ignore_end=True)
     cluster.when(first, lambda job: job.generated_tokens > 0, "decode")
-    calls = [cluster.stub().Submit.future(parts(tokens=[5 + i, 6, 7], max_tokens=1, ignore_end=True), timeout=30)
-             for i in range(20)]
+    # On both workers, so that no two run at once.
+    calls = [cluster.stub().Submit.future(
+        parts(tokens=[5 + i, 6, 7], max_tokens=1, ignore_end=True, workers=2), timeout=30) for i in range(20)]
     waiting = sorted((call.result(timeout=30).id for call in calls), key=lambda id: int(id[1:]))
     assert [cluster.job(id).queue_position for id in waiting] == list(range(1, 21))
     assert cluster.state().queued == 20
