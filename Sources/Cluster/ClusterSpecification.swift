@@ -4,6 +4,9 @@ public import Foundation
 /// A cluster as its specification file describes it. Paths are absolute, with `~` and `${VAR}` expanded; defaults are
 /// filled in. Cluster/README.md holds the schema.
 public struct ClusterSpecification: Sendable, Equatable {
+    /// The coordinator's data folder where a specification names none.
+    public static let usualData = "~/.local/share/lariat"
+
     /// The numbers that compute and KV use.
     public enum Precision: String, Sendable, CaseIterable {
         /// bfloat16 operands and KV, float32 accumulation.

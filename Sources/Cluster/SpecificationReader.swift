@@ -99,7 +99,7 @@ struct SpecificationReader {
         return ClusterSpecification.Coordinator(
             listen: listen, advertise: advertise, web: try address(mapping, "web"),
             metrics: try address(mapping, "metrics"), login: try login(mapping, advertise),
-            data: try file(mapping, "data", otherwise: "~/.local/share/lariat"),
+            data: try file(mapping, "data", otherwise: ClusterSpecification.usualData),
             tls: try files(mapping, tls, of: "the coordinator"))
     }
 

@@ -279,7 +279,9 @@ package actor CoordinatorCore {
         }
         if let lastJoin, now - lastJoin < .seconds(configuration.settleSeconds) { return }
         if compares() { return }
-        let jobs = queue.ids.compactMap { id in active[id].map { waiting($0.record) } }
+        let jobs = queue.ids.lazy.compactMap { [active, passed] id in
+            active[id].map { Placement.Waiting($0.record, passed: passed[id] ?? 0) }
+        }
         for start in placement(at: now).starts(jobs) {
             guard let job = active[start.id], queue.remove(start.id) else { continue }
             for id in start.passes { passed[id, default: 0] += 1 }
@@ -311,10 +313,6 @@ package actor CoordinatorCore {
                     .seconds(
                         promptTokens: job.promptTokens, answerTokens: job.answerTokens, on: members)
             })
-    }
-
-    private func waiting(_ record: JobRecord) -> Placement.Waiting {
-        Placement.Waiting(record, passed: passed[record.id] ?? 0)
     }
 
     var busyWorkers: Set<String> { running.values.reduce(into: []) { $0.formUnion($1.workers) } }

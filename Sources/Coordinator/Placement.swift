@@ -81,8 +81,8 @@ package struct Placement {
     }
 
     /// The jobs that start now.
-    /// - Parameter waiting: in order.
-    package func starts(_ waiting: [Waiting]) -> [Start] {
+    /// - Parameter waiting: in order. No more of them are looked at than it takes: a queue may be long.
+    package func starts(_ waiting: some Sequence<Waiting>) -> [Start] {
         var starts: [Start] = []
         var taken = running.reduce(into: Set<String>()) { $0.formUnion($1.workers) }
         var ends = running

@@ -168,36 +168,43 @@ extension Parser {
             let inner = try tuple()
             try expect(symbol: ")")
             return inner
-        case .symbol("["): kind = .list(try items(until: "]"))
+        case .symbol("["): kind = .list(try items())
         case .symbol("{"): kind = .map(try members())
         default: throw fail("\(described) has no place in an expression")
         }
         return Expression(kind: kind, line: start)
     }
 
-    private mutating func items(until end: String) throws(JinjaError) -> [Expression] {
-        advance()
-        var items: [Expression] = []
+    /// What stands between two brackets, separated by commas; one more may stand behind the last.
+    mutating func separated(
+        from start: String, to end: String, _ item: (inout Parser) throws(JinjaError) -> Void
+    ) throws(JinjaError) {
+        try expect(symbol: start)
+        var isFirst = true
         while !isSymbol(end) {
-            if !items.isEmpty { try expect(symbol: ",") }
+            if !isFirst { try expect(symbol: ",") }
             if isSymbol(end) { break }
-            items.append(try expression())
+            isFirst = false
+            try item(&self)
         }
         advance()
+    }
+
+    private mutating func items() throws(JinjaError) -> [Expression] {
+        var items: [Expression] = []
+        try separated(from: "[", to: "]") { parser throws(JinjaError) in
+            items.append(try parser.expression())
+        }
         return items
     }
 
     private mutating func members() throws(JinjaError) -> [(key: Expression, value: Expression)] {
-        advance()
         var members: [(key: Expression, value: Expression)] = []
-        while !isSymbol("}") {
-            if !members.isEmpty { try expect(symbol: ",") }
-            if isSymbol("}") { break }
-            let key = try expression()
-            try expect(symbol: ":")
-            members.append((key, try expression()))
+        try separated(from: "{", to: "}") { parser throws(JinjaError) in
+            let key = try parser.expression()
+            try parser.expect(symbol: ":")
+            members.append((key, try parser.expression()))
         }
-        advance()
         return members
     }
 
@@ -241,26 +248,24 @@ extension Parser {
 
     private mutating func arguments() throws(JinjaError) -> Arguments {
         var result = Arguments()
-        advance()
-        while !isSymbol(")") {
-            if !result.positional.isEmpty || !result.named.isEmpty { try expect(symbol: ",") }
-            if isSymbol(")") { break }
-            if isSymbol("*") || isSymbol("**") {
-                throw JinjaError(.unsupported, line: line, "arguments unpacked with * are not supported")
-            }
-            if case .name(let name) = kind, nextKind == .symbol("=") {
-                advance()
-                advance()
-                result.named.append((name, try expression()))
-            } else {
-                guard result.named.isEmpty else {
-                    throw fail("an argument without a name stands behind one with a name")
-                }
-                result.positional.append(try expression())
-            }
-        }
-        advance()
+        try separated(from: "(", to: ")") { parser throws(JinjaError) in try parser.argument(of: &result) }
         return result
+    }
+
+    private mutating func argument(of result: inout Arguments) throws(JinjaError) {
+        if isSymbol("*") || isSymbol("**") {
+            throw JinjaError(.unsupported, line: line, "arguments unpacked with * are not supported")
+        }
+        if case .name(let name) = kind, nextKind == .symbol("=") {
+            advance()
+            advance()
+            result.named.append((name, try expression()))
+        } else {
+            guard result.named.isEmpty else {
+                throw fail("an argument without a name stands behind one with a name")
+            }
+            result.positional.append(try expression())
+        }
     }
 
     private mutating func filtersAndTests(of base: Expression) throws(JinjaError) -> Expression {

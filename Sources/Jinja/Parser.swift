@@ -268,14 +268,10 @@ struct Parser {
 
     private mutating func parameters() throws(JinjaError) -> Parameters {
         var result = Parameters()
-        try expect(symbol: "(")
-        while !isSymbol(")") {
-            if !result.names.isEmpty { try expect(symbol: ",") }
-            if isSymbol(")") { break }
-            let name = try expectName()
-            result.names.append((name, skip(symbol: "=") ? try expression() : nil))
+        try separated(from: "(", to: ")") { parser throws(JinjaError) in
+            let name = try parser.expectName()
+            result.names.append((name, parser.skip(symbol: "=") ? try parser.expression() : nil))
         }
-        advance()
         return result
     }
 }

@@ -17,6 +17,10 @@ package struct PromptBudget: Sendable {
     }
     private var submissions: Pool
     private var forecasts: Pool
+    private subscript(purpose: Purpose) -> Pool {
+        get { purpose == .submission ? submissions : forecasts }
+        set { if purpose == .submission { submissions = newValue } else { forecasts = newValue } }
+    }
 
     /// - Parameter longest: bytes that a submission of somebody alone may have; of a forecast's prompt a quarter.
     package init(longest: Int) {
@@ -25,18 +29,16 @@ package struct PromptBudget: Sendable {
     }
 
     /// Bytes that the prompt of somebody alone may have.
-    package func longest(_ purpose: Purpose) -> Int {
-        (purpose == .submission ? submissions : forecasts).bytes / 2
-    }
+    package func longest(_ purpose: Purpose) -> Int { self[purpose].bytes / 2 }
 
     /// - Throws: `.exhausted`, with what is left.
     package mutating func hold(
         _ bytes: Int, for caller: String, _ purpose: Purpose
     ) throws(CoordinatorError) {
-        var pool = purpose == .submission ? submissions : forecasts
-        let room = pool.room(for: caller)
+        let room = self[purpose].room(for: caller)
         guard bytes <= room else {
-            let whose = pool.byCaller[caller] == nil ? "" : " beside the prompts that it is sending already"
+            let whose =
+                self[purpose].byCaller[caller] == nil ? "" : " beside the prompts that it is sending already"
             throw CoordinatorError(
                 .exhausted,
                 purpose == .submission
@@ -44,18 +46,15 @@ package struct PromptBudget: Sendable {
                     : "this client may send \(humanBytes(room)) of prompts for forecasts now\(whose); ask again in a "
                         + "moment, or with a shorter prompt")
         }
-        pool.held += bytes
-        pool.byCaller[caller, default: 0] += bytes
-        if purpose == .submission { submissions = pool } else { forecasts = pool }
+        self[purpose].held += bytes
+        self[purpose].byCaller[caller, default: 0] += bytes
     }
 
     /// Gives back what was held.
     package mutating func release(_ bytes: Int, of caller: String, _ purpose: Purpose) {
-        var pool = purpose == .submission ? submissions : forecasts
-        pool.held -= bytes
-        let left = (pool.byCaller[caller] ?? 0) - bytes
-        pool.byCaller[caller] = left > 0 ? left : nil
-        if purpose == .submission { submissions = pool } else { forecasts = pool }
+        self[purpose].held -= bytes
+        let left = (self[purpose].byCaller[caller] ?? 0) - bytes
+        self[purpose].byCaller[caller] = left > 0 ? left : nil
     }
 
     /// Bytes held by all, forecasts included.

@@ -54,7 +54,7 @@ struct ClusterCheckCommand: ReportingCommand {
         if !check.errors.isEmpty {
             let count = check.errors.count
             for error in check.errors { Terminal.note("\(error)".printable) }
-            throw Failure("\(specification.path): \(count) error\(count == 1 ? "" : "s")")
+            throw Failure("\(specification.path): \(Quantity.counted(count, "error"))")
         }
         try await Terminal.print(["", "ok"])
     }

@@ -68,7 +68,7 @@ struct ClusterUpCommand: ReportingCommand {
             let count = try await cluster.install(contents, on: host)
             let note = version == LariatVersion.current ? "" : " (here it is \(LariatVersion.current))"
             await say(
-                "\(host.login): lariat \(version)\(note); \(count) file\(count == 1 ? "" : "s") in place")
+                "\(host.login): lariat \(version)\(note); \(Quantity.counted(count, "file")) in place")
         }
         _ = try RemoteCluster.all(copied)
         var began: [String: ContinuousClock.Instant] = [:]
@@ -95,7 +95,7 @@ struct ClusterUpCommand: ReportingCommand {
         let count = readiness.expected.count
         try await Terminal.print(
             "ready: coordinator \(readiness.address)"
-                + (count == 0 ? "" : ", \(count) worker\(count == 1 ? "" : "s")"))
+                + (count == 0 ? "" : ", \(Quantity.counted(count, "worker"))"))
     }
 
     /// - Parameter began: When processes were started that did not run before. The coordinator knows a worker that died

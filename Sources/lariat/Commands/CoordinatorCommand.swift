@@ -57,20 +57,12 @@ struct CoordinatorCommand: ReportingCommand {
         }
     }
 
-    /// The same as a specification's.
-    private func defaultData() throws -> String {
-        guard let home = ProcessInfo.processInfo.environment["HOME"], home.hasPrefix("/") else {
-            return try missing("--data")
-        }
-        return home + "/.local/share/lariat"
-    }
-
     private func settings() throws -> CoordinatorConfiguration {
         let spec = try spec.map { path throws(ClusterError) in try ClusterSpecification.load(path) }
         let listen = listen ?? spec?.coordinator.listen ?? HostPort(host: "127.0.0.1", port: 7400)
         var configuration = CoordinatorConfiguration(
             host: listen.host, port: listen.port,
-            dataDirectory: try data ?? spec?.coordinator.data ?? defaultData(),
+            dataDirectory: try data ?? spec?.coordinator.data ?? DataFolder.usual ?? missing("--data"),
             modelPath: try model ?? spec?.model ?? missing("--model"),
             precision: precision?.rawValue ?? spec?.precision.rawValue ?? Precision.bf16.rawValue)
         configuration.tls = common.tls.files ?? spec?.coordinator.tls.map { .init($0) }

@@ -138,11 +138,11 @@ struct UpCommand: ReportingCommand {
 
     /// Each of several clusters has a journal of its own, always the same.
     private static func dataFolder(_ place: Int) throws -> String {
-        guard let home = ProcessInfo.processInfo.environment["HOME"], home.hasPrefix("/") else {
+        guard let folder = DataFolder.usual else {
             throw Failure(
                 "HOME is not set; say where the journal goes with --data", exitCode: ExitStatus.usage)
         }
-        return home + "/.local/share/lariat"
+        return folder
             + (place == 0 ? "" : "/\(LocalSpecification.Ports.usual.coordinator + 100 * place)")
     }
 

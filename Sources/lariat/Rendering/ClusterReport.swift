@@ -57,8 +57,8 @@ package enum ClusterReport {
     package static func notes(_ state: ClusterState) -> [String] {
         state.members.compactMap { member in
             guard member.hostCores > 0, member.threads > member.hostCores else { return nil }
-            return "worker \(member.name) computes with \(member.threads) threads on \(member.hostCores) "
-                + "core\(member.hostCores == 1 ? "" : "s"): they wait for each other; give it fewer threads"
+            return "worker \(member.name) computes with \(member.threads) threads on "
+                + "\(Quantity.counted(Int(member.hostCores), "core")): they wait for each other; give it fewer threads"
         }
     }
 

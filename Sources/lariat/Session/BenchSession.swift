@@ -51,7 +51,7 @@ final class BenchSession: Sendable {
     /// Starts a cluster, warms it up, and runs the same job `repeats` times with different prompts.
     func jobs(_ what: String, repeats: Int, tokens: Int, generate: Int) async throws -> [BenchJob] {
         let isTerminal = Terminal.errorIsTerminal
-        if isTerminal { Terminal.note("starting \(workers) worker\(workers == 1 ? "" : "s")") }
+        if isTerminal { Terminal.note("starting \(Quantity.counted(workers, "worker"))") }
         let vocabulary = UInt32(cost.vocabulary)
         return try await TemporaryCluster.with(settings) { cluster in
             let cluster = BenchCluster(cluster: cluster, vocabulary: vocabulary)

@@ -140,7 +140,7 @@ package struct SpecificationCheck {
             let days = facts.daysLeft(at: now)
             remark(
                 path,
-                "ends on \(Self.day(facts.validUntil)), in \(days) day\(days == 1 ? "" : "s"); renew it: lariat "
+                "ends on \(Self.day(facts.validUntil)), in \(Quantity.counted(days, "day")); renew it: lariat "
                     + "cluster certs")
         }
     }
