@@ -122,14 +122,14 @@ class Site:
 
     # What every example must do
 
-    def job(self, coordinator, tls=None, token=None, host="client"):
-        """A short job on all workers. `tls`: the folder of ca.pem and client.pem."""
+    def job(self, coordinator, workers, tls=None, token=None, host="client"):
+        """A short job on that many workers. `tls`: the folder of ca.pem and client.pem."""
         options = ["--coordinator", coordinator]
         if tls:
             options += ["--tls-ca", f"{tls}/ca.pem", "--tls-certificate", f"{tls}/client.pem", "--tls-key", f"{tls}/client.key"]
         environment = {"LARIAT_TOKEN": token} if token else {}
-        done = self.run(self.binary, "submit", *options, "--max-tokens", "2", "The capital of France is", host=host,
-                        **environment)
+        done = self.run(self.binary, "submit", *options, "--max-tokens", "2", "--workers", workers,
+                        "The capital of France is", host=host, **environment)
         assert done.stdout.strip(), done.stderr
         shown = self.run(self.binary, "show", *options, "--json", host=host, **environment)
         return shown.stdout

@@ -62,7 +62,7 @@ class Example:
         """It is ready, runs a job on every worker, and its web port answers."""
         token = {"LARIAT_TOKEN": self.token} if self.token else {}
         site.run(self.binary, "doctor", "--ready", "60", "--spec", self.file, **token)
-        job = json.loads(site.job(self.address, self.tls, self.token))
+        job = json.loads(site.job(self.address, len(self.workers), self.tls, self.token))
         assert {share["worker"] for share in job["shares"]} == set(self.workers), job
         if "web" in self.coordinator:
             scheme = "https" if self.tls else "http"
@@ -157,8 +157,8 @@ def test_the_manifests_of_kubernetes(tmp_path, binary, model):
         # As the pods' probes ask.
         for host, port in [("lariat-coordinator", 9400), *((f"{pod}.lariat-workers", 9411) for pod in pods)]:
             site.serves(f"http://{host}:{port}/readyz")
-        job = json.loads(site.job("lariat-coordinator:7400", tmp_path / "all", token))
-        assert {share["worker"] for share in job["shares"]} <= set(pods)
+        job = json.loads(site.job("lariat-coordinator:7400", len(pods), tmp_path / "all", token))
+        assert {share["worker"] for share in job["shares"]} == set(pods)
         site.web("https://lariat-coordinator:8443", tmp_path / "all/ca.pem", token)
 
 

@@ -10,8 +10,18 @@ struct PortOwner: Equatable {
     /// `lariat (process 4711)`
     var text: String { "\(name.printable) (process \(pid))" }
 
+    /// The kernel's table of sockets is read in pieces and may miss a line while others come and go.
+    private static let looks = 3
+
     /// nil: nobody, or a process that this user may not look at.
     static func of(_ port: Int) -> PortOwner? {
+        for _ in 0..<looks {
+            if let owner = seen(port) { return owner }
+        }
+        return nil
+    }
+
+    private static func seen(_ port: Int) -> PortOwner? {
         let sockets = listeningSockets(port)
         guard !sockets.isEmpty else { return nil }
         let processes = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
