@@ -43,17 +43,11 @@ package struct ModelCost: Sendable, Equatable {
         do throws(ModelError) { model = try Model(path: path) } catch { throw .model(error) }
         let file: GGUFFile
         do throws(GGUFError) { file = try GGUFFile(path: path) } catch { throw .weights(error) }
-        // Of an embedding that is not the head too, a token reads one row.
-        let hasHead = file.tensors["output.weight"] != nil
-        let used = file.tensors.values.filter {
-            !$0.name.hasPrefix("rope_") && !(hasHead && $0.name == "token_embd.weight")
-        }
         let shape = model.shape
         self.init(
             layers: shape.layers, hidden: shape.hidden, heads: shape.heads, kvHeads: shape.kvHeads,
             headDimension: shape.headDimension, feedForward: shape.feedForward,
-            vocabulary: shape.vocabulary, weightBytes: used.reduce(0) { $0 + $1.byteCount },
-            fileBytes: file.byteCount)
+            vocabulary: shape.vocabulary, weightBytes: model.weightBytes, fileBytes: file.byteCount)
     }
 
     /// Operations of a prefill: 2 for each weight and token, and causal attention, 2 S^2 for each element of a

@@ -3718,7 +3718,7 @@ const ProtobufCMessageDescriptor lariat__v1__log_line__descriptor =
   (ProtobufCMessageInit) lariat__v1__log_line__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__forecast__field_descriptors[12] =
+static const ProtobufCFieldDescriptor lariat__v1__forecast__field_descriptors[14] =
 {
   {
     "admissible",
@@ -3864,10 +3864,35 @@ static const ProtobufCFieldDescriptor lariat__v1__forecast__field_descriptors[12
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "decode_seconds",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Forecast, decode_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "total_seconds",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Forecast, total_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__forecast__field_indices_by_name[] = {
   0,   /* field[0] = admissible */
   10,   /* field[10] = costs */
+  12,   /* field[12] = decode_seconds */
   5,   /* field[5] = kv_bytes */
   7,   /* field[7] = prefill_seconds */
   4,   /* field[4] = profile */
@@ -3877,12 +3902,13 @@ static const unsigned lariat__v1__forecast__field_indices_by_name[] = {
   6,   /* field[6] = ring_bytes */
   8,   /* field[8] = shares */
   9,   /* field[9] = slabs */
+  13,   /* field[13] = total_seconds */
   11,   /* field[11] = unmeasured_reason */
 };
 static const ProtobufCIntRange lariat__v1__forecast__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 12 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor lariat__v1__forecast__descriptor =
 {
@@ -3892,7 +3918,7 @@ const ProtobufCMessageDescriptor lariat__v1__forecast__descriptor =
   "Lariat__V1__Forecast",
   "lariat.v1",
   sizeof(Lariat__V1__Forecast),
-  12,
+  14,
   lariat__v1__forecast__field_descriptors,
   lariat__v1__forecast__field_indices_by_name,
   1,  lariat__v1__forecast__number_ranges,

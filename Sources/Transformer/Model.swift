@@ -16,6 +16,9 @@ public final class Model: Sendable {
     public let scaling: RotaryScaling
     public let tokenizer: Tokenizer
 
+    /// Bytes of the weights that every generated token reads, head included, as they lie in the file.
+    public let weightBytes: Int
+
     let family: any ModelFamily
     let embedding: WeightMatrix
     let outputNorm: [Float]
@@ -52,6 +55,13 @@ public final class Model: Sendable {
             find.has("output.weight")
             ? try find.linear(("output", shape.vocabulary), inputs: shape.hidden)
             : Linear(WeightStack(embedding))
+        // Of an embedding that is not the head too, a token reads one row.
+        weightBytes = file.tensors.values.reduce(0) { sum, tensor in
+            let isUnread =
+                tensor.name.hasPrefix("rope_")
+                || (tensor.name == "token_embd.weight" && find.has("output.weight"))
+            return sum + (isUnread ? 0 : tensor.byteCount)
+        }
         family = try kind.init(find, shape: shape)
         scaling = try Self.scaling(find, architecture: architecture, shape: shape)
         try find.refuseRest(of: architecture)

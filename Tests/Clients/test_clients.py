@@ -186,6 +186,8 @@ def test_estimate_is_what_happens(cluster):
 def test_a_plan_predicts_time(cluster):
     before = json.loads(cluster.command("plan", PROMPT, "--workers", 2, "--max-tokens", 4, "--json").stdout)
     assert before["prefill_seconds"] > 0 and not before["unmeasured_reason"]
+    assert before["decode_seconds"] > 0
+    assert before["total_seconds"] == pytest.approx(before["prefill_seconds"] + before["decode_seconds"])
     assert [cost["worker"] for cost in before["costs"]] == ["alpha", "beta"]
     for cost in before["costs"]:
         assert cost["compute_seconds"] > 0 and cost["wire_seconds"] > 0
@@ -197,6 +199,7 @@ def test_a_plan_predicts_time(cluster):
     cluster.stub().Cancel(pb.JobRequest(id=job.id), timeout=20)
     shown = cluster.command("plan", PROMPT, "--max-tokens", 4).stdout
     assert "GFLOP/s" in shown and "about" in shown
+    assert {"prefill", "decode", "total"} <= {line.split()[0] for line in shown.splitlines() if line}
 
 
 def test_no_time_is_predicted_during_a_first_job(make_cluster):

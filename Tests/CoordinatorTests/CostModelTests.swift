@@ -9,6 +9,9 @@ import Testing
     private let work = CostModel.Work(
         layers: 2, denseOperations: 10, attentionOperations: 1, kvBytesPerToken: 100)
 
+    /// Beside its bytes a layer has 0.5 ms of messages a rank; two layers.
+    private func messages(_ ranks: Double) -> Double { 2 * 5e-4 * ranks }
+
     private func rates(
         dense: Double = 10, attention: Double = 1, unpack: Double = 0, link: Double = 1e9
     ) -> WorkerRates {
@@ -55,12 +58,12 @@ import Testing
             plan, pieceTokens: 4)
         // 4 tokens and 26 of the 78 pairs each.
         #expect(costs.map(\.computeSeconds) == [60, 60, 60])
-        #expect(seconds == 60)
+        #expect(seconds == 60 + messages(3))
         // Each link carries two of the three blocks.
         #expect(costs.allSatisfy { $0.wireSeconds == 800 / 1e9 })
         let alone = CostModel(work: work, rates: [rates()]).predict(
             try ShardPlan(runs: [[0..<12]]), pieceTokens: 4)
-        #expect(alone.prefillSeconds == 3 * seconds)
+        #expect(alone.prefillSeconds == 180)
     }
 
     @Test func theSlowestLinkHoldsAllUp() throws {
@@ -69,11 +72,11 @@ import Testing
             plan, pieceTokens: 4)
         #expect(costs.map(\.wireSeconds) == [800 / 1e9, 800, 800 / 1e9])
         // The 8 s of dense parts are not hidden, the 52 s of attention are.
-        #expect(seconds == 808)
+        #expect(seconds == 808 + messages(3))
         // A link that is not slower than attention costs nothing.
         let hidden = CostModel(work: work, rates: [rates(), rates(link: 16), rates()]).predict(
             plan, pieceTokens: 4)
-        #expect(hidden.prefillSeconds == 60)
+        #expect(hidden.prefillSeconds == 60 + messages(3))
     }
 
     @Test func theSlowestWorkerDecides() throws {
@@ -81,7 +84,7 @@ import Testing
         let even = try ShardPlan(tokens: 12, weights: [1, 1], capacities: nil, alignment: 1)
         let (costs, seconds) = CostModel(work: work, rates: slow).predict(even, pieceTokens: 4)
         #expect(costs[1].computeSeconds == 2 * costs[0].computeSeconds)
-        #expect(seconds == costs[1].computeSeconds)
+        #expect(seconds == costs[1].computeSeconds + messages(2))
         let fair = try ShardPlan(tokens: 12, weights: [2, 1], capacities: nil, alignment: 1)
         #expect(CostModel(work: work, rates: slow).predict(fair, pieceTokens: 4).prefillSeconds < seconds)
     }
@@ -117,6 +120,34 @@ import Testing
             .predict(plan, pieceTokens: 4)
         #expect(costs.map(\.computeSeconds) == [34, 0])
         #expect(costs.map(\.wireSeconds) == [400 / 1e9, 0])
-        #expect(seconds == 34)
+        #expect(seconds == 34 + messages(2))
+    }
+
+    /// 10 GB a second, of which one worker reads the weights and all of them the keys and values.
+    @Test func anAnswerReadsTheWeightsForEveryToken() {
+        var work = work
+        work.weightBytes = 2_000_000_000
+        work.kvBytesPerToken = 1_000_000
+        #expect(work.decodeSeconds(promptTokens: 1000, answerTokens: 0, ranks: 3) == 0)
+        // 0.2 s of weights and 0.1 s of the 950 tokens before an answer of 100 and half of those.
+        #expect(abs(work.decodeSeconds(promptTokens: 950, answerTokens: 100, ranks: 1) - 30) < 1e-9)
+        // A half of the keys and values each, and a message of 0.5 ms for each of two layers.
+        #expect(abs(work.decodeSeconds(promptTokens: 950, answerTokens: 100, ranks: 2) - 25.1) < 1e-9)
+    }
+
+    @Test func jobsAreForetoldByTheSameModel() throws {
+        var work = work
+        work.weightBytes = 2_000_000_000
+        let worker = MemberRecord.with {
+            $0.name = "w"
+            $0.threads = 1
+        }
+        let prefill = CostModel(work: work, rates: [rates()]).predict(
+            try ShardPlan(tokens: 128, weights: [1], capacities: nil), pieceTokens: 2048)
+        #expect(
+            JobCost(work: work, measured: ["w": rates()]).seconds(
+                promptTokens: 128, answerTokens: 7, on: [worker])
+                == prefill.prefillSeconds
+                + work.decodeSeconds(promptTokens: 128, answerTokens: 7, ranks: 1))
     }
 }

@@ -18,6 +18,7 @@ struct ByteModel: ModelDescription {
     var denseOperations = 1e6
     var attentionOperations = 1e3
     var outputOperations = 1e4
+    var weightBytes = 2_000_000
     var hasChatTemplate = true
 
     /// Called before text becomes tokens, with what says whether anybody still waits for them.

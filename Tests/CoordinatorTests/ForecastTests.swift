@@ -23,11 +23,21 @@ import Testing
         #expect(first.costs.map(\.worker) == ["alpha", "beta"])
         #expect(first.costs.allSatisfy { $0.computeSeconds > 0 && $0.wireSeconds > 0 })
         #expect(first.costs.map(\.rates) == [sampleRates(sends: true), sampleRates(sends: true)])
+        // An answer of ten tokens of a model with 2 MB of weights and 4 layers, on two workers.
+        #expect(first.decodeSeconds > 10 * (2e6 / 1e10 + 4 * 5e-4) && first.decodeSeconds < 1)
+        #expect(first.totalSeconds == first.prefillSeconds + first.decodeSeconds)
         #expect(await forecast(bench) == first)
         #expect(await forecast(bench, tokens: 500).prefillSeconds > first.prefillSeconds)
         // Each was told the other's address.
         #expect(bench.workers.links("alpha") == ["127.0.0.1:7002"])
         #expect(bench.workers.links("beta") == ["127.0.0.1:7002"])
+    }
+
+    @Test func scoresHaveNoAnswer() async throws {
+        let bench = try await bench()
+        let scored = await bench.core.forecast(.with { $0.kind = .score }, prompt: [1, 2, 3])
+        #expect(scored.decodeSeconds == 0 && scored.totalSeconds == scored.prefillSeconds)
+        #expect(scored.totalSeconds > 0)
     }
 
     @Test func sharesAreCutByWhatTheMeasurementShowed() async throws {

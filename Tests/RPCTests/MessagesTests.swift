@@ -131,6 +131,8 @@ let sampleJob = JobRecord.with {
                 }
             }
             $0.unmeasuredReason = "r"
+            $0.decodeSeconds = 2.5
+            $0.totalSeconds = 4
         }
         #expect(try Forecast(decoding: forecast.encoded()) == forecast)
         let request = CalibrateRequest.with {

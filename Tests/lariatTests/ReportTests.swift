@@ -52,8 +52,19 @@ import lariat
                 }
             }
         }
+        // A job that scores has no answer.
+        #expect(
+            !ClusterReport.forecast(forecast).contains { $0.hasPrefix("decode") || $0.hasPrefix("total") })
+        forecast.reservedTokens = 200
+        forecast.decodeSeconds = 15
+        forecast.totalSeconds = 80
         let lines = ClusterReport.forecast(forecast)
-        #expect(lines.contains { $0.hasPrefix("prefill") && $0.hasSuffix("about 1 min 05 s") })
+        func ends(_ name: String, _ text: String) -> Bool {
+            lines.contains { $0.hasPrefix(name) && $0.hasSuffix(text) }
+        }
+        #expect(ends("prefill", "about 1 min 05 s"))
+        #expect(ends("decode", "about 15.0 s for 200 tokens"))
+        #expect(ends("total", "about 1 min 20 s"))
         #expect(
             lines.suffix(7) == [
                 "worker  tokens  share        KV     compute    wire",

@@ -712,10 +712,18 @@ struct  Lariat__V1__Forecast
   size_t n_costs;
   Lariat__V1__WorkerCost **costs;
   char *unmeasured_reason;
+  /*
+   * of the answer that is reserved; 0: not known, or there is none
+   */
+  double decode_seconds;
+  /*
+   * prefill and decode, without waiting for other jobs; 0: not known
+   */
+  double total_seconds;
 };
 #define LARIAT__V1__FORECAST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__forecast__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, 0, 0, NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, (char *)protobuf_c_empty_string }
+    , 0, (char *)protobuf_c_empty_string, 0, 0, NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, 0 }
 
 
 /*

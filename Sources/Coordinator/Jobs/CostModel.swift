@@ -10,7 +10,8 @@ package import RingAttention
 ///
 ///     layers * (unpack + dense + max(attention, slowest link)) + output
 ///
-/// (output: the scores of a score job) and the job takes as long as the worker that takes longest. Rates are of all
+/// (output: the scores of a score job). The job takes as long as the worker that takes longest, and what its messages
+/// take beside their bytes. Rates are of all
 /// workers measured at the same time, so workers that share cores have been slowed by each other already; see
 /// `sharingCores` for them.
 package struct CostModel: Sendable {
@@ -31,16 +32,19 @@ package struct CostModel: Sendable {
         package var outputOperations: Double
         /// In all layers.
         package var kvBytesPerToken: Int
+        /// Weights that every token of an answer reads.
+        package var weightBytes: Int
 
         package init(
             layers: Int, denseOperations: Double, attentionOperations: Double, outputOperations: Double = 0,
-            kvBytesPerToken: Int
+            kvBytesPerToken: Int, weightBytes: Int = 0
         ) {
             self.layers = layers
             self.denseOperations = denseOperations
             self.attentionOperations = attentionOperations
             self.outputOperations = outputOperations
             self.kvBytesPerToken = kvBytesPerToken
+            self.weightBytes = weightBytes
         }
     }
 
@@ -80,6 +84,7 @@ package struct CostModel: Sendable {
         return (
             parts.map { Cost(computeSeconds: $0.dense + $0.attention, wireSeconds: $0.wire) },
             parts.reduce(0) { max($0, $1.dense + max($1.attention, slowestLink)) }
+                + work.ringMessageSeconds(ranks: shards.ranks) * Double(shards.ranks)
         )
     }
 }
@@ -129,6 +134,10 @@ extension CostModel {
     func predict(_ plan: JobPlan, into forecast: inout Forecast) {
         let (costs, seconds) = predict(plan.shards, pieceTokens: plan.pieceTokens)
         forecast.prefillSeconds = seconds
+        forecast.decodeSeconds = work.decodeSeconds(
+            promptTokens: plan.shards.tokens, answerTokens: Int(clamping: forecast.reservedTokens),
+            ranks: plan.members.count)
+        forecast.totalSeconds = forecast.prefillSeconds + forecast.decodeSeconds
         forecast.costs = plan.members.indices.map { rank in
             WorkerCost.with {
                 $0.worker = plan.members[rank].name
@@ -145,7 +154,8 @@ extension CostModel.Work {
         self.init(
             layers: model.layers, denseOperations: model.denseOperations,
             attentionOperations: model.attentionOperations,
-            outputOperations: scores ? model.outputOperations : 0, kvBytesPerToken: model.kvBytesPerToken)
+            outputOperations: scores ? model.outputOperations : 0, kvBytesPerToken: model.kvBytesPerToken,
+            weightBytes: model.weightBytes)
     }
 
     /// Of each rank's part of a plan.

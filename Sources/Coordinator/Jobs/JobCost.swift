@@ -2,16 +2,12 @@
 package import RPC
 import RingAttention
 
-/// Seconds of a job on some workers: the cost model's prefill, and what decoding and the ring's many small messages add.
+/// Seconds of a job on some workers: the cost model's prefill, and decoding.
 /// Workers that were never measured count by their threads.
 package struct JobCost: Sendable {
     /// For workers that were not measured: operations a second of one thread, bytes a second of a link.
     private static let threadOperations = 2e10
     private static let linkBytes = 1e8
-    /// A message to another worker and its answer, with the threads that wake up for them.
-    private static let roundTrip = 5e-4
-    /// Keys and values that decoding reads in a second.
-    private static let decodeBytes = 1e10
 
     private let work: CostModel.Work
     private let measured: [String: WorkerRates]
@@ -32,12 +28,9 @@ package struct JobCost: Sendable {
                 tokens: promptTokens, weights: members.map { Double(max(1, $0.threads)) }, capacities: nil)
         else { return .infinity }
         let model = CostModel(work: work, rates: rates(members))
-        let prefill = model.predict(shards, pieceTokens: 2048).prefillSeconds
-        let (ranks, layers) = (Double(members.count), Double(work.layers))
-        let messages = members.count > 1 ? layers * Self.roundTrip : 0
-        let held = Double(promptTokens) + Double(answerTokens) / 2
-        let token = held * Double(work.kvBytesPerToken) / (Self.decodeBytes * ranks) + messages
-        return prefill + messages * ranks + Double(answerTokens) * token
+        return model.predict(shards, pieceTokens: 2048).prefillSeconds
+            + work.decodeSeconds(
+                promptTokens: promptTokens, answerTokens: answerTokens, ranks: members.count)
     }
 
     /// All as measured, or all by their threads: the two do not compare.
@@ -67,6 +60,27 @@ package struct JobCost: Sendable {
                 $0.linkBytesPerSecond = Self.linkBytes
             }
         }
+    }
+}
+
+extension CostModel.Work {
+    /// A message to another worker and its answer, with the threads that wake up for them.
+    private static let roundTrip = 5e-4
+    /// Weights, keys and values that decoding reads in a second. Nobody measures it: it depends on the host's memory
+    /// more than on its processor, and two cores of an ordinary host reach one to three times as much.
+    private static let decodeBytes = 1e10
+
+    /// What a layer's messages to all workers take beside their bytes, for all layers; 0 for one worker.
+    package func ringMessageSeconds(ranks: Int) -> Double { ranks > 1 ? Double(layers) * Self.roundTrip : 0 }
+
+    /// One worker reads the weights for each token, all read their part of the keys and values.
+    /// - Parameters:
+    ///   - promptTokens: that stand before the answer; `answerTokens`: 0 or more.
+    ///   - ranks: workers that hold the keys and values, 1 or more.
+    package func decodeSeconds(promptTokens: Int, answerTokens: Int, ranks: Int) -> Double {
+        let held = Double(promptTokens) + Double(answerTokens) / 2
+        let bytes = Double(weightBytes) + held * Double(kvBytesPerToken) / Double(ranks)
+        return Double(answerTokens) * (bytes / Self.decodeBytes + ringMessageSeconds(ranks: ranks))
     }
 }
 

@@ -40,6 +40,7 @@ public struct ModelAdapter: ModelDescription {
     public var kvBytesPerToken: Int { model.shape.kvBytesPerToken(element) }
     public var denseOperations: Double { model.shape.work.denseOperations }
     public var attentionOperations: Double { model.shape.work.attentionOperations }
+    public var weightBytes: Int { model.weightBytes }
     public var outputOperations: Double { 2 * Double(model.shape.hidden) * Double(model.shape.vocabulary) }
 
     public func abandoned(when check: @escaping @Sendable () -> Bool) -> any ModelDescription {

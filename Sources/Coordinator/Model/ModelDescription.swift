@@ -21,6 +21,8 @@ public protocol ModelDescription: Sendable {
     var attentionOperations: Double { get }
     /// Operations of one token's scores over the vocabulary.
     var outputOperations: Double { get }
+    /// Bytes of the weights that every token of an answer reads, those of its scores included.
+    var weightBytes: Int { get }
 
     /// This model for a prompt that somebody may stop waiting for: once `check` says true, encoding soon ends with tokens
     /// that mean nothing.

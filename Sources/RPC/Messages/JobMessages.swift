@@ -422,6 +422,10 @@ public struct Forecast: BridgedMessage {
     /// By rank; empty when `prefillSeconds` is 0.
     public var costs: [WorkerCost] = []
     public var unmeasuredReason: String = ""
+    /// Of the answer that is reserved; 0: not known, or there is none.
+    public var decodeSeconds: Double = 0
+    /// Prefill and decode, without waiting for other jobs; 0: not known.
+    public var totalSeconds: Double = 0
 
     public init() {}
 
@@ -430,6 +434,7 @@ public struct Forecast: BridgedMessage {
         .bool(1, \.admissible), .string(2, \.reason), .uint64(3, \.promptTokens),
         .uint64(4, \.reservedTokens), .message(5, \.profile), .uint64(6, \.kvBytes), .uint64(7, \.ringBytes),
         .double(8, \.prefillSeconds), .messages(9, \.shares), .uint32(10, \.slabs),
-        .messages(11, \.costs), .string(12, \.unmeasuredReason),
+        .messages(11, \.costs), .string(12, \.unmeasuredReason), .double(13, \.decodeSeconds),
+        .double(14, \.totalSeconds),
     ]
 }

@@ -194,6 +194,7 @@ extension Forecast: JSONRepresentable {
             ("prompt_tokens", .unsigned(promptTokens)), ("reserved_tokens", .unsigned(reservedTokens)),
             ("profile", profile?.json ?? .null), ("kv_bytes", .unsigned(kvBytes)),
             ("ring_bytes", .unsigned(ringBytes)), ("prefill_seconds", .number(prefillSeconds)),
+            ("decode_seconds", .number(decodeSeconds)), ("total_seconds", .number(totalSeconds)),
             ("unmeasured_reason", .string(unmeasuredReason)), ("shares", .array(shares.map(\.json))),
             ("costs", .array(costs.map(\.json))), ("slabs", .unsigned(UInt64(slabs))),
         ])

@@ -9,7 +9,8 @@ struct PlanCommand: ReportingCommand {
         discussion: """
             Takes the options of submit. Exits with 1 when the job would be refused. The time rests on rates that the \
             workers measure when the first plan after a change of members is asked for, which takes a second or two. \
-            They include what else those hosts are doing at that moment.
+            They include what else those hosts are doing at that moment. The time of decoding is for an answer as long \
+            as it may become, and rests on the size of weights, keys and values, as if every host read 10 GB a second.
             """)
 
     @OptionGroup var input: InputOptions

@@ -79,6 +79,13 @@ package enum ClusterReport {
         add("ring traffic", forecast.ringBytes, Quantity.bytes)
         if forecast.prefillSeconds > 0 {
             facts.add("prefill", "about \(Quantity.duration(forecast.prefillSeconds))")
+            if forecast.decodeSeconds > 0 {
+                facts.add(
+                    "decode",
+                    "about \(Quantity.duration(forecast.decodeSeconds)) for "
+                        + Quantity.counted(Int(clamping: forecast.reservedTokens), "token"))
+                facts.add("total", "about \(Quantity.duration(forecast.totalSeconds))")
+            }
         } else if forecast.admissible {
             facts.add("prefill", forecast.unmeasuredReason.isEmpty ? "not known" : forecast.unmeasuredReason)
         }
