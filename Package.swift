@@ -48,6 +48,7 @@ let package = Package(
         .systemLibrary(
             name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
         .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
+        .target(name: "CGRPCProto", dependencies: ["CProtobufC"], cSettings: c),
         .target(name: "CLariatProto", dependencies: ["CProtobufC"], cSettings: c),
         .target(name: "CLariatKernels", cSettings: c),
         .target(name: "WholeFiles", swiftSettings: swiftOverC),
@@ -85,8 +86,8 @@ let package = Package(
             ],
             swiftSettings: swift),
 
-        // Floor 2: tokens, compute, the ring's rules, HTTP/2's rules, the OpenAI API's rules, the search for factors and
-        // measures of a model.
+        // Floor 2: tokens, compute, the ring's rules, HTTP/2's rules, typed values as protobuf, the OpenAI API's rules,
+        // the search for factors and measures of a model.
         .target(name: "Tokenizer", dependencies: ["Jinja"], swiftSettings: swift),
         .target(
             name: "Kernels", dependencies: ["CLariatKernels", "COneDNN", "GGUF", "LongRoPE"],
@@ -95,19 +96,25 @@ let package = Package(
         .target(name: "FactorSearch", dependencies: ["LongRoPE", "Sampling"], swiftSettings: swift),
         .target(name: "Evaluation", dependencies: ["Sampling"], swiftSettings: swift),
         .target(name: "HTTP2", dependencies: ["CNGHTTP2"], swiftSettings: swiftOverC),
+        .target(name: "Protobuf", dependencies: ["CProtobufC"], swiftSettings: swiftOverC),
         .target(name: "OpenAI", dependencies: ["JSONText"], swiftSettings: swift),
 
-        // Floor 3: models, and messages between processes.
+        // Floor 3: models, and calls between processes, whatever their messages are.
         .target(
             name: "Transformer",
             dependencies: ["GGUF", "Tokenizer", "LongRoPE", "Kernels", "RingAttention"],
             swiftSettings: swift),
         .target(
             name: "RPC",
-            dependencies: ["CLariatProto", "CProtobufC", "HTTP2", "JSONText", "Observability", log] + nio,
+            dependencies: ["CGRPCProto", "HTTP2", "Observability", "Protobuf", log] + nio,
             swiftSettings: swiftOverC),
 
-        // Floor 4: the two kinds of process. The page is a target of its own because it is slow to compile: its files
+        // Floor 4: what Lariat's processes say to each other and to their clients.
+        .target(
+            name: "Messages", dependencies: ["CLariatProto", "JSONText", "Protobuf", "RPC"],
+            swiftSettings: swiftOverC),
+
+        // Floor 5: the two kinds of process. The page is a target of its own because it is slow to compile: its files
         // become literals of a hundred thousand bytes.
         .target(
             name: "CoordinatorPage", path: "Sources/Coordinator/Page",
@@ -116,8 +123,8 @@ let package = Package(
         .target(
             name: "Worker",
             dependencies: [
-                "GGUF", "LongRoPE", "Sampling", "Cluster", "Kernels", "RingAttention", "Transformer", "RPC",
-                "Observability", log, .product(name: "NIOCore", package: "swift-nio"),
+                "GGUF", "LongRoPE", "Sampling", "Cluster", "Kernels", "Messages", "Protobuf", "RingAttention",
+                "Transformer", "RPC", "Observability", log, .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: swift),
         .target(
@@ -125,34 +132,34 @@ let package = Package(
             dependencies: [
                 "CoordinatorPage", "Jinja", "Tokenizer", "LongRoPE", "Sampling", "Cluster", "Kernels",
                 "RingAttention",
-                "Transformer", "RPC", "Observability", "JSONText", "OpenAI", log,
+                "Transformer", "Messages", "Protobuf", "RPC", "Observability", "JSONText", "OpenAI", log,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             exclude: ["Page"], swiftSettings: swift),
 
-        // Floor 5: measurements of the floors below.
+        // Floor 6: measurements of the floors below.
         .target(
             name: "Benchmark",
             dependencies: [
-                "GGUF", "LongRoPE", "Sampling", "Cluster", "Kernels", "RingAttention", "Transformer", "RPC",
-                "Worker", log,
+                "GGUF", "LongRoPE", "Sampling", "Cluster", "Kernels", "Messages", "Protobuf", "RingAttention",
+                "Transformer", "RPC", "Worker", log,
             ],
             swiftSettings: swift),
 
-        // Floor 5: longer contexts for a model, judged by jobs.
+        // Floor 6: longer contexts for a model, judged by jobs.
         .target(
             name: "ContextExtension", dependencies: ["Evaluation", "FactorSearch", "GGUF", "LongRoPE"],
             swiftSettings: swift),
 
-        // Floor 6: what people type.
+        // Floor 7: what people type.
         .executableTarget(
             name: "lariat",
             dependencies: [
                 "Benchmark", "ContextExtension", "Evaluation", "FactorSearch", "GGUF", "JSONText",
                 "Tokenizer",
-                "Coordinator", "Observability", "Worker", "Transformer", "Certificates", "Cluster", "RPC",
-                "Kernels",
+                "Coordinator", "Observability", "Worker", "Transformer", "Certificates", "Cluster",
+                "Messages", "Protobuf", "RPC", "Kernels",
                 "LongRoPE",
                 "Sampling", "WholeFiles", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -187,7 +194,10 @@ let package = Package(
         .testTarget(name: "JSONTextTests", dependencies: ["JSONText"], swiftSettings: swift),
         .testTarget(name: "OpenAITests", dependencies: ["JSONText", "OpenAI"], swiftSettings: swift),
         .testTarget(
-            name: "RPCTests", dependencies: ["HTTP2", "JSONText", "Observability", "RPC", log] + nio,
+            name: "RPCTests", dependencies: ["HTTP2", "Observability", "Protobuf", "RPC", log] + nio,
+            swiftSettings: swift),
+        .testTarget(
+            name: "MessagesTests", dependencies: ["JSONText", "Messages", "Protobuf", "RPC"],
             swiftSettings: swift),
         .testTarget(name: "ObservabilityTests", dependencies: ["Observability", log], swiftSettings: swift),
         .testTarget(
@@ -199,8 +209,9 @@ let package = Package(
         .testTarget(
             name: "WorkerTests",
             dependencies: [
-                "Cluster", "Kernels", "LongRoPE", "RPC", "RingAttention", "Transformer", "Worker",
-                "TestSupport",
+                "Cluster", "Kernels", "LongRoPE", "Messages", "Protobuf", "RPC", "RingAttention",
+                "Transformer",
+                "Worker", "TestSupport",
                 log, .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: swift),
@@ -217,14 +228,17 @@ let package = Package(
         .testTarget(
             name: "lariatTests",
             dependencies: [
-                "Benchmark", "Certificates", "Cluster", "JSONText", "Kernels", "lariat", "RPC", "WholeFiles",
+                "Benchmark", "Certificates", "Cluster", "JSONText", "Kernels", "lariat", "Messages",
+                "Protobuf",
+                "RPC", "WholeFiles",
             ],
             swiftSettings: swift),
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Cluster", "Coordinator", "CoordinatorPage", "JSONText", "Observability", "RPC",
-                "RingAttention",
+                "Cluster", "Coordinator", "CoordinatorPage", "JSONText", "Messages", "Observability",
+                "Protobuf",
+                "RPC", "RingAttention",
                 "TestSupport", log,
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],

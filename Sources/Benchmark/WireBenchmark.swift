@@ -3,6 +3,7 @@ import Cluster
 import Kernels
 package import Logging
 import LongRoPE
+import Messages
 import RPC
 import RingAttention
 import Synchronization

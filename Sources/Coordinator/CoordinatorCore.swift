@@ -1,7 +1,8 @@
 // The coordinator's state and decisions: who is there, what waits, what runs.
 package import Logging
+package import Messages
 package import Observability
-package import RPC
+import Protobuf
 
 /// Serves every request, whatever transport it came by. Blocking work (journal, tokenising) happens elsewhere.
 package actor CoordinatorCore {

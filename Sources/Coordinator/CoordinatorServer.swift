@@ -1,5 +1,6 @@
 // The coordinator as a process sees it: opens the journal, serves its port, runs jobs until told to stop.
 public import Logging
+import Messages
 import Observability
 import RPC
 import Synchronization
@@ -64,7 +65,8 @@ public final class CoordinatorServer: Sendable {
             address: RPCAddress(host: configuration.host, port: configuration.port), tls: tls,
             services: CoordinatorServices(
                 core: core, access: access, intake: intake, certificates: ProcessCertificates(tls: tls)
-            ).handlers + health.handlers + Reflection(services: Self.services).handlers, limits: limits,
+            ).handlers + health.handlers + Reflection(services: Self.services, files: .lariat).handlers,
+            limits: limits,
             logger: logger)
         let bound: RPCAddress
         do throws(RPCStatus) { bound = try await server.start() } catch {

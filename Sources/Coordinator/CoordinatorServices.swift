@@ -1,6 +1,8 @@
 // The coordinator's gRPC methods: each takes a message, asks the core, and gives a message or a status.
 import Cluster
+import Messages
 import Observability
+import Protobuf
 import RPC
 
 /// Handlers of lariat.v1.Coordinator and lariat.v1.Membership.

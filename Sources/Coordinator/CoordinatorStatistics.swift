@@ -1,6 +1,7 @@
 // What a coordinator counts about its jobs: a value that is told and asked, for the page of metrics.
+package import Messages
 package import Observability
-package import RPC
+import Protobuf
 
 /// Sums since the coordinator's start.
 package struct CoordinatorStatistics: Sendable {

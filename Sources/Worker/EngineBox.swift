@@ -1,6 +1,6 @@
 // The engine of one run, on its way to the thread that uses it.
 import Kernels
-import RPC
+import Messages
 import RingAttention
 import Transformer
 

@@ -2,6 +2,7 @@
 import Cluster
 import Kernels
 import Logging
+import Messages
 import NIOCore
 import RPC
 

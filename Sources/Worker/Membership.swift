@@ -3,6 +3,8 @@ import Cluster
 import Foundation
 import Kernels
 import Logging
+import Messages
+import Protobuf
 import RPC
 import Synchronization
 import Transformer

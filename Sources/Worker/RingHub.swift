@@ -1,4 +1,5 @@
 // Finds the run that a block from another worker belongs to.
+import Messages
 import NIOCore
 package import RPC
 import Synchronization

@@ -1,6 +1,7 @@
 // What arrives from the other workers of a run: checked, put together from its parts, and handed to the ring's threads.
 package import Kernels
 import LongRoPE
+import Messages
 import NIOCore
 import RPC
 import RingAttention

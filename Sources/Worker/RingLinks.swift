@@ -3,7 +3,9 @@ import Cluster
 package import Kernels
 package import Logging
 import LongRoPE
+import Messages
 import NIOCore
+import Protobuf
 package import RPC
 package import RingAttention
 import Synchronization

@@ -1,6 +1,7 @@
 // A run that only moves blocks between workers, without a model: what the ring's transport is measured with.
 package import Cluster
 package import LongRoPE
+import Messages
 package import RPC
 import RingAttention
 import Sampling

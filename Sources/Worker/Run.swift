@@ -1,6 +1,7 @@
 // A run: one job's part on this worker, as the coordinator's plan describes it, checked.
 package import Cluster
 package import LongRoPE
+package import Messages
 package import RPC
 import RingAttention
 package import Sampling

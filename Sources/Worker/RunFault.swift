@@ -1,4 +1,6 @@
 // Why this worker gives a run up: a value for the coordinator, and the status that ends the call.
+import Messages
+import Protobuf
 import RPC
 import RingAttention
 import Transformer

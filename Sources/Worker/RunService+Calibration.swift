@@ -1,6 +1,7 @@
 // Measures what this worker can do, for the coordinator's forecasts: `lariat.v1.Worker/Calibrate`.
 import Cluster
 import Foundation
+import Messages
 import RPC
 import Transformer
 

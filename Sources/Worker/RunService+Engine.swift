@@ -1,4 +1,6 @@
 // A job on the engine's thread: prefill, scores and decode, with events out and commands in meanwhile.
+import Messages
+import Protobuf
 import RPC
 import RingAttention
 import Sampling

@@ -1,7 +1,6 @@
 // What a worker's metrics page shows.
 import Kernels
 import Observability
-import RPC
 import RingAttention
 import Transformer
 

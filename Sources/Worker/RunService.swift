@@ -1,7 +1,9 @@
 // Carries out one job at a time for the coordinator: `lariat.v1.Worker/Run`.
 import Kernels
 import Logging
+import Messages
 import Observability
+import Protobuf
 import RPC
 import RingAttention
 import Sampling

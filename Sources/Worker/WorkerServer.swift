@@ -2,6 +2,7 @@
 import Cluster
 import Kernels
 public import Logging
+import Messages
 import Observability
 public import RPC
 import Transformer
@@ -58,7 +59,7 @@ public final class WorkerServer: Sendable {
                     try certificates.require([coordinator], context)
                     return try await runs.calibrate(request, context)
                 },
-            ] + health.handlers + Reflection(services: services).handlers,
+            ] + health.handlers + Reflection(services: services, files: .lariat).handlers,
             limits: limits, logger: logger)
         ring = RPCServer(
             address: RPCAddress(configuration.ring), tls: configuration.tls,

@@ -1,6 +1,5 @@
 // What a worker counts about itself, for its page of metrics.
 import Observability
-import RPC
 import RingAttention
 import Synchronization
 

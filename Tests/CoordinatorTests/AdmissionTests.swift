@@ -1,6 +1,7 @@
 // Admission, the queue and plans: what is refused, in which words, and who computes what.
 import Coordinator
-import RPC
+import Messages
+import Protobuf
 import Testing
 
 @Suite struct AdmissionTests {

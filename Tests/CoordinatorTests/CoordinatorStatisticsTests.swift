@@ -1,7 +1,8 @@
 // What a coordinator counts, as its page shows it.
 import Coordinator
+import Messages
 import Observability
-import RPC
+import Protobuf
 import Testing
 
 @Suite struct CoordinatorStatisticsTests {

@@ -1,6 +1,7 @@
 // Predicted times, in figures that can be checked by hand.
 import Coordinator
-import RPC
+import Messages
+import Protobuf
 import RingAttention
 import Testing
 

@@ -2,7 +2,8 @@
 import Coordinator
 import Foundation
 import Logging
-import RPC
+import Messages
+import Protobuf
 import Synchronization
 
 /// Every token is one byte of UTF-8.

@@ -1,7 +1,8 @@
 // `system_fingerprint`: another split, other kernels, another precision or file give another one, the same plan the same.
 
 import Coordinator
-import RPC
+import Messages
+import Protobuf
 import Testing
 
 @Suite struct FingerprintTests {

@@ -1,6 +1,7 @@
 // Forecasts over scripted workers: when they are measured, and what is said when they are not.
 import Coordinator
-import RPC
+import Messages
+import Protobuf
 import Testing
 
 @Suite(.timeLimit(.minutes(10))) struct ForecastTests {

@@ -2,7 +2,8 @@
 import Coordinator
 import Foundation
 import GRDB
-import RPC
+import Messages
+import Protobuf
 import Testing
 
 @Suite struct JournalTests {

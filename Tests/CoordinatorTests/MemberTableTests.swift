@@ -1,6 +1,7 @@
 // Membership: who may join, who is lost, and how the epoch counts.
 import Coordinator
-import RPC
+import Messages
+import Protobuf
 import Testing
 
 @Suite struct MemberTableTests {

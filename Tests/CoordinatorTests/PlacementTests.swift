@@ -1,6 +1,7 @@
 // Who starts where: in order, past each other only where that delays nobody, on as many workers as pay.
 import Coordinator
-import RPC
+import Messages
+import Protobuf
 import Testing
 
 @Suite struct PlacementTests {

@@ -1,7 +1,8 @@
 // Prompts on their way in: who may send how much, whose turn it is, and what is too long however it is cut.
 
 import Coordinator
-import RPC
+import Messages
+import Protobuf
 import Synchronization
 import Testing
 

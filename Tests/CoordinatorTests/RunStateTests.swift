@@ -1,6 +1,7 @@
 // The run's state machine alone: waits, blame and batches, with time as an argument.
 import Coordinator
-import RPC
+import Messages
+import Protobuf
 import Testing
 
 @Suite struct RunStateTests {

@@ -1,6 +1,7 @@
 // Whole runs over scripted workers: success, every kind of failure, and what clients see of it.
 import Coordinator
-import RPC
+import Messages
+import Protobuf
 import Testing
 
 @Suite(.timeLimit(.minutes(10))) struct RunTests {

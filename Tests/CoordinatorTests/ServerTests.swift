@@ -2,6 +2,8 @@
 import Coordinator
 import Foundation
 import Logging
+import Messages
+import Protobuf
 import RPC
 import Synchronization
 import Testing

@@ -1,6 +1,6 @@
 // Back-off of workers that were of no use, and the order of the ring.
 import Coordinator
-import RPC
+import Messages
 import Testing
 
 @Suite struct SetAsideTests {

@@ -1,6 +1,7 @@
 // Jobs side by side: on disjoint workers, in order, and with no effect on one another.
 import Coordinator
-import RPC
+import Messages
+import Protobuf
 import Testing
 
 @Suite(.timeLimit(.minutes(10))) struct SeveralJobsTests {

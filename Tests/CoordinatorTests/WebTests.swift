@@ -4,8 +4,9 @@ import Coordinator
 import Foundation
 import JSONText
 import Logging
+import Messages
 import Observability
-import RPC
+import Protobuf
 import TestSupport
 import Testing
 

@@ -1,6 +1,7 @@
 // What a request may take of a server: time and memory. Values first, then over real sockets.
 
 import HTTP2
+import Protobuf
 import RPC
 import Testing
 

@@ -2,6 +2,7 @@
 
 import Foundation
 import NIOCore
+import Protobuf
 import RPC
 import Testing
 

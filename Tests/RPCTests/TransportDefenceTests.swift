@@ -4,6 +4,7 @@ import Foundation
 import Glibc
 import NIOCore
 import Observability
+import Protobuf
 import RPC
 import Testing
 

@@ -2,6 +2,7 @@
 import Cluster
 import Kernels
 import LongRoPE
+import Messages
 import NIOCore
 import RPC
 import RingAttention

@@ -2,6 +2,8 @@
 import Kernels
 import Logging
 import LongRoPE
+import Messages
+import Protobuf
 import RPC
 import RingAttention
 import TestSupport

@@ -3,7 +3,8 @@
 import Benchmark
 import JSONText
 import Kernels
-import RPC
+import Messages
+import Protobuf
 import Testing
 import lariat
 

@@ -1,7 +1,8 @@
 // What follows from looks at a cluster: rates, charts, link speeds, time left, the order of workers.
 
 import JSONText
-import RPC
+import Messages
+import Protobuf
 import Testing
 import lariat
 

@@ -1,7 +1,8 @@
 // Prompts from arguments, files and standard input, in parts.
 
 import Foundation
-import RPC
+import Messages
+import Protobuf
 import Testing
 import lariat
 

@@ -1,6 +1,8 @@
 // Tables, summaries, readiness and exit codes.
 
 import JSONText
+import Messages
+import Protobuf
 import RPC
 import Testing
 import lariat

@@ -1,6 +1,7 @@
 // Which worker or link a prefill waited for, and what `lariat show` says of jobs that wait or run.
 
-import RPC
+import Messages
+import Protobuf
 import Testing
 import lariat
 

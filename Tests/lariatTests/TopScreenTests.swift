@@ -1,6 +1,7 @@
 // The frames of `lariat top`: every size, every state, untrusted text, old data, scrolling.
 
-import RPC
+import Messages
+import Protobuf
 import Testing
 import lariat
 

@@ -1,6 +1,7 @@
 // Timelines as files: valid JSON, tracks without overlap, names.
 import Foundation
-import RPC
+import Messages
+import Protobuf
 import Testing
 import lariat
 

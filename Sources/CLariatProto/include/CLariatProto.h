@@ -4,14 +4,13 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include "health.pb-c.h"
 #include "lariat.pb-c.h"
-#include "reflection.pb-c.h"
 
-/// The descriptor of the message with this full name ("lariat.v1.Job"), or NULL.
-const ProtobufCMessageDescriptor *_Nullable lariat_message_descriptor(const char *_Nonnull name);
+/// The descriptors of all messages.
+const ProtobufCMessageDescriptor *_Nonnull const *_Nonnull lariat_descriptors(void);
+extern const size_t lariat_descriptor_count;
 
-/// A serialised google.protobuf.FileDescriptorSet: every file of Proto/.
+/// A serialised google.protobuf.FileDescriptorSet: every file of Proto/ that these messages are of.
 const uint8_t *_Nonnull lariat_descriptor_set_bytes(void);
 extern const size_t lariat_descriptor_set_length;
 

@@ -1,5 +1,6 @@
 // Asks workers how fast they are.
-import RPC
+import Messages
+import Protobuf
 
 /// Why nothing is known about the time a job would take.
 struct Unmeasured: Error, Equatable, Sendable {

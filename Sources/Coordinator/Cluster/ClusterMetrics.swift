@@ -1,6 +1,6 @@
 // What a cluster's state says as metrics: who is there, with what, and how much waits.
+import Messages
 import Observability
-import RPC
 
 extension ClusterState {
     private static let states = ["ready", "busy", "draining", "aside", "lost", "refused"]

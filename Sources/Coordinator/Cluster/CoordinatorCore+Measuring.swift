@@ -1,6 +1,6 @@
 // What the coordinator learns of its workers' speeds, and what it foretells with them.
 import Logging
-package import RPC
+package import Messages
 
 extension CoordinatorCore {
     /// What a job like this would cost now.

@@ -1,6 +1,7 @@
 // The workers' side of the coordinator: who joins, lives, drains, leaves, is lost or set aside.
 import Logging
-package import RPC
+package import Messages
+import Protobuf
 
 extension CoordinatorCore {
     package func register(_ request: RegisterRequest) throws(CoordinatorError) -> RegisterReply {

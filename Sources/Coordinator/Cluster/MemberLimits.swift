@@ -1,6 +1,7 @@
 // What a worker may say of itself: bounded, before anything of it is kept or shown.
 import Cluster
-package import RPC
+package import Messages
+import Protobuf
 
 /// The limits of a member's fields. A thousand members with the longest of all fit one message.
 package enum MemberLimits {

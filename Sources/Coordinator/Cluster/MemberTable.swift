@@ -1,5 +1,6 @@
 // Who is in the cluster: a state machine without clocks or sockets.
-package import RPC
+package import Messages
+import RPC
 
 /// The workers that registered, and the epoch that counts every change of who is ready.
 package struct MemberTable: Sendable {

@@ -1,5 +1,5 @@
 // The order of workers in the ring: that of the specification, else that of their names as people count.
-package import RPC
+package import Messages
 
 extension MemberRecord {
     /// Whether this worker stands before another one. Those with a place in the specification come first, in that order;

@@ -1,6 +1,6 @@
 // May this job run here? Every refusal says by how much and what to do.
 import LongRoPE
-package import RPC
+package import Messages
 import Sampling
 import Tokenizer
 

@@ -1,5 +1,6 @@
 // How long a prefill takes: from the work of its plan and the measured rates of the workers. Pure arithmetic.
-package import RPC
+package import Messages
+import Protobuf
 package import RingAttention
 
 /// Predicts the time of a prefill.

@@ -1,5 +1,6 @@
 // What a job takes from its start to its end, well enough to choose its workers by.
-package import RPC
+package import Messages
+import Protobuf
 import RingAttention
 
 /// Seconds of a job on some workers: the cost model's prefill, and decoding.

@@ -1,6 +1,6 @@
 // News of a running job for those who follow it. Only the fact that there is news is kept in memory: everybody
 // reads the events themselves from the journal, at their own pace.
-import RPC
+import Messages
 import Synchronization
 
 /// What is new in one job: the number of the last journalled event, and a snapshot for progress.

@@ -1,5 +1,6 @@
 // Following a job: first what the journal holds, then what comes, each event once and in order.
-package import RPC
+package import Messages
+import Protobuf
 
 /// Replays and follows one job for one client. Nothing is buffered for a slow client: it reads the journal at its
 /// own pace, and only the newest progress is shown to it.

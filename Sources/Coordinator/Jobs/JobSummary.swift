@@ -1,5 +1,5 @@
 // A job's record without what may be long: for lists and for events.
-package import RPC
+package import Messages
 
 extension JobRecord {
     /// Without the texts and tables that its options may have, up to a mebibyte each.

@@ -1,5 +1,5 @@
 // Which waiting jobs start now, and on which workers: a value, without clocks or sockets.
-package import RPC
+package import Messages
 
 /// The state of the cluster as far as it decides who starts where.
 ///

@@ -2,7 +2,8 @@
 import Foundation
 package import GRDB
 package import Logging
-package import RPC
+package import Messages
+import Protobuf
 
 /// Jobs, their prompts, events and log lines. A write is on disk when its call returns (WAL, synchronous FULL).
 ///

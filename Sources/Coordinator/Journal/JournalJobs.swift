@@ -1,7 +1,8 @@
 // Jobs in the journal: submitting, running, replaying, listing, forgetting.
 import Foundation
 package import GRDB
-package import RPC
+package import Messages
+import Protobuf
 
 extension Journal {
     /// Job ids are "j" and the journal's number.

@@ -2,7 +2,8 @@
 import Jinja
 import Kernels
 import LongRoPE
-public import RPC
+public import Messages
+import Protobuf
 public import Tokenizer
 public import Transformer
 

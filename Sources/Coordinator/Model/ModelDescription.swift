@@ -1,5 +1,5 @@
 // What the coordinator needs to know of a model: text to tokens and back, sizes, and the rotary profile.
-public import RPC
+public import Messages
 
 /// A model as the coordinator sees it. It never touches weights.
 public protocol ModelDescription: Sendable {

@@ -1,5 +1,5 @@
 // A prompt as it is sent, and how it becomes tokens: refused by its length alone before that takes any time.
-package import RPC
+package import Messages
 import Tokenizer
 
 /// What a client sends.

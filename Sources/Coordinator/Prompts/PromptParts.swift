@@ -1,5 +1,5 @@
 // A prompt that arrives in parts by gRPC: collected within a limit.
-package import RPC
+package import Messages
 
 /// The parts of one submission.
 package struct PromptParts: Sendable {

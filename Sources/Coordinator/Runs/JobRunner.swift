@@ -1,6 +1,7 @@
 // Runs one job: calls its workers, feeds what they say to `RunState`, and does what that decides.
+import Messages
 import Observability
-import RPC
+import Protobuf
 import Synchronization
 
 /// What a finished run leaves.

@@ -1,5 +1,6 @@
 // Who computes what: a job's shards over the workers that are ready, as plans to send.
-package import RPC
+package import Messages
+import Protobuf
 package import RingAttention
 
 /// The plan of one job. Ranks follow the order of the ring.

@@ -1,5 +1,6 @@
 // Calls to workers over gRPC. Connections are kept and made anew when they are lost.
 import Logging
+import Messages
 import RPC
 import Synchronization
 

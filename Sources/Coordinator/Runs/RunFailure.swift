@@ -1,5 +1,5 @@
 // Why a run did not end as it should: a value, from which the words, the queue and the workers' standing follow.
-package import RPC
+package import Messages
 
 /// The cause of a run's failure, as far as the coordinator could find it.
 package struct RunFailure: Sendable, Equatable {

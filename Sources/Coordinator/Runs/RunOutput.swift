@@ -1,6 +1,7 @@
 // What a run produces on its way to the journal: text in whole characters up to a stop string, scores in order.
 import Foundation
-import RPC
+import Messages
+import Protobuf
 import Sampling
 
 /// Tokens, text and scores of one run.

@@ -1,6 +1,7 @@
 // What the workers of a run report, and what it changes.
+import Messages
 import Observability
-import RPC
+import Protobuf
 
 extension RunState {
     mutating func handle(_ event: RunEvent, from rank: Int, at now: Instant) {

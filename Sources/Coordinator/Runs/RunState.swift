@@ -1,8 +1,9 @@
 // A running job as a state machine: what workers report goes in, what to do comes out. No clocks, no sockets, no
 // journal, so that each failure can be tested in a line.
 import Foundation
+package import Messages
 package import Observability
-package import RPC
+import Protobuf
 import RingAttention
 
 /// One job from the moment its workers are called until it has ended.

@@ -1,5 +1,5 @@
 // The worker's side of a run as the coordinator uses it: over gRPC in the product, played by a script in tests.
-package import RPC
+package import Messages
 
 /// Why a worker's part of a run ended early.
 package struct WorkerFailure: Error, Equatable, Sendable {

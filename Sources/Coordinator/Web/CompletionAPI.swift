@@ -1,8 +1,9 @@
 // The OpenAI-compatible API: requests become jobs, their events become answers.
 import Cluster
+import Messages
 import Observability
 import OpenAI
-import RPC
+import Protobuf
 
 /// Routes under /v1.
 struct CompletionAPI: Sendable {

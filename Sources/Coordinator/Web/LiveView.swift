@@ -1,7 +1,7 @@
 // What the page shows once a second: the cluster with each running job's place in its layers. Differences are taken
 // from one look to the next. A value; time is an argument.
 package import JSONText
-package import RPC
+package import Messages
 
 /// One follower's view.
 package struct LiveView: Sendable {

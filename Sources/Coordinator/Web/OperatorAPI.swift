@@ -2,8 +2,9 @@
 import Cluster
 import Foundation
 import JSONText
+import Messages
 import Observability
-import RPC
+import Protobuf
 
 /// Routes under /api/v1.
 struct OperatorAPI: Sendable {

@@ -1,5 +1,5 @@
 // `system_fingerprint` of OpenAI's API: while it stays the same, so does the answer to a request with a seed.
-package import RPC
+package import Messages
 
 extension JobRecord {
     /// A digest of all that decides the answer besides the request: the model file, the kernels and the precision of each

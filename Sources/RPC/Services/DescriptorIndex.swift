@@ -1,5 +1,5 @@
-// The embedded descriptor set of Proto/, indexed for reflection: which file declares which symbol.
-internal import CLariatProto
+// A serialised descriptor set, indexed for reflection: which file declares which symbol.
+internal import Protobuf
 
 /// Files of a serialised google.protobuf.FileDescriptorSet by name and by declared symbol. Only the few fields that
 /// hold names are looked at (descriptor.proto numbers them).
@@ -13,13 +13,8 @@ package struct DescriptorIndex: Sendable {
         var bytes: [UInt8]
     }
 
-    private let files: [String: File]
-    private let fileOfSymbol: [String: String]
-
-    /// The set that is built in.
-    package static let embedded = DescriptorIndex(
-        set: unsafe [UInt8](
-            UnsafeBufferPointer(start: lariat_descriptor_set_bytes(), count: lariat_descriptor_set_length)))
+    private var files: [String: File]
+    private var fileOfSymbol: [String: String]
 
     package init(set: [UInt8]) {
         var files: [String: File] = [:]
@@ -32,6 +27,14 @@ package struct DescriptorIndex: Sendable {
         }
         self.files = files
         self.fileOfSymbol = fileOfSymbol
+    }
+
+    /// Both sets' files; of two with the same name the other's counts.
+    package func adding(_ other: DescriptorIndex) -> DescriptorIndex {
+        var sum = self
+        sum.files.merge(other.files) { _, other in other }
+        sum.fileOfSymbol.merge(other.fileOfSymbol) { _, other in other }
+        return sum
     }
 
     /// A file and all it imports, directly or not; nil if unknown.

@@ -1,4 +1,5 @@
 // grpc.health.v1: which services of this process are ready, told once or watched.
+import Protobuf
 import Synchronization
 
 /// The states of a process's services. Unknown services are NOT_FOUND in Check, SERVICE_UNKNOWN in Watch.

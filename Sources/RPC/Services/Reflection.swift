@@ -1,19 +1,19 @@
 // grpc.reflection.v1 and v1alpha: lets tools ask which services there are and what their messages look like.
 
-/// Server reflection over the embedded descriptor set.
+import Protobuf
+
+/// Server reflection over descriptor sets.
 public struct Reflection: Sendable {
     private let services: [String]
     private let index: DescriptorIndex
 
-    /// - Parameter services: full names of what the server offers besides reflection itself.
-    public init(services: [String]) {
-        self.init(services: services, index: .embedded)
-    }
-
-    package init(services: [String], index: DescriptorIndex) {
+    /// - Parameters:
+    ///   - services: full names of what the server offers besides reflection itself.
+    ///   - files: that declare them; gRPC's own need not be among them.
+    package init(services: [String], files: DescriptorIndex) {
         self.services =
             services + ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]
-        self.index = index
+        index = DescriptorIndex.grpc.adding(files)
     }
 
     /// The methods of both versions.

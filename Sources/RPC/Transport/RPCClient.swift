@@ -5,6 +5,7 @@ public import Logging
 public import NIOCore
 public import NIOPosix
 import NIOSSL
+public import Protobuf
 
 /// One connection to a server. Calls share it. It does not reconnect: when `isConnected` turns false, connect anew.
 public final class RPCClient: Sendable {

@@ -1,6 +1,7 @@
 // What a server offers: one handler per method, in any of the four call shapes, or raw.
 
 public import NIOCore
+public import Protobuf
 
 /// What a handler knows about its call.
 ///

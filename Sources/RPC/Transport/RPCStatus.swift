@@ -1,6 +1,7 @@
 // How a call ended: the 17 gRPC codes, and the mappings from HTTP/2 resets and HTTP statuses to them.
 
 package import HTTP2
+import Protobuf
 
 /// The outcome of a call (gRPC status). Thrown when it is not `ok`.
 public struct RPCStatus: Error, Sendable, Equatable, CustomStringConvertible {

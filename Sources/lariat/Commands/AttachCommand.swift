@@ -1,7 +1,7 @@
 // lariat attach: a job's whole answer from its start, then live.
 
 internal import ArgumentParser
-internal import RPC
+internal import Messages
 
 struct AttachCommand: ReportingCommand {
     static let configuration = CommandConfiguration(

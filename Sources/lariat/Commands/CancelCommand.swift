@@ -1,7 +1,8 @@
 // lariat cancel: ends a job.
 
 internal import ArgumentParser
-internal import RPC
+internal import Messages
+internal import Protobuf
 
 struct CancelCommand: ReportingCommand {
     static let configuration = CommandConfiguration(commandName: "cancel", abstract: "Cancel a job.")

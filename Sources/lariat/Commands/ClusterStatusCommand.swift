@@ -4,7 +4,7 @@ internal import ArgumentParser
 internal import Cluster
 internal import JSONText
 internal import Logging
-internal import RPC
+internal import Messages
 
 struct ClusterStatusCommand: ReportingCommand {
     static let configuration = CommandConfiguration(

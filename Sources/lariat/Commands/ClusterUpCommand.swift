@@ -4,7 +4,7 @@ internal import ArgumentParser
 internal import Cluster
 import Foundation
 internal import Logging
-internal import RPC
+internal import Messages
 
 struct ClusterUpCommand: ReportingCommand {
     static let configuration = CommandConfiguration(

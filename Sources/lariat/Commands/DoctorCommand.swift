@@ -6,6 +6,7 @@ import Foundation
 internal import JSONText
 internal import Kernels
 internal import Logging
+internal import Messages
 internal import RPC
 internal import Transformer
 

@@ -2,7 +2,8 @@
 
 internal import ArgumentParser
 internal import JSONText
-internal import RPC
+internal import Messages
+internal import Protobuf
 
 struct DrainCommand: ReportingCommand {
     static let configuration = CommandConfiguration(

@@ -6,7 +6,7 @@ internal import Evaluation
 import Foundation
 internal import JSONText
 internal import LongRoPE
-internal import RPC
+internal import Messages
 
 struct EvalCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -2,7 +2,7 @@
 
 internal import ArgumentParser
 internal import JSONText
-internal import RPC
+internal import Messages
 
 struct JobsCommand: ReportingCommand {
     static let configuration = CommandConfiguration(commandName: "jobs", abstract: "List jobs, newest first.")

@@ -2,6 +2,8 @@
 
 internal import ArgumentParser
 internal import JSONText
+internal import Messages
+internal import Protobuf
 internal import RPC
 
 struct LogsCommand: ReportingCommand {

@@ -1,7 +1,7 @@
 // lariat plan: what a job would cost on this cluster.
 
 internal import ArgumentParser
-internal import RPC
+internal import Messages
 
 struct PlanCommand: ReportingCommand {
     static let configuration = CommandConfiguration(

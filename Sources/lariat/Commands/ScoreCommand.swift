@@ -1,7 +1,7 @@
 // lariat score: how likely a text is to the model, token by token.
 
 internal import ArgumentParser
-internal import RPC
+internal import Messages
 
 struct ScoreCommand: ReportingCommand {
     static let configuration = CommandConfiguration(

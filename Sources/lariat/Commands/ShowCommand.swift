@@ -2,7 +2,7 @@
 
 internal import ArgumentParser
 import Foundation
-internal import RPC
+internal import Messages
 
 struct ShowCommand: ReportingCommand {
     static let configuration = CommandConfiguration(

@@ -1,7 +1,7 @@
 // lariat submit: a prompt becomes a job; its answer streams to standard output.
 
 internal import ArgumentParser
-internal import RPC
+internal import Messages
 
 struct SubmitCommand: ReportingCommand {
     static let configuration = CommandConfiguration(

@@ -4,7 +4,6 @@ internal import ArgumentParser
 internal import Cluster
 import Foundation
 internal import Logging
-internal import RPC
 
 struct TopCommand: ReportingCommand {
     static let configuration = CommandConfiguration(

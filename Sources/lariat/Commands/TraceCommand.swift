@@ -2,6 +2,8 @@
 
 internal import ArgumentParser
 import Foundation
+internal import Messages
+internal import Protobuf
 internal import RPC
 
 struct TraceCommand: ReportingCommand {

@@ -1,7 +1,7 @@
 // lariat wait: until a job is over; the exit code says how it ended.
 
 internal import ArgumentParser
-internal import RPC
+internal import Messages
 
 struct WaitCommand: ReportingCommand {
     static let configuration = CommandConfiguration(

@@ -5,7 +5,6 @@ internal import Cluster
 import Foundation
 internal import Kernels
 internal import Logging
-internal import RPC
 internal import Worker
 
 struct WorkerCommand: ReportingCommand {

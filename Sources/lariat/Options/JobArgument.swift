@@ -3,7 +3,8 @@
 internal import ArgumentParser
 import Foundation
 internal import Logging
-internal import RPC
+internal import Messages
+internal import Protobuf
 
 /// A job that must be named.
 struct JobArgument: ParsableArguments {

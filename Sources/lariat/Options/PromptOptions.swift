@@ -2,7 +2,7 @@
 
 internal import ArgumentParser
 import Foundation
-internal import RPC
+internal import Messages
 
 /// Where a prompt comes from.
 struct InputOptions: ParsableArguments {

@@ -3,7 +3,7 @@
 internal import ArgumentParser
 import Foundation
 import LongRoPE
-internal import RPC
+internal import Messages
 
 /// How positions turn, instead of what the model file says.
 struct RopeOption: ParsableArguments {

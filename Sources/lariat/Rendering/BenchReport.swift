@@ -3,7 +3,7 @@
 package import Benchmark
 package import JSONText
 package import Kernels
-internal import RPC
+import Messages
 
 /// Where a measurement was made.
 package struct BenchMachine: Sendable, Equatable {

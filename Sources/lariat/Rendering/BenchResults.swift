@@ -1,7 +1,7 @@
 // What the measurements of jobs found, worked out from job records. No I/O.
 
 package import Benchmark
-package import RPC
+package import Messages
 
 /// A job of a measurement, and the memory that its workers had by its end.
 package struct BenchJob: Sendable {

@@ -1,7 +1,8 @@
 // What was seen of a cluster, look by look, and what follows from it: rates, link speeds, time left. No I/O, no clock.
 
 package import JSONText
-package import RPC
+package import Messages
+import Protobuf
 
 /// What `lariat top` knows. Bounded, however long it runs. Times are seconds on one clock that only goes forward.
 package struct ClusterHistory: Sendable {

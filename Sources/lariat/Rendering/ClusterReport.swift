@@ -1,6 +1,6 @@
 // What people read about a cluster and about a forecast. No I/O.
 
-package import RPC
+package import Messages
 
 /// Whether a cluster has the workers it should have.
 package struct Readiness: Equatable {

@@ -1,5 +1,6 @@
 // What the process's exit code says, and how errors become one. No I/O.
 
+package import Messages
 package import RPC
 
 /// Exit codes that scripts can rely on; `lariat --help` lists them.

@@ -1,7 +1,7 @@
 // What `--json` prints while a job is followed: small events, then the whole record with the answer. No I/O.
 
 package import JSONText
-package import RPC
+package import Messages
 
 /// The lines of one job's stream.
 package struct JSONStream: Sendable {

@@ -1,6 +1,6 @@
 // What people call a job. No I/O.
 
-package import RPC
+package import Messages
 
 package enum JobNames {
     /// The ids that a text may be, the likelier first: `j9` and `9` are job 9. None where it cannot be one.

@@ -1,6 +1,6 @@
 // What is to come for a job that is not over: why it waits and for whom, how far it is, when it will be done. No I/O.
 
-package import RPC
+package import Messages
 
 /// A job beside the cluster that it waits for or runs on.
 package struct JobOutlook {

@@ -1,6 +1,6 @@
 // What people read about a job: tables and one-line summaries. No I/O.
 
-package import RPC
+package import Messages
 
 /// A job in words.
 package struct JobReport {

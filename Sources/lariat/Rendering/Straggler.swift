@@ -1,6 +1,6 @@
 // Which worker or link a prefill waited for, worked out from what its workers measured. No I/O.
 
-package import RPC
+package import Messages
 
 /// What held up a ring, where that cost enough to matter.
 package struct Straggler: Sendable, Equatable {

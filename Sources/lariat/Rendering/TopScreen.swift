@@ -1,6 +1,6 @@
 // What `lariat top` shows: a cluster's last look and its history as lines of text that fit a terminal. No I/O, no clock.
 
-internal import RPC
+internal import Messages
 
 /// Room for text.
 package struct TopSize: Sendable, Equatable {

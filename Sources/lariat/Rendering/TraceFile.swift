@@ -1,7 +1,7 @@
 // A job's timeline in the Trace Event Format, which Perfetto (ui.perfetto.dev) and chrome://tracing open. No I/O.
 
 internal import JSONText
-package import RPC
+package import Messages
 
 /// Writes a timeline piece by piece: `beginning`, what `events` gives for each part, `end`.
 ///

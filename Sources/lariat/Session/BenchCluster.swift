@@ -1,7 +1,7 @@
 // One measured job on a cluster that lives for the measurement.
 
 internal import Benchmark
-internal import RPC
+internal import Messages
 internal import Sampling
 
 /// A temporary cluster that runs prompts of random tokens.

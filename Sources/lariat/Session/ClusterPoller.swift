@@ -2,6 +2,8 @@
 
 internal import Cluster
 internal import Logging
+internal import Messages
+internal import Protobuf
 internal import RPC
 
 /// Asks the coordinator once an interval, and less often while it does not answer.

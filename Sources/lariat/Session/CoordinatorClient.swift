@@ -2,6 +2,7 @@
 
 internal import Cluster
 internal import Logging
+internal import Messages
 internal import RPC
 
 /// Calls the coordinator.

@@ -4,7 +4,7 @@ internal import ContextExtension
 internal import Evaluation
 import Foundation
 internal import GGUF
-internal import RPC
+internal import Messages
 internal import Tokenizer
 internal import Transformer
 

@@ -2,6 +2,8 @@
 
 internal import ContextExtension
 internal import LongRoPE
+internal import Messages
+internal import Protobuf
 internal import RPC
 
 /// Runs evaluations through a coordinator.

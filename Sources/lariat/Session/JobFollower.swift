@@ -1,6 +1,8 @@
 // Follows a job to its end: the answer on standard output, progress on standard error.
 
 internal import Logging
+internal import Messages
+internal import Protobuf
 internal import RPC
 
 /// What a follower prints.

@@ -1,5 +1,7 @@
 // Jobs as people name them: by id, by its number, by the name that a job was given; and lists of them.
 
+internal import Messages
+internal import Protobuf
 internal import RPC
 
 extension CoordinatorClient {

@@ -3,7 +3,8 @@
 import CoreFoundation
 import Dispatch
 import Foundation
-package import RPC
+package import Messages
+import Protobuf
 
 /// Reads a prompt as the parts of a submission, each at most 1 MiB; never holds more than one.
 package actor PromptInput {

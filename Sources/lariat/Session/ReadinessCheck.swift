@@ -3,6 +3,7 @@
 internal import Cluster
 import Foundation
 internal import Logging
+internal import Messages
 internal import RPC
 
 /// Asks a coordinator who is there.

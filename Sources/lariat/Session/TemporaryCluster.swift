@@ -4,7 +4,6 @@ internal import Cluster
 import Foundation
 internal import Kernels
 internal import Logging
-internal import RPC
 import Synchronization
 
 /// What the processes of a temporary cluster are given.

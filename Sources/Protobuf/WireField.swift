@@ -56,35 +56,35 @@ package struct WireField<M>: Sendable {
             })
     }
 
-    static func uint32(_ number: UInt32, _ property: any Property<UInt32>) -> WireField {
+    package static func uint32(_ number: UInt32, _ property: any Property<UInt32>) -> WireField {
         scalar(number, PROTOBUF_C_TYPE_UINT32, property)
     }
-    static func uint64(_ number: UInt32, _ property: any Property<UInt64>) -> WireField {
+    package static func uint64(_ number: UInt32, _ property: any Property<UInt64>) -> WireField {
         scalar(number, PROTOBUF_C_TYPE_UINT64, property)
     }
-    static func int32(_ number: UInt32, _ property: any Property<Int32>) -> WireField {
+    package static func int32(_ number: UInt32, _ property: any Property<Int32>) -> WireField {
         scalar(number, PROTOBUF_C_TYPE_INT32, property)
     }
-    static func float(_ number: UInt32, _ property: any Property<Float>) -> WireField {
+    package static func float(_ number: UInt32, _ property: any Property<Float>) -> WireField {
         scalar(number, PROTOBUF_C_TYPE_FLOAT, property)
     }
-    static func double(_ number: UInt32, _ property: any Property<Double>) -> WireField {
+    package static func double(_ number: UInt32, _ property: any Property<Double>) -> WireField {
         scalar(number, PROTOBUF_C_TYPE_DOUBLE, property)
     }
-    static func uint32s(_ number: UInt32, _ property: any Property<[UInt32]>) -> WireField {
+    package static func uint32s(_ number: UInt32, _ property: any Property<[UInt32]>) -> WireField {
         scalars(number, PROTOBUF_C_TYPE_UINT32, property)
     }
-    static func int32s(_ number: UInt32, _ property: any Property<[Int32]>) -> WireField {
+    package static func int32s(_ number: UInt32, _ property: any Property<[Int32]>) -> WireField {
         scalars(number, PROTOBUF_C_TYPE_INT32, property)
     }
-    static func floats(_ number: UInt32, _ property: any Property<[Float]>) -> WireField {
+    package static func floats(_ number: UInt32, _ property: any Property<[Float]>) -> WireField {
         scalars(number, PROTOBUF_C_TYPE_FLOAT, property)
     }
-    static func doubles(_ number: UInt32, _ property: any Property<[Double]>) -> WireField {
+    package static func doubles(_ number: UInt32, _ property: any Property<[Double]>) -> WireField {
         scalars(number, PROTOBUF_C_TYPE_DOUBLE, property)
     }
 
-    static func bool(_ number: UInt32, _ property: any Property<Bool>) -> WireField {
+    package static func bool(_ number: UInt32, _ property: any Property<Bool>) -> WireField {
         WireField(
             number,
             read: { reader, message throws(MessageError) in
@@ -96,7 +96,9 @@ package struct WireField<M>: Sendable {
             })
     }
 
-    static func enumeration<E: WireEnumeration>(_ number: UInt32, _ property: any Property<E>) -> WireField {
+    package static func enumeration<E: WireEnumeration>(_ number: UInt32, _ property: any Property<E>)
+        -> WireField
+    {
         WireField(
             number,
             read: { reader, message throws(MessageError) in
@@ -108,7 +110,7 @@ package struct WireField<M>: Sendable {
             })
     }
 
-    static func string(_ number: UInt32, _ property: any Property<String>) -> WireField {
+    package static func string(_ number: UInt32, _ property: any Property<String>) -> WireField {
         WireField(
             number,
             read: { reader, message throws(MessageError) in
@@ -119,7 +121,7 @@ package struct WireField<M>: Sendable {
             })
     }
 
-    static func strings(_ number: UInt32, _ property: any Property<[String]>) -> WireField {
+    package static func strings(_ number: UInt32, _ property: any Property<[String]>) -> WireField {
         WireField(
             number,
             read: { reader, message throws(MessageError) in
@@ -131,7 +133,7 @@ package struct WireField<M>: Sendable {
     }
 
     /// A string that is a member of a `oneof`.
-    static func member(_ number: UInt32, _ property: any Property<String?>) -> WireField {
+    package static func member(_ number: UInt32, _ property: any Property<String?>) -> WireField {
         WireField(
             number,
             read: { reader, message throws(MessageError) in
@@ -142,7 +144,7 @@ package struct WireField<M>: Sendable {
             })
     }
 
-    static func bytes(_ number: UInt32, _ property: any Property<[UInt8]>) -> WireField {
+    package static func bytes(_ number: UInt32, _ property: any Property<[UInt8]>) -> WireField {
         WireField(
             number,
             read: { reader, message throws(MessageError) in
@@ -153,7 +155,7 @@ package struct WireField<M>: Sendable {
             })
     }
 
-    static func byteStrings(_ number: UInt32, _ property: any Property<[[UInt8]]>) -> WireField {
+    package static func byteStrings(_ number: UInt32, _ property: any Property<[[UInt8]]>) -> WireField {
         WireField(
             number,
             read: { reader, message throws(MessageError) in
@@ -164,7 +166,9 @@ package struct WireField<M>: Sendable {
             })
     }
 
-    static func message<N: BridgedMessage>(_ number: UInt32, _ property: any Property<N?>) -> WireField {
+    package static func message<N: BridgedMessage>(_ number: UInt32, _ property: any Property<N?>)
+        -> WireField
+    {
         WireField(
             number,
             read: { reader, message throws(MessageError) in
@@ -175,7 +179,9 @@ package struct WireField<M>: Sendable {
             })
     }
 
-    static func messages<N: BridgedMessage>(_ number: UInt32, _ property: any Property<[N]>) -> WireField {
+    package static func messages<N: BridgedMessage>(_ number: UInt32, _ property: any Property<[N]>)
+        -> WireField
+    {
         WireField(
             number,
             read: { reader, message throws(MessageError) in

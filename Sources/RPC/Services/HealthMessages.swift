@@ -1,6 +1,8 @@
 // grpc.health.v1: is a service of this process ready?
 // https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 
+public import Protobuf
+
 /// Names a service; empty: the process as a whole.
 public struct HealthCheckRequest: BridgedMessage {
     public static let byteLimit = 4 << 10
@@ -8,7 +10,7 @@ public struct HealthCheckRequest: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("grpc.health.v1.HealthCheckRequest")
+    package static let schema = MessageSchema("grpc.health.v1.HealthCheckRequest", in: .grpc)
     package static let fields: [WireField<HealthCheckRequest>] = [.string(1, \.service)]
 }
 
@@ -25,6 +27,15 @@ public struct HealthCheckResponse: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("grpc.health.v1.HealthCheckResponse")
+    package static let schema = MessageSchema("grpc.health.v1.HealthCheckResponse", in: .grpc)
     package static let fields: [WireField<HealthCheckResponse>] = [.enumeration(1, \.status)]
+}
+
+/// grpc.health.v1.Health.
+public enum HealthService {
+    public static let name = "grpc.health.v1.Health"
+    public static let check = RPCMethod<HealthCheckRequest, HealthCheckResponse>(
+        "/grpc.health.v1.Health/Check")
+    public static let watch = RPCMethod<HealthCheckRequest, HealthCheckResponse>(
+        "/grpc.health.v1.Health/Watch", replyStreaming: true)
 }

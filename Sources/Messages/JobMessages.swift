@@ -1,6 +1,8 @@
 // Jobs: what clients and the coordinator say to each other.
 // The meaning of each field stands in Proto/lariat.proto; zero or empty means "not given".
 
+public import Protobuf
+
 /// What a job does.
 public enum JobKind: UInt32, WireEnumeration, CaseIterable {
     case unspecified = 0
@@ -44,7 +46,7 @@ public struct SamplingMessage: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.Sampling")
+    package static let schema = MessageSchema("lariat.v1.Sampling", in: .lariat)
     package static let fields: [WireField<SamplingMessage>] = [
         .float(1, \.temperature), .uint32(2, \.topK), .float(3, \.topP), .float(4, \.minP),
         .float(5, \.repetitionPenalty), .uint32(6, \.repetitionWindow), .uint64(7, \.seed),
@@ -84,7 +86,7 @@ public struct JobOptions: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.JobOptions")
+    package static let schema = MessageSchema("lariat.v1.JobOptions", in: .lariat)
     package static let fields: [WireField<JobOptions>] = [
         .enumeration(1, \.kind), .string(2, \.name), .uint32(3, \.maxTokens), .message(4, \.sampling),
         .strings(5, \.stop), .bool(6, \.chat), .string(7, \.system), .bool(8, \.beyondWindow),
@@ -103,7 +105,7 @@ public struct RotaryMethodMessage: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.RotaryMethod")
+    package static let schema = MessageSchema("lariat.v1.RotaryMethod", in: .lariat)
     package static let fields: [WireField<RotaryMethodMessage>] = [
         .string(1, \.name), .messages(2, \.tables), .message(3, \.gap),
     ]
@@ -122,7 +124,7 @@ public struct RotaryTableMessage: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.RotaryTable")
+    package static let schema = MessageSchema("lariat.v1.RotaryTable", in: .lariat)
     package static let fields: [WireField<RotaryTableMessage>] = [
         .string(1, \.name), .uint64(2, \.window), .doubles(3, \.factors), .uint64(4, \.startTokens),
         .double(5, \.attentionFactor),
@@ -137,7 +139,7 @@ public struct PositionGapMessage: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.PositionGap")
+    package static let schema = MessageSchema("lariat.v1.PositionGap", in: .lariat)
     package static let fields: [WireField<PositionGapMessage>] = [
         .uint64(1, \.every), .uint64(2, \.length),
     ]
@@ -154,7 +156,7 @@ public struct SubmitPart: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.SubmitPart")
+    package static let schema = MessageSchema("lariat.v1.SubmitPart", in: .lariat)
     package static let fields: [WireField<SubmitPart>] = [
         .message(1, \.options), .bytes(2, \.text), .uint32s(3, \.tokens),
     ]
@@ -179,7 +181,7 @@ public struct ProfileMessage: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.Profile")
+    package static let schema = MessageSchema("lariat.v1.Profile", in: .lariat)
     package static let fields: [WireField<ProfileMessage>] = [
         .string(1, \.name), .double(2, \.theta), .uint32(3, \.rotaryDimension), .doubles(4, \.factors),
         .uint64(5, \.startTokens), .double(6, \.attentionFactor), .uint64(7, \.window),
@@ -198,7 +200,7 @@ public struct RingStepRecord: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.RingStep")
+    package static let schema = MessageSchema("lariat.v1.RingStep", in: .lariat)
     package static let fields: [WireField<RingStepRecord>] = [
         .uint32(1, \.step), .double(2, \.computeSeconds), .double(3, \.waitSeconds),
         .double(4, \.wireSeconds), .uint64(5, \.bytes),
@@ -221,7 +223,7 @@ public struct WorkerShare: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.WorkerShare")
+    package static let schema = MessageSchema("lariat.v1.WorkerShare", in: .lariat)
     package static let fields: [WireField<WorkerShare>] = [
         .uint32(1, \.rank), .string(2, \.worker), .uint64(3, \.tokens), .uint64(4, \.kvBytes),
         .uint64(5, \.ringBytesSent), .uint64(6, \.ringBytesReceived), .double(7, \.computeSeconds),
@@ -269,7 +271,7 @@ public struct JobRecord: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.Job")
+    package static let schema = MessageSchema("lariat.v1.Job", in: .lariat)
     package static let fields: [WireField<JobRecord>] = [
         .string(1, \.id), .message(2, \.options), .enumeration(3, \.state), .string(4, \.reason),
         .uint64(5, \.submittedMicroseconds), .uint64(6, \.startedMicroseconds),
@@ -288,7 +290,7 @@ public struct JobRequest: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.JobRequest")
+    package static let schema = MessageSchema("lariat.v1.JobRequest", in: .lariat)
     package static let fields: [WireField<JobRequest>] = [
         .string(1, \.id)
     ]
@@ -301,7 +303,7 @@ public struct AttachRequest: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.AttachRequest")
+    package static let schema = MessageSchema("lariat.v1.AttachRequest", in: .lariat)
     package static let fields: [WireField<AttachRequest>] = [
         .string(1, \.id), .uint64(2, \.fromEvent),
     ]
@@ -339,7 +341,7 @@ public struct JobEvent: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.JobEvent")
+    package static let schema = MessageSchema("lariat.v1.JobEvent", in: .lariat)
     package static let fields: [WireField<JobEvent>] = [
         .uint64(1, \.number), .enumeration(2, \.kind), .message(3, \.job), .bytes(4, \.text),
         .uint32s(5, \.tokens), .uint64(6, \.firstPosition), .floats(7, \.nll),
@@ -355,7 +357,7 @@ public struct LikelyTokens: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.LikelyTokens")
+    package static let schema = MessageSchema("lariat.v1.LikelyTokens", in: .lariat)
     package static let fields: [WireField<LikelyTokens>] = [
         .uint32s(1, \.tokens), .floats(2, \.logProbabilities),
     ]
@@ -369,7 +371,7 @@ public struct ListJobsRequest: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.ListJobsRequest")
+    package static let schema = MessageSchema("lariat.v1.ListJobsRequest", in: .lariat)
     package static let fields: [WireField<ListJobsRequest>] = [
         .string(1, \.pageToken), .uint32(2, \.pageSize), .bool(3, \.activeOnly),
     ]
@@ -383,7 +385,7 @@ public struct ListJobsReply: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.ListJobsReply")
+    package static let schema = MessageSchema("lariat.v1.ListJobsReply", in: .lariat)
     package static let fields: [WireField<ListJobsReply>] = [
         .messages(1, \.jobs), .string(2, \.nextPageToken),
     ]
@@ -399,7 +401,7 @@ public struct LogLine: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.LogLine")
+    package static let schema = MessageSchema("lariat.v1.LogLine", in: .lariat)
     package static let fields: [WireField<LogLine>] = [
         .uint64(1, \.timeMicroseconds), .string(2, \.level), .string(3, \.source), .string(4, \.text),
     ]
@@ -429,7 +431,7 @@ public struct Forecast: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.Forecast")
+    package static let schema = MessageSchema("lariat.v1.Forecast", in: .lariat)
     package static let fields: [WireField<Forecast>] = [
         .bool(1, \.admissible), .string(2, \.reason), .uint64(3, \.promptTokens),
         .uint64(4, \.reservedTokens), .message(5, \.profile), .uint64(6, \.kvBytes), .uint64(7, \.ringBytes),

@@ -1,6 +1,8 @@
 // Calibration: what the coordinator asks a worker to measure, and what predictions are made of.
 // The meaning of each field stands in Proto/lariat.proto; zero or empty means "not given".
 
+public import Protobuf
+
 /// Asks a worker to measure itself.
 public struct CalibrateRequest: BridgedMessage {
     public var epoch: UInt64 = 0
@@ -9,7 +11,7 @@ public struct CalibrateRequest: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.CalibrateRequest")
+    package static let schema = MessageSchema("lariat.v1.CalibrateRequest", in: .lariat)
     package static let acceptsUnknownFields = false
     package static let fields: [WireField<CalibrateRequest>] = [
         .uint64(1, \.epoch), .string(2, \.nextRingAddress),
@@ -33,7 +35,7 @@ public struct WorkerRates: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.WorkerRates")
+    package static let schema = MessageSchema("lariat.v1.WorkerRates", in: .lariat)
     package static let acceptsUnknownFields = false
     package static let fields: [WireField<WorkerRates>] = [
         .double(1, \.denseOperationsPerSecond), .double(2, \.attentionOperationsPerSecond),
@@ -52,7 +54,7 @@ public struct WorkerCost: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.WorkerCost")
+    package static let schema = MessageSchema("lariat.v1.WorkerCost", in: .lariat)
     package static let fields: [WireField<WorkerCost>] = [
         .string(1, \.worker), .double(2, \.computeSeconds), .double(3, \.wireSeconds), .message(4, \.rates),
     ]

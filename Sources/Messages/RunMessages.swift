@@ -1,6 +1,8 @@
 // Runs: what the coordinator and a worker say to each other about one job.
 // The meaning of each field stands in Proto/lariat.proto; zero or empty means "not given".
 
+public import Protobuf
+
 /// Positions `start ..< start + count`.
 public struct TokenRunMessage: BridgedMessage {
     public var start: UInt64 = 0
@@ -8,7 +10,7 @@ public struct TokenRunMessage: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.TokenRun")
+    package static let schema = MessageSchema("lariat.v1.TokenRun", in: .lariat)
     package static let acceptsUnknownFields = false
     package static let fields: [WireField<TokenRunMessage>] = [
         .uint64(1, \.start), .uint64(2, \.count),
@@ -25,7 +27,7 @@ public struct RunMember: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.RunMember")
+    package static let schema = MessageSchema("lariat.v1.RunMember", in: .lariat)
     package static let acceptsUnknownFields = false
     package static let fields: [WireField<RunMember>] = [
         .uint32(1, \.rank), .string(2, \.name), .string(3, \.ringAddress), .messages(4, \.runs),
@@ -66,7 +68,7 @@ public struct RunPlan: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.RunPlan")
+    package static let schema = MessageSchema("lariat.v1.RunPlan", in: .lariat)
     package static let acceptsUnknownFields = false
     package static let fields: [WireField<RunPlan>] = [
         .string(1, \.job), .uint64(2, \.attempt), .uint64(3, \.epoch), .uint32(4, \.rank),
@@ -92,7 +94,7 @@ public struct RunCommand: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.RunCommand")
+    package static let schema = MessageSchema("lariat.v1.RunCommand", in: .lariat)
     package static let acceptsUnknownFields = false
     package static let fields: [WireField<RunCommand>] = [
         .message(1, \.plan), .uint32s(2, \.tokens), .uint32s(3, \.next), .bool(4, \.start), .bool(5, \.stop),
@@ -144,7 +146,7 @@ public struct RunEvent: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.RunEvent")
+    package static let schema = MessageSchema("lariat.v1.RunEvent", in: .lariat)
     package static let acceptsUnknownFields = false
     package static let fields: [WireField<RunEvent>] = [
         .enumeration(1, \.kind), .uint32(2, \.layers), .uint32(3, \.prefilledLayers), .uint32(4, \.token),
@@ -187,7 +189,7 @@ public struct FaultMessage: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.Fault")
+    package static let schema = MessageSchema("lariat.v1.Fault", in: .lariat)
     package static let acceptsUnknownFields = false
     package static let fields: [WireField<FaultMessage>] = [
         .enumeration(1, \.kind), .uint32(2, \.accused), .string(3, \.detail),
@@ -220,7 +222,7 @@ public struct TraceSpanMessage: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.TraceSpan")
+    package static let schema = MessageSchema("lariat.v1.TraceSpan", in: .lariat)
     package static let fields: [WireField<TraceSpanMessage>] = [
         .enumeration(1, \.kind), .uint32(2, \.layer), .uint32(3, \.step), .uint64(4, \.startMicroseconds),
         .uint64(5, \.durationMicroseconds), .uint64(6, \.bytes),
@@ -235,7 +237,7 @@ public struct TracePart: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.TracePart")
+    package static let schema = MessageSchema("lariat.v1.TracePart", in: .lariat)
     package static let fields: [WireField<TracePart>] = [
         .uint32(1, \.rank), .string(2, \.worker), .messages(3, \.spans),
     ]

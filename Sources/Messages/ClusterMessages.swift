@@ -1,6 +1,8 @@
 // Membership: what workers, clients and the coordinator say about who is in the cluster.
 // The meaning of each field stands in Proto/lariat.proto; zero or empty means "not given".
 
+public import Protobuf
+
 /// The number that coordinator and workers compare before they work together.
 public enum LariatProtocol {
     /// Counts changes after which an older process would refuse, or misunderstand, what a newer one says.
@@ -56,7 +58,7 @@ public struct MemberRecord: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.Member")
+    package static let schema = MessageSchema("lariat.v1.Member", in: .lariat)
     package static let fields: [WireField<MemberRecord>] = [
         .string(1, \.name), .string(2, \.address), .string(3, \.ringAddress), .uint32(4, \.threads),
         .uint64(5, \.memoryBytes), .string(6, \.isa), .string(7, \.precision), .string(8, \.fingerprint),
@@ -85,7 +87,7 @@ public struct RunProgress: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.RunProgress")
+    package static let schema = MessageSchema("lariat.v1.RunProgress", in: .lariat)
     package static let fields: [WireField<RunProgress>] = [
         .uint32(1, \.layer), .uint32(2, \.layers), .uint32(3, \.step), .uint32(4, \.steps),
         .uint64(5, \.ringBytesSent), .uint64(6, \.ringBytesReceived), .double(7, \.computeSeconds),
@@ -97,7 +99,7 @@ public struct RunProgress: BridgedMessage {
 public struct ClusterRequest: BridgedMessage {
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.ClusterRequest")
+    package static let schema = MessageSchema("lariat.v1.ClusterRequest", in: .lariat)
     package static let fields: [WireField<ClusterRequest>] = []
 }
 
@@ -116,7 +118,7 @@ public struct ClusterState: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.ClusterState")
+    package static let schema = MessageSchema("lariat.v1.ClusterState", in: .lariat)
     package static let fields: [WireField<ClusterState>] = [
         .uint64(1, \.epoch), .string(2, \.model), .string(3, \.fingerprint), .messages(4, \.members),
         .uint32(5, \.queued), .uint32(6, \.running), .uint64(7, \.window), .string(8, \.version),
@@ -132,7 +134,7 @@ public struct RegisterRequest: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.RegisterRequest")
+    package static let schema = MessageSchema("lariat.v1.RegisterRequest", in: .lariat)
     // Fields that this version does not know are the other's newer protocol, whose number says so.
     package static let acceptsUnknownFields = true
     package static let fields: [WireField<RegisterRequest>] = [
@@ -149,7 +151,7 @@ public struct RegisterReply: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.RegisterReply")
+    package static let schema = MessageSchema("lariat.v1.RegisterReply", in: .lariat)
     package static let acceptsUnknownFields = true
     package static let fields: [WireField<RegisterReply>] = [
         .uint64(1, \.epoch), .double(2, \.heartbeatSeconds), .uint32(3, \.protocol),
@@ -170,7 +172,7 @@ public struct HeartbeatRequest: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.HeartbeatRequest")
+    package static let schema = MessageSchema("lariat.v1.HeartbeatRequest", in: .lariat)
     package static let acceptsUnknownFields = false
     package static let fields: [WireField<HeartbeatRequest>] = [
         .string(1, \.name), .string(2, \.instance), .uint64(3, \.epoch), .uint64(4, \.kvBytesUsed),
@@ -186,7 +188,7 @@ public struct HeartbeatReply: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.HeartbeatReply")
+    package static let schema = MessageSchema("lariat.v1.HeartbeatReply", in: .lariat)
     package static let acceptsUnknownFields = false
     package static let fields: [WireField<HeartbeatReply>] = [
         .uint64(1, \.epoch), .bool(2, \.leave),
@@ -202,7 +204,7 @@ public struct DrainRequest: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.DrainRequest")
+    package static let schema = MessageSchema("lariat.v1.DrainRequest", in: .lariat)
     package static let fields: [WireField<DrainRequest>] = [
         .string(1, \.target), .bool(2, \.undo),
     ]
@@ -214,6 +216,6 @@ public struct DrainReply: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.DrainReply")
+    package static let schema = MessageSchema("lariat.v1.DrainReply", in: .lariat)
     package static let fields: [WireField<DrainReply>] = [.strings(1, \.workers)]
 }

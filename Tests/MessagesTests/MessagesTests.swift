@@ -1,4 +1,6 @@
 // The typed messages: every field both ways, against bytes that another protobuf implementation made.
+import Messages
+import Protobuf
 import RPC
 import Testing
 

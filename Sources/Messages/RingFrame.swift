@@ -1,5 +1,7 @@
 // A ring message on the wire: the header by protobuf-c, then the tensor as the last field, never copied.
 
+public import Protobuf
+
 extension RingHeader {
     /// The longest tensor of one message; a longer piece travels in parts.
     public static let tensorLimit = 1 << 20

@@ -2,22 +2,24 @@
 // message lies, and which names a file descriptor declares. Messages proper are parsed by protobuf-c.
 
 /// A field as it lies in the bytes.
-struct ScannedField: Equatable {
-    var number: UInt32
+package struct ScannedField: Equatable {
+    package var number: UInt32
     /// 0 varint, 1 eight bytes, 2 with a length, 5 four bytes.
-    var wireType: UInt8
+    package var wireType: UInt8
     /// Where its tag begins.
-    var start: Int
+    package var start: Int
     /// The value's bytes, without tag and length.
-    var value: Range<Int>
+    package var value: Range<Int>
 }
 
 /// Steps over the fields of one message, bounds checked. Give it the same bytes each time.
-struct WireScanner {
-    private(set) var position = 0
+package struct WireScanner {
+    package private(set) var position = 0
+
+    package init() {}
 
     /// The next field; nil at the end, or when the rest is no protobuf (then `position` is not the end).
-    mutating func next(in bytes: Span<UInt8>) -> ScannedField? {
+    package mutating func next(in bytes: Span<UInt8>) -> ScannedField? {
         let start = position
         var at = position
         guard let tag = varint(bytes, &at), let number = UInt32(exactly: tag >> 3), number > 0 else {

@@ -2,6 +2,8 @@
 // https://github.com/grpc/grpc/blob/master/doc/server-reflection.md
 // Versions v1 and v1alpha are the same on the wire, so one set of types serves both.
 
+public import Protobuf
+
 /// One question; exactly one of the optional fields is set.
 public struct ReflectionRequest: BridgedMessage {
     public static let byteLimit = 64 << 10
@@ -14,7 +16,7 @@ public struct ReflectionRequest: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("grpc.reflection.v1.ServerReflectionRequest")
+    package static let schema = MessageSchema("grpc.reflection.v1.ServerReflectionRequest", in: .grpc)
     package static let fields: [WireField<ReflectionRequest>] = [
         .string(1, \.host), .member(3, \.fileByFilename), .member(4, \.fileContainingSymbol),
         .message(5, \.fileContainingExtension), .member(6, \.allExtensionNumbersOfType),
@@ -29,7 +31,7 @@ public struct ReflectionExtension: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("grpc.reflection.v1.ExtensionRequest")
+    package static let schema = MessageSchema("grpc.reflection.v1.ExtensionRequest", in: .grpc)
     package static let fields: [WireField<ReflectionExtension>] = [
         .string(1, \.containingType), .int32(2, \.extensionNumber),
     ]
@@ -46,7 +48,7 @@ public struct ReflectionResponse: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("grpc.reflection.v1.ServerReflectionResponse")
+    package static let schema = MessageSchema("grpc.reflection.v1.ServerReflectionResponse", in: .grpc)
     package static let fields: [WireField<ReflectionResponse>] = [
         .string(1, \.validHost), .message(2, \.originalRequest), .message(4, \.fileDescriptors),
         .message(5, \.allExtensionNumbers), .message(6, \.services), .message(7, \.error),
@@ -59,7 +61,7 @@ public struct ReflectionFiles: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("grpc.reflection.v1.FileDescriptorResponse")
+    package static let schema = MessageSchema("grpc.reflection.v1.FileDescriptorResponse", in: .grpc)
     package static let fields: [WireField<ReflectionFiles>] = [.byteStrings(1, \.files)]
 }
 
@@ -70,7 +72,7 @@ public struct ReflectionExtensionNumbers: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("grpc.reflection.v1.ExtensionNumberResponse")
+    package static let schema = MessageSchema("grpc.reflection.v1.ExtensionNumberResponse", in: .grpc)
     package static let fields: [WireField<ReflectionExtensionNumbers>] = [
         .string(1, \.baseTypeName), .int32s(2, \.numbers),
     ]
@@ -82,7 +84,7 @@ public struct ReflectionServices: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("grpc.reflection.v1.ListServiceResponse")
+    package static let schema = MessageSchema("grpc.reflection.v1.ListServiceResponse", in: .grpc)
     package static let fields: [WireField<ReflectionServices>] = [.messages(1, \.services)]
 }
 
@@ -92,7 +94,7 @@ public struct ReflectionServiceName: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("grpc.reflection.v1.ServiceResponse")
+    package static let schema = MessageSchema("grpc.reflection.v1.ServiceResponse", in: .grpc)
     package static let fields: [WireField<ReflectionServiceName>] = [.string(1, \.name)]
 }
 
@@ -103,6 +105,16 @@ public struct ReflectionError: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("grpc.reflection.v1.ErrorResponse")
+    package static let schema = MessageSchema("grpc.reflection.v1.ErrorResponse", in: .grpc)
     package static let fields: [WireField<ReflectionError>] = [.int32(1, \.code), .string(2, \.message)]
+}
+
+/// grpc.reflection.v1 and its older name.
+public enum ReflectionService {
+    public static let info = RPCMethod<ReflectionRequest, ReflectionResponse>(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", requestStreaming: true,
+        replyStreaming: true)
+    public static let infoAlpha = RPCMethod<ReflectionRequest, ReflectionResponse>(
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", requestStreaming: true,
+        replyStreaming: true)
 }

@@ -1,5 +1,6 @@
 // Bytes from outside never crash: random ones, damaged messages, and messages that would take much memory.
-import RPC
+import Messages
+import Protobuf
 import Testing
 
 /// xorshift64*: the same numbers in every run.

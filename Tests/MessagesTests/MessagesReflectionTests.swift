@@ -1,9 +1,12 @@
 // Reflection and health, without a socket.
+import Messages
+import Protobuf
 import RPC
 import Testing
 
 @Suite struct MessagesReflectionTests {
-    private let reflection = Reflection(services: [CoordinatorService.name, HealthService.name])
+    private let reflection = Reflection(
+        services: [CoordinatorService.name, HealthService.name], files: .lariat)
 
     @Test func servicesAreListed() {
         let names = reflection.answer(.with { $0.listServices = "" }).services?.services.map(\.name)

@@ -1,6 +1,8 @@
 // Blocks: what travels between workers, less the tensor, which follows the header (RingFrame.swift).
 // The meaning of each field stands in Proto/lariat.proto; zero or empty means "not given".
 
+public import Protobuf
+
 /// All of a `RingMessage` but its tensor: what it is a part of, and for whom.
 public struct RingHeader: BridgedMessage {
     public static let byteLimit = 64 << 10
@@ -41,7 +43,7 @@ public struct RingHeader: BridgedMessage {
 
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.RingMessage")
+    package static let schema = MessageSchema("lariat.v1.RingMessage", in: .lariat)
     package static let acceptsUnknownFields = false
     package static let fields: [WireField<RingHeader>] = [
         .enumeration(1, \.kind), .string(2, \.job), .uint64(3, \.attempt), .uint64(4, \.epoch),
@@ -55,7 +57,7 @@ public struct RingHeader: BridgedMessage {
 public struct RingReply: BridgedMessage {
     public init() {}
 
-    package static let schema = MessageSchema("lariat.v1.RingReply")
+    package static let schema = MessageSchema("lariat.v1.RingReply", in: .lariat)
     package static let acceptsUnknownFields = false
     package static let fields: [WireField<RingReply>] = []
 }

@@ -1,5 +1,6 @@
 // Ring messages: the tensor behind the header is never copied, and yet the whole is one protobuf message.
-import RPC
+import Messages
+import Protobuf
 import Testing
 
 private let header = RingHeader.with {

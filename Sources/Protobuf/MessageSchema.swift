@@ -1,16 +1,34 @@
 // A message's descriptor in protobuf-c's tables.
-internal import CLariatProto
-internal import CProtobufC
+package import CProtobufC
 
-/// The descriptor of one message type. The tables are constants of the process.
+/// The descriptors that protoc-c made of some files of `Proto/`. They are constants of the process.
+@safe package struct DescriptorTable: @unchecked Sendable {
+    private let descriptors: UnsafeBufferPointer<UnsafePointer<ProtobufCMessageDescriptor>>
+
+    /// - Parameter descriptors: as many as `count`, valid for ever.
+    package init(_ descriptors: UnsafePointer<UnsafePointer<ProtobufCMessageDescriptor>>, count: Int) {
+        unsafe self.descriptors = unsafe UnsafeBufferPointer(start: descriptors, count: count)
+    }
+
+    /// Full names of all messages, in the order of `Proto/`.
+    package var names: [String] {
+        unsafe descriptors.map { unsafe String(cString: $0.pointee.name) }
+    }
+
+    func descriptor(named name: String) -> UnsafePointer<ProtobufCMessageDescriptor>? {
+        unsafe descriptors.first { unsafe String(cString: $0.pointee.name) == name }
+    }
+}
+
+/// The descriptor of one message type.
 @safe package struct MessageSchema: @unchecked Sendable {
     package let name: String
     let descriptor: UnsafePointer<ProtobufCMessageDescriptor>?
 
     /// - Parameter name: the full name in `Proto/`, such as "lariat.v1.Job".
-    init(_ name: String) {
+    package init(_ name: String, in table: DescriptorTable) {
         self.name = name
-        unsafe descriptor = lariat_message_descriptor(name)
+        unsafe descriptor = table.descriptor(named: name)
     }
 
     /// The field with this number if it is of this type and label; anything else is a bug of ours.

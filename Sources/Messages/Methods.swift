@@ -1,18 +1,6 @@
-// The methods of every service, with the types that travel: what clients call and servers offer.
+// The methods of Lariat's services, with the types that travel: what clients call and servers offer.
 
-/// One method of a gRPC service.
-public struct RPCMethod<Request: WireMessage, Reply: WireMessage>: Sendable {
-    /// "/package.Service/Method"
-    public let path: String
-    public let requestStreaming: Bool
-    public let replyStreaming: Bool
-
-    public init(_ path: String, requestStreaming: Bool = false, replyStreaming: Bool = false) {
-        self.path = path
-        self.requestStreaming = requestStreaming
-        self.replyStreaming = replyStreaming
-    }
-}
+public import RPC
 
 /// lariat.v1.Coordinator: what clients ask of the coordinator.
 public enum CoordinatorService {
@@ -66,23 +54,4 @@ public enum RingService {
         "/lariat.v1.Ring/Exchange", requestStreaming: true)
     public static let probe = RPCMethod<RingHeader, RingReply>(
         "/lariat.v1.Ring/Probe", requestStreaming: true)
-}
-
-/// grpc.health.v1.Health.
-public enum HealthService {
-    public static let name = "grpc.health.v1.Health"
-    public static let check = RPCMethod<HealthCheckRequest, HealthCheckResponse>(
-        "/grpc.health.v1.Health/Check")
-    public static let watch = RPCMethod<HealthCheckRequest, HealthCheckResponse>(
-        "/grpc.health.v1.Health/Watch", replyStreaming: true)
-}
-
-/// grpc.reflection.v1 and its older name.
-public enum ReflectionService {
-    public static let info = RPCMethod<ReflectionRequest, ReflectionResponse>(
-        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", requestStreaming: true,
-        replyStreaming: true)
-    public static let infoAlpha = RPCMethod<ReflectionRequest, ReflectionResponse>(
-        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", requestStreaming: true,
-        replyStreaming: true)
 }

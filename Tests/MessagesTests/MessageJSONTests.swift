@@ -2,7 +2,8 @@
 
 import Foundation
 import JSONText
-import RPC
+import Messages
+import Protobuf
 import Testing
 
 @Suite struct MessageJSONTests {
