@@ -203,7 +203,8 @@ let package = Package(
         .testTarget(
             name: "TransformerTests",
             dependencies: [
-                "GGUF", "Kernels", "LongRoPE", "RingAttention", "Tokenizer", "Transformer", "TestSupport",
+                "GGUF", "Kernels", "LongRoPE", "RingAttention", "Sampling", "Tokenizer", "Transformer",
+                "TestSupport",
             ],
             swiftSettings: swift),
         .testTarget(

@@ -20,8 +20,6 @@ package enum KernelGroup: String, CaseIterable, Sendable {
     case norms
     /// The users of the exponential: SwiGLU and log-likelihood.
     case exp
-    /// Merging of partial attention results.
-    case merge
 }
 
 /// What a kernel's work is counted in, and which limit bounds it.

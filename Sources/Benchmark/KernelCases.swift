@@ -30,14 +30,11 @@ extension KernelCase {
                 let element = kvElement(compute)
                 let (shape, rows) = try keysAndValues(tokens, heads, kvHeads, size, compute)
                 let queries = random(rows: tokens, columns: shape.queryRowElements)
-                let state = AttentionState(queries: tokens, shape: shape)
-                let runs = [0..<tokens]
+                let state = AttentionState(queriesAt: [0..<tokens], shape: shape, element: element)
                 return { () throws(KernelError) in
-                    rows.withUnsafeBytes {
-                        compute.attend(
-                            queries: queries, at: runs, over: $0, at: runs, element: element, shape: shape,
-                            into: state)
-                    }
+                    state.begin()
+                    rows.withUnsafeBytes { compute.attend(queries: queries, over: $0, into: state) }
+                    compute.attendRest(queries: queries, last: true, into: state)
                 }
             }
         }
@@ -228,25 +225,6 @@ extension KernelCase {
                 let targets = (0..<scored).map { Int32($0) }
                 return { () throws(KernelError) in
                     _ = try compute.logSoftmaxPick(logits: logits, targets: targets)
-                }
-            },
-            KernelCase(
-                group: .merge, name: "\(many) queries, 9 heads of 64", yardstick: .moving,
-                work: Double(many * (width + 9) * 12), elements: Double(many * width)
-            ) { compute throws(BenchmarkError) in
-                let shape: AttentionShape
-                do throws(KernelError) {
-                    shape = try AttentionShape(heads: 9, kvHeads: 3, headDimension: 64)
-                } catch { throw .kernel(error) }
-                let output = random(rows: many, columns: width)
-                let sums = random(rows: many, columns: 9)
-                let state = AttentionState(queries: many, shape: shape)
-                return { () throws(KernelError) in
-                    output.withMutableSpan { output in
-                        sums.withMutableSpan { sums in
-                            compute.merge(output: output.span, logSumExp: sums.span, into: state)
-                        }
-                    }
                 }
             },
         ]

@@ -43,7 +43,8 @@ package struct WireBenchmark: Sendable {
         progress: @Sendable (_ done: Int) -> Void
     ) async throws(BenchmarkError) -> Paired {
         let pair = try await WorkerPair.start(
-            tokens: bytes / Self.rowBytes, rowBytes: Self.rowBytes, patience: Self.patience, logger: logger)
+            tokens: bytes / Self.rowBytes, blockTokens: blockBytes / Self.rowBytes, rowBytes: Self.rowBytes,
+            patience: Self.patience, logger: logger)
         do throws(BenchmarkError) {
             // Buffers grow and the connection's window opens.
             _ = try await pair.seconds(bytes: min(bytes, 32 * blockBytes), blockBytes: blockBytes)
@@ -72,9 +73,11 @@ private struct WorkerPair {
     private let rowBytes: Int
     private let patience: Duration
 
-    /// - Parameter tokens: most tokens of one transfer.
+    /// - Parameters:
+    ///   - tokens: most tokens of one transfer.
+    ///   - blockTokens: of a block.
     static func start(
-        tokens: Int, rowBytes: Int, patience: Duration, logger: Logger
+        tokens: Int, blockTokens: Int, rowBytes: Int, patience: Duration, logger: Logger
     ) async throws(BenchmarkError) -> WorkerPair {
         let hubs = [RingHub(), RingHub()]
         let servers = hubs.map { hub in
@@ -97,13 +100,14 @@ private struct WorkerPair {
             }
             let profile = try RotaryProfile(
                 name: "benchmark", theta: 10_000, rotaryDimension: 2, factors: [1], window: 1)
-            // Two ranks need a plan; that the sender has all tokens lets it send blocks of any of them.
-            let plan = try ShardPlan(runs: [[0..<max(tokens, 1)], []])
+            // The sender holds all stripes.
+            let layout = try Layout(stripeTokens: blockTokens, weights: [1, 0])
             var links: [RingLinks] = []
             for rank in 0..<2 {
                 let run = try Run(
                     job: "benchmark", members: members,
-                    assignment: ShardAssignment(rank: rank, plan: plan, maxTokens: 0, pieceTokens: 1024),
+                    assignment: ShardAssignment(
+                        rank: rank, layout: layout, promptTokens: tokens, maxTokens: 0),
                     profile: profile, stall: patience)
                 let inbox = RingInbox(run: run, kvRowBytes: rowBytes, element: .bf16)
                 hubs[rank].open(inbox)
@@ -136,7 +140,7 @@ private struct WorkerPair {
                 for (number, count) in blocks.enumerated() {
                     let body = count == payload.count ? payload : BytesPayload(Array(payload.bytes[..<count]))
                     let piece = RingPiece(
-                        layer: 0, origin: 0, piece: number, runs: [0..<count / rowBytes], payload: body)
+                        layer: 0, origin: 0, stripe: number, positions: 0..<count / rowBytes, payload: body)
                     try sender.send(.keyValues(piece), to: 1, deadline: .now + patience)
                 }
                 return .success(())

@@ -109,12 +109,6 @@ TARGET static void accumulate(
     }
 }
 
-TARGET static void finish(
-    const struct attention_tile *tile, size_t count, const float *out, size_t d, size_t dp,
-    const struct attention_rows *rows) {
-    attention_finish(tile, count, out, d, dp, rows);
-}
-
 const struct attention_kernel attention_avx2 = {
     .operand_bytes = 4,
     .pack_keys = attention_pack_keys_f32,
@@ -124,7 +118,6 @@ const struct attention_kernel attention_avx2 = {
     .mask = attention_mask_any,
     .softmax = softmax,
     .accumulate = accumulate,
-    .finish = finish,
 };
 
 // Eight elements of a row as f32.

@@ -36,12 +36,6 @@ AVX512 static void accumulate(
     accumulate_tile(tile, rows, values, keys, dp, out);
 }
 
-AVX512 static void finish(
-    const struct attention_tile *tile, size_t count, const float *out, size_t d, size_t dp,
-    const struct attention_rows *rows) {
-    attention_finish(tile, count, out, d, dp, rows);
-}
-
 const struct attention_kernel attention_avx512 = {
     .operand_bytes = 4,
     .pack_keys = attention_pack_keys_f32,
@@ -51,6 +45,5 @@ const struct attention_kernel attention_avx512 = {
     .mask = mask,
     .softmax = softmax,
     .accumulate = accumulate,
-    .finish = finish,
 };
 #endif

@@ -151,12 +151,6 @@ TARGET static void accumulate(
     accumulate_tile(tile, rows, values, keys / 2, dp, out);
 }
 
-TARGET static void finish(
-    const struct attention_tile *tile, size_t count, const float *out, size_t d, size_t dp,
-    const struct attention_rows *rows) {
-    attention_finish(tile, count, out, d, dp, rows);
-}
-
 const struct attention_kernel attention_avx512bf16 = {
     .operand_bytes = 2,
     .pack_keys = pack_keys,
@@ -166,6 +160,5 @@ const struct attention_kernel attention_avx512bf16 = {
     .mask = mask,
     .softmax = softmax,
     .accumulate = accumulate,
-    .finish = finish,
 };
 #endif

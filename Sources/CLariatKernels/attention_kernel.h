@@ -26,12 +26,6 @@ struct attention_tile {
     float alpha[ROWS];                     // what the tile multiplies earlier sums with
 };
 
-// Where the running attention of an item's rows is kept.
-struct attention_rows {
-    float *output[ROWS];
-    float *log_sum_exp[ROWS];
-};
-
 // `d` is the head size, `dp` the same rounded up to whole vectors of 16.
 struct attention_kernel {
     size_t operand_bytes;
@@ -53,10 +47,6 @@ struct attention_kernel {
     // out [rows][dp] = out * alpha + probabilities * values.
     void (*accumulate)(
         const struct attention_tile *tile, size_t rows, const void *values, size_t keys, size_t dp, float *out);
-    // Merges what an item has accumulated, [count][dp], into the running attention.
-    void (*finish)(
-        const struct attention_tile *tile, size_t count, const float *out, size_t d, size_t dp,
-        const struct attention_rows *rows);
 };
 
 // Decode: one step over n <= DECODE_STEP rows, all visible, for up to DECODE_HEADS heads that share a KV head.  The
@@ -124,28 +114,6 @@ LARIAT_INLINE void attention_merge_row(
         for (size_t i = 0; i < dim; i++) output[i] = o[i] * add;
     } else {
         for (size_t i = 0; i < dim; i++) output[i] = output[i] * keep + o[i] * add;
-    }
-}
-
-LARIAT_INLINE void attention_finish(
-    const struct attention_tile *tile, size_t count, const float *out, size_t d, size_t dp,
-    const struct attention_rows *rows) {
-    float total[ROWS], inverse[ROWS], l[ROWS], before[ROWS], keep[ROWS], add[ROWS], sum[ROWS];
-    for (size_t r = 0; r < ROWS; r++) {
-        float half[LANES / 2];
-        for (size_t i = 0; i < LANES / 2; i++) half[i] = tile->sum[r][i] + tile->sum[r][LANES / 2 + i];
-        total[r] = ((half[0] + half[4]) + (half[2] + half[6])) + ((half[1] + half[5]) + (half[3] + half[7]));
-        before[r] = r < count ? *rows->log_sum_exp[r] : 0;
-    }
-    for (size_t r = 0; r < ROWS; r++) {
-        const float some = total[r] > 0 ? total[r] : 1;
-        l[r] = total[r] > 0 ? (tile->max[r] + logarithm2(some)) * LN_2 : -INFINITY;
-        inverse[r] = 1 / some;
-    }
-    attention_join(before, l, ROWS, keep, add, sum);
-    for (size_t r = 0; r < count; r++) {
-        attention_merge_row(rows->output[r], out + r * dp, d, keep[r], add[r] * inverse[r]);
-        *rows->log_sum_exp[r] = sum[r];
     }
 }
 

@@ -7,14 +7,15 @@
 
 void lariat_attention_reference(
     enum lariat_kv_element element, const struct lariat_attention_shape *shape, const void *rows,
-    const int64_t *key_positions, size_t key_count, const struct lariat_attention_queries *queries) {
+    const int64_t *key_positions, size_t key_count, const struct lariat_attention_queries *queries, float *output,
+    float *log_sum_exp) {
     bool bf16 = element == LARIAT_KV_BF16;
     size_t d = shape->head_dim, group = shape->heads / shape->kv_heads, bytes = bf16 ? 2 : 4;
     size_t stride = (size_t)2 * shape->kv_heads * d * bytes;
     for (size_t n = 0; n < queries->count; n++) {
         for (size_t h = 0; h < shape->heads; h++) {
             const float *q = queries->query + (n * shape->heads + h) * d;
-            float *out = queries->output + (n * shape->heads + h) * d;
+            float *out = output + (n * shape->heads + h) * d;
             const unsigned char *keys = (const unsigned char *)rows + h / group * d * bytes;
             double max = -INFINITY, sum = 0, total[LARIAT_ATTENTION_MAX_HEAD_DIM] = {0};
             // Two passes over the keys: the maximum, then the sums.
@@ -35,7 +36,7 @@ void lariat_attention_reference(
                 }
             }
             for (size_t i = 0; i < d; i++) out[i] = sum > 0 ? (float)(total[i] / sum) : 0;
-            queries->log_sum_exp[n * shape->heads + h] = sum > 0 ? (float)(max + log(sum)) : -INFINITY;
+            log_sum_exp[n * shape->heads + h] = sum > 0 ? (float)(max + log(sum)) : -INFINITY;
         }
     }
 }

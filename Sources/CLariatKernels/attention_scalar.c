@@ -137,12 +137,6 @@ static void accumulate(
     }
 }
 
-static void finish(
-    const struct attention_tile *tile, size_t count, const float *out, size_t d, size_t dp,
-    const struct attention_rows *rows) {
-    attention_finish(tile, count, out, d, dp, rows);
-}
-
 const struct attention_kernel attention_scalar = {
     .operand_bytes = 4,
     .pack_keys = attention_pack_keys_f32,
@@ -152,7 +146,6 @@ const struct attention_kernel attention_scalar = {
     .mask = attention_mask_any,
     .softmax = softmax,
     .accumulate = accumulate,
-    .finish = finish,
 };
 
 static inline __attribute__((always_inline)) void decode_step(

@@ -34,7 +34,6 @@ static const ProtobufCMessageDescriptor *const descriptors[] = {
     &lariat__v1__heartbeat_reply__descriptor,
     &lariat__v1__calibrate_request__descriptor,
     &lariat__v1__worker_rates__descriptor,
-    &lariat__v1__token_run__descriptor,
     &lariat__v1__run_member__descriptor,
     &lariat__v1__run_plan__descriptor,
     &lariat__v1__run_command__descriptor,

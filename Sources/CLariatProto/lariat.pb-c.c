@@ -1447,51 +1447,6 @@ void   lariat__v1__worker_rates__free_unpacked
   assert(message->base.descriptor == &lariat__v1__worker_rates__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-void   lariat__v1__token_run__init
-                     (Lariat__V1__TokenRun         *message)
-{
-  static const Lariat__V1__TokenRun init_value = LARIAT__V1__TOKEN_RUN__INIT;
-  *message = init_value;
-}
-size_t lariat__v1__token_run__get_packed_size
-                     (const Lariat__V1__TokenRun *message)
-{
-  assert(message->base.descriptor == &lariat__v1__token_run__descriptor);
-  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
-}
-size_t lariat__v1__token_run__pack
-                     (const Lariat__V1__TokenRun *message,
-                      uint8_t       *out)
-{
-  assert(message->base.descriptor == &lariat__v1__token_run__descriptor);
-  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
-}
-size_t lariat__v1__token_run__pack_to_buffer
-                     (const Lariat__V1__TokenRun *message,
-                      ProtobufCBuffer *buffer)
-{
-  assert(message->base.descriptor == &lariat__v1__token_run__descriptor);
-  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
-}
-Lariat__V1__TokenRun *
-       lariat__v1__token_run__unpack
-                     (ProtobufCAllocator  *allocator,
-                      size_t               len,
-                      const uint8_t       *data)
-{
-  return (Lariat__V1__TokenRun *)
-     protobuf_c_message_unpack (&lariat__v1__token_run__descriptor,
-                                allocator, len, data);
-}
-void   lariat__v1__token_run__free_unpacked
-                     (Lariat__V1__TokenRun *message,
-                      ProtobufCAllocator *allocator)
-{
-  if(!message)
-    return;
-  assert(message->base.descriptor == &lariat__v1__token_run__descriptor);
-  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
-}
 void   lariat__v1__run_member__init
                      (Lariat__V1__RunMember         *message)
 {
@@ -5179,57 +5134,6 @@ const ProtobufCMessageDescriptor lariat__v1__worker_rates__descriptor =
   (ProtobufCMessageInit) lariat__v1__worker_rates__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__token_run__field_descriptors[2] =
-{
-  {
-    "start",
-    1,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_UINT64,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__TokenRun, start),
-    NULL,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "count",
-    2,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_UINT64,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__TokenRun, count),
-    NULL,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-};
-static const unsigned lariat__v1__token_run__field_indices_by_name[] = {
-  1,   /* field[1] = count */
-  0,   /* field[0] = start */
-};
-static const ProtobufCIntRange lariat__v1__token_run__number_ranges[1 + 1] =
-{
-  { 1, 0 },
-  { 0, 2 }
-};
-const ProtobufCMessageDescriptor lariat__v1__token_run__descriptor =
-{
-  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
-  "lariat.v1.TokenRun",
-  "TokenRun",
-  "Lariat__V1__TokenRun",
-  "lariat.v1",
-  sizeof(Lariat__V1__TokenRun),
-  2,
-  lariat__v1__token_run__field_descriptors,
-  lariat__v1__token_run__field_indices_by_name,
-  1,  lariat__v1__token_run__number_ranges,
-  (ProtobufCMessageInit) lariat__v1__token_run__init,
-  NULL,NULL,NULL    /* reserved[123] */
-};
 static const ProtobufCFieldDescriptor lariat__v1__run_member__field_descriptors[4] =
 {
   {
@@ -5269,13 +5173,13 @@ static const ProtobufCFieldDescriptor lariat__v1__run_member__field_descriptors[
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "runs",
-    4,
-    PROTOBUF_C_LABEL_REPEATED,
-    PROTOBUF_C_TYPE_MESSAGE,
-    offsetof(Lariat__V1__RunMember, n_runs),
-    offsetof(Lariat__V1__RunMember, runs),
-    &lariat__v1__token_run__descriptor,
+    "weight",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunMember, weight),
+    NULL,
     NULL,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
@@ -5285,11 +5189,12 @@ static const unsigned lariat__v1__run_member__field_indices_by_name[] = {
   1,   /* field[1] = name */
   0,   /* field[0] = rank */
   2,   /* field[2] = ring_address */
-  3,   /* field[3] = runs */
+  3,   /* field[3] = weight */
 };
-static const ProtobufCIntRange lariat__v1__run_member__number_ranges[1 + 1] =
+static const ProtobufCIntRange lariat__v1__run_member__number_ranges[2 + 1] =
 {
   { 1, 0 },
+  { 5, 3 },
   { 0, 4 }
 };
 const ProtobufCMessageDescriptor lariat__v1__run_member__descriptor =
@@ -5303,11 +5208,11 @@ const ProtobufCMessageDescriptor lariat__v1__run_member__descriptor =
   4,
   lariat__v1__run_member__field_descriptors,
   lariat__v1__run_member__field_indices_by_name,
-  1,  lariat__v1__run_member__number_ranges,
+  2,  lariat__v1__run_member__number_ranges,
   (ProtobufCMessageInit) lariat__v1__run_member__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[21] =
+static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[20] =
 {
   {
     "job",
@@ -5454,30 +5359,6 @@ static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[21
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "piece_tokens",
-    13,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_UINT32,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__RunPlan, piece_tokens),
-    NULL,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "append_run",
-    14,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_UINT32,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__RunPlan, append_run),
-    NULL,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
     "stall_seconds",
     15,
     PROTOBUF_C_LABEL_NONE,
@@ -5561,34 +5442,46 @@ static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[21
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "stripe_tokens",
+    22,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunPlan, stripe_tokens),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__run_plan__field_indices_by_name[] = {
-  13,   /* field[13] = append_run */
   1,   /* field[1] = attempt */
   2,   /* field[2] = epoch */
   11,   /* field[11] = fingerprint */
   9,   /* field[9] = ignore_end */
   0,   /* field[0] = job */
   5,   /* field[5] = kind */
-  18,   /* field[18] = log_probabilities */
+  16,   /* field[16] = log_probabilities */
   7,   /* field[7] = max_tokens */
   4,   /* field[4] = members */
-  12,   /* field[12] = piece_tokens */
   10,   /* field[10] = profile */
   6,   /* field[6] = prompt_tokens */
-  20,   /* field[20] = protocol */
+  18,   /* field[18] = protocol */
   3,   /* field[3] = rank */
-  16,   /* field[16] = recent */
-  17,   /* field[17] = run_key */
+  14,   /* field[14] = recent */
+  15,   /* field[15] = run_key */
   8,   /* field[8] = sampling */
-  14,   /* field[14] = stall_seconds */
-  15,   /* field[15] = token_count */
-  19,   /* field[19] = top_probabilities */
+  12,   /* field[12] = stall_seconds */
+  19,   /* field[19] = stripe_tokens */
+  13,   /* field[13] = token_count */
+  17,   /* field[17] = top_probabilities */
 };
-static const ProtobufCIntRange lariat__v1__run_plan__number_ranges[1 + 1] =
+static const ProtobufCIntRange lariat__v1__run_plan__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 21 }
+  { 15, 12 },
+  { 0, 20 }
 };
 const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor =
 {
@@ -5598,10 +5491,10 @@ const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor =
   "Lariat__V1__RunPlan",
   "lariat.v1",
   sizeof(Lariat__V1__RunPlan),
-  21,
+  20,
   lariat__v1__run_plan__field_descriptors,
   lariat__v1__run_plan__field_indices_by_name,
-  1,  lariat__v1__run_plan__number_ranges,
+  2,  lariat__v1__run_plan__number_ranges,
   (ProtobufCMessageInit) lariat__v1__run_plan__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -6338,25 +6231,25 @@ static const ProtobufCFieldDescriptor lariat__v1__ring_message__field_descriptor
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "piece",
+    "stripe",
     8,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_UINT32,
     0,   /* quantifier_offset */
-    offsetof(Lariat__V1__RingMessage, piece),
+    offsetof(Lariat__V1__RingMessage, stripe),
     NULL,
     NULL,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "runs",
+    "position",
     9,
-    PROTOBUF_C_LABEL_REPEATED,
-    PROTOBUF_C_TYPE_MESSAGE,
-    offsetof(Lariat__V1__RingMessage, n_runs),
-    offsetof(Lariat__V1__RingMessage, runs),
-    &lariat__v1__token_run__descriptor,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RingMessage, position),
+    NULL,
     NULL,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
@@ -6446,9 +6339,9 @@ static const unsigned lariat__v1__ring_message__field_indices_by_name[] = {
   5,   /* field[5] = origin_rank */
   12,   /* field[12] = part */
   13,   /* field[13] = parts */
-  7,   /* field[7] = piece */
+  8,   /* field[8] = position */
   11,   /* field[11] = profile */
-  8,   /* field[8] = runs */
+  7,   /* field[7] = stripe */
   14,   /* field[14] = tensor */
 };
 static const ProtobufCIntRange lariat__v1__ring_message__number_ranges[1 + 1] =

@@ -1,5 +1,6 @@
 // Everything a coordinator is told at start.
 import Foundation
+import RingAttention
 public import RPC
 
 /// Settings of a coordinator process. Zero is never "unlimited".
@@ -45,8 +46,8 @@ public struct CoordinatorConfiguration: Sendable {
     public var promptBytes = 256 << 20
     /// Prompts that become tokens at once; at least 2.
     public var tokenisingThreads = min(4, max(2, ProcessInfo.processInfo.activeProcessorCount))
-    /// Most tokens of a block that travel in one piece.
-    public var pieceTokens = 2048
+    /// Most tokens of a stripe: what travels, and is dealt out, as one.
+    public var stripeTokens = Layout.usualStripeTokens
     /// Shown by GetCluster and offered to workers.
     public var version = "0.1.0"
 

@@ -1,119 +1,166 @@
-// Prefill attention: local queries over one block of keys and values, merged into their running result.
+// Prefill attention: local queries over keys and values that come in ascending position.
 internal import CLariatKernels
 
 extension Compute {
-    /// Attends all of `state`'s queries over a block and merges what comes out into `state`.
+    /// Adds a block of keys and values to what `state`'s queries see, and attends whenever as many tiles are packed as
+    /// are attended at once. `attendRest` attends what is left.
     ///
     /// Causal: a query at position p sees the keys at positions <= p. Tiles that no query sees cost nothing, whole
-    /// tiles no masking. Operands are bf16 when `element` is bf16 and the instruction set is `avx512bf16`, else
-    /// float32; sums, softmax statistics and merging are float32 always. Does not depend on the number of threads.
+    /// tiles no masking. Operands are bf16 when the element is bf16 and the instruction set is `avx512bf16`, else
+    /// float32; sums and softmax statistics are float32 always. Does not depend on the number of threads, on how keys
+    /// are cut into blocks, or on which queries there are beside one.
     ///
     /// - Parameters:
-    ///   - queries: `[n, heads * headDimension]`, rotated, unscaled.
-    ///   - queryRuns: the positions of the n queries as runs, in buffer order; any number of runs, none empty of
-    ///     meaning: an empty run adds no query.
-    ///   - rows: k tokens, each `[K: kvHeads * headDimension][V: kvHeads * headDimension]`, keys rotated; at any
-    ///     address, alive and unchanged until the call returns.
-    ///   - keyRuns: the positions of the k tokens as runs, in buffer order.
-    ///   - element: the format of `rows`.
-    ///   - state: made or reset for n queries and the same shape.
+    ///   - queries: `[n, heads * headDimension]`, rotated, unscaled: those of `state`, in its order.
+    ///   - rows: the next tokens, those at positions `state.keys` and on, each
+    ///     `[K: kvHeads * headDimension][V: kvHeads * headDimension]`, keys rotated; at any address, alive and unchanged
+    ///     until the call returns.
     ///
     /// Sizes that do not fit together are a mistake of the caller and trap: check a block from outside first.
-    public func attend(
-        queries: Matrix, at queryRuns: [Range<Int>], over rows: UnsafeRawBufferPointer,
-        at keyRuns: [Range<Int>], element: KVElement, shape: AttentionShape, into state: AttentionState
-    ) {
-        let keys = keyRuns.reduce(0) { $0 + $1.count }
-        let rowBytes = shape.kvRowElements * element.bytes
-        precondition(shape == state.shape, "attention state of another shape")
-        precondition(queries.columns == shape.queryRowElements, "queries have \(queries.columns) columns")
-        precondition(
-            queries.rows == state.output.rows && queries.rows == queryRuns.reduce(0) { $0 + $1.count },
-            "\(queries.rows) queries, \(state.output.rows) results, runs \(queryRuns)")
-        precondition(
-            rows.count == keys * rowBytes, "a block of \(rows.count) bytes for \(keys) tokens")
-        guard let base = rows.baseAddress, keys > 0, queries.rows > 0,
-            let latest = queryRuns.lazy.filter({ !$0.isEmpty }).map({ $0.upperBound - 1 }).max()
-        else { return }
-
-        let scratch = state.scratch
-        if scratch.queryRuns != queryRuns {
-            scratch.queryRuns = queryRuns
-            scratch.queryPositions.removeAll(keepingCapacity: true)
-            for run in queryRuns { scratch.queryPositions.append(contentsOf: run.lazy.map(Int64.init)) }
-        }
-        let step = Self.keysAtOnce(shape: shape, element: element, isa: isa)
-        var first = 0
-        var positions = RunCursor(keyRuns)
-        while first < keys {
-            let count = min(step, keys - first)
-            positions.take(count, into: &scratch.keyPositions)
-            let part = unsafe UnsafeRawBufferPointer(start: base + first * rowBytes, count: count * rowBytes)
-            unsafe attendPart(
-                queries: queries, latest: Int64(latest), over: part, element: element, shape: shape,
-                into: state)
-            first += count
+    public func attend(queries: Matrix, over rows: UnsafeRawBufferPointer, into state: AttentionState) {
+        let rowBytes = state.shape.kvRowElements * state.element.bytes
+        let tileKeys = Int(LARIAT_ATTENTION_TILE_KEYS)
+        let count = rows.count / rowBytes
+        check(queries, state)
+        precondition(rows.count == count * rowBytes, "a block of \(rows.count) bytes in rows of \(rowBytes)")
+        precondition(!state.isClosed || count == 0, "more keys after the last tile")
+        guard let base = rows.baseAddress, count > 0 else { return }
+        let most = Self.tilesAtOnce(shape: state.shape, element: state.element, isa: isa)
+        var done = 0
+        while done < count {
+            let open = state.keys % tileKeys
+            if open > 0 || count - done < tileKeys {
+                let taken = min(tileKeys - open, count - done)
+                unsafe (state.openTile + open * rowBytes).copyMemory(
+                    from: base + done * rowBytes, byteCount: taken * rowBytes)
+                state.keys += taken
+                done += taken
+                if open + taken == tileKeys {
+                    unsafe pack(state.openTile, keys: tileKeys, at: state.keys - tileKeys, most, state)
+                }
+            } else {
+                let tiles = min((count - done) / tileKeys, most - state.packedTiles)
+                unsafe pack(base + done * rowBytes, keys: tiles * tileKeys, at: state.keys, most, state)
+                state.keys += tiles * tileKeys
+                done += tiles * tileKeys
+            }
+            if state.packedTiles == most { sweep(queries, state) }
         }
     }
 
-    /// Attends over keys that are few enough to be packed at once. Their positions are in the scratch.
-    private func attendPart(
-        queries: Matrix, latest: Int64, over rows: UnsafeRawBufferPointer, element: KVElement,
-        shape: AttentionShape, into state: AttentionState
+    /// Attends the keys that have come and were not attended yet.
+    /// - Parameter last: no more keys come before `begin()`: also those of a tile that is not whole.
+    public func attendRest(queries: Matrix, last: Bool, into state: AttentionState) {
+        check(queries, state)
+        let open = state.keys % Int(LARIAT_ATTENTION_TILE_KEYS)
+        if last, !state.isClosed {
+            state.isClosed = true
+            if open > 0 {
+                let most = Self.tilesAtOnce(shape: state.shape, element: state.element, isa: isa)
+                unsafe pack(state.openTile, keys: open, at: state.keys - open, most, state)
+            }
+        }
+        sweep(queries, state)
+    }
+
+    /// What some of `state`'s queries have seen: normalised output, and the natural logarithm of the sum of exponentials;
+    /// (0, -inf) for a query that has seen nothing. Leaves the state as it is; may be called by several threads at once.
+    ///
+    /// - Parameters:
+    ///   - rows: of the queries.
+    ///   - output: `[rows, heads * headDimension]`.
+    ///   - logSumExp: `[rows, heads]`, if it is wanted.
+    public func finish(
+        _ rows: Range<Int>, of state: AttentionState, into output: Matrix, logSumExp: Matrix? = nil
     ) {
-        guard let base = rows.baseAddress else { return }
-        let scratch = state.scratch
-        let keys = scratch.keyPositions.count
+        precondition(
+            rows.lowerBound >= 0 && rows.upperBound <= state.queries && output.rows == rows.count
+                && output.columns == state.shape.queryRowElements,
+            "rows \(rows) of \(state.queries) into \(output.rows) of \(output.columns) columns")
+        if let logSumExp {
+            precondition(
+                logSumExp.rows == rows.count && logSumExp.columns == state.shape.heads,
+                "\(logSumExp.rows) rows of \(logSumExp.columns) sums")
+        }
+        var shape = state.shape.c
+        unsafe lariat_attention_finish(
+            &shape, state.states, state.queries, rows.lowerBound, rows.count, output.base, logSumExp?.base)
+    }
+
+    private func check(_ queries: Matrix, _ state: AttentionState) {
+        precondition(
+            queries.columns == state.shape.queryRowElements && queries.rows == state.queries,
+            "queries of \(queries.rows) rows and \(queries.columns) columns for a state of \(state.queries)")
+    }
+
+    /// Packs the tiles of rows at a position that is a multiple of a tile's, those that a query sees.
+    private func pack(
+        _ rows: UnsafeRawPointer, keys: Int, at position: Int, _ most: Int, _ state: AttentionState
+    ) {
         let tileKeys = Int(LARIAT_ATTENTION_TILE_KEYS)
-        let tileCount = (keys + tileKeys - 1) / tileKeys
-        let rowBytes = shape.kvRowElements * element.bytes
-        let packedBytes = lariat_attention_packed_bytes(isa.c, element.c, UInt32(shape.headDimension))
-        // Each thread's tile starts on a cache line of its own.
-        let tileBytes = (lariat_attention_scratch_bytes(UInt32(shape.headDimension)) + 63) / 64 * 64
-        let packed = unsafe scratch.packed(bytes: shape.kvHeads * tileCount * packedBytes)
-        let tiles = unsafe scratch.tiles(bytes: threads * tileBytes)
-        if scratch.described.count < tileCount {
-            scratch.described.append(
-                contentsOf: repeatElement(lariat_key_tile(), count: tileCount - scratch.described.count))
+        guard Int64(position) <= state.latest else { return }
+        let seen = min(keys, Int(state.latest) + 1 - position)
+        let tiles = (seen + tileKeys - 1) / tileKeys
+        let (shape, kvHeads) = (state.shape, state.shape.kvHeads)
+        let rowBytes = shape.kvRowElements * state.element.bytes
+        let tileBytes = lariat_attention_packed_bytes(isa.c, state.element.c, UInt32(shape.headDimension))
+        let first = state.packedTiles
+        let packed = unsafe state.packed(bytes: kvHeads * most * tileBytes)
+        if state.described.count < most {
+            state.described.append(
+                contentsOf: repeatElement(lariat_key_tile(), count: most - state.described.count))
+        }
+        for tile in 0..<tiles {
+            let start = position + tile * tileKeys
+            let positions = (start..<min(start + tileKeys, position + keys)).map(Int64.init)
+            unsafe positions.withUnsafeBufferPointer {
+                guard let base = $0.baseAddress else { return }
+                unsafe lariat_attention_describe(&state.described[first + tile], base, $0.count)
+            }
         }
         var cShape = shape.c
-        let isa = isa.c
-        let element = element.c
+        let (isa, element) = (isa.c, state.element.c)
+        unsafe withUnsafePointer(to: &cShape) { cShape in
+            forEach(kvHeads * tiles) { item, _ in
+                let (tile, head) = item.quotientAndRemainder(dividingBy: kvHeads)
+                unsafe lariat_attention_pack(
+                    isa, element, cShape, rows + tile * tileKeys * rowBytes,
+                    min(tileKeys, keys - tile * tileKeys), head,
+                    packed + ((first + tile) * kvHeads + head) * tileBytes)
+            }
+        }
+        state.packedTiles += tiles
+    }
 
-        unsafe scratch.described.withUnsafeMutableBufferPointer { described in
-            unsafe scratch.keyPositions.withUnsafeBufferPointer { positions in
-                guard let described = described.baseAddress,
-                    let positions = positions.baseAddress
-                else { return }
-                for tile in 0..<tileCount {
-                    unsafe lariat_attention_describe(
-                        described + tile, positions + tile * tileKeys, min(tileKeys, keys - tile * tileKeys))
-                }
-                guard (0..<tileCount).contains(where: { unsafe described[$0].lowest <= latest }) else {
+    /// Attends the packed tiles.
+    private func sweep(_ queries: Matrix, _ state: AttentionState) {
+        let tiles = state.packedTiles
+        state.packedTiles = 0
+        guard tiles > 0, state.queries > 0 else { return }
+        // Each thread's memory starts on a cache line of its own.
+        let scratchBytes =
+            (lariat_attention_scratch_bytes(UInt32(state.shape.headDimension)) + 63) / 64 * 64
+        let scratch = unsafe state.scratch(bytes: threads * scratchBytes)
+        let packed = unsafe state.packed(bytes: 0)
+        let (items, kvHeads) = (state.items, state.shape.kvHeads)
+        let (isa, element) = (isa.c, state.element.c)
+        let states = unsafe state.states
+        var cShape = state.shape.c
+        unsafe state.described.withUnsafeBufferPointer { described in
+            unsafe state.queryPositions.withUnsafeBufferPointer { positions in
+                guard let described = described.baseAddress, let positions = positions.baseAddress else {
                     return
                 }
+                var cQueries = unsafe lariat_attention_queries(
+                    query: queries.base, positions: positions, count: queries.rows)
                 unsafe withUnsafePointer(to: &cShape) { cShape in
-                    forEach(shape.kvHeads * tileCount) { item, _ in
-                        let (head, tile) = item.quotientAndRemainder(dividingBy: tileCount)
-                        guard unsafe described[tile].lowest <= latest else { return }
-                        unsafe lariat_attention_pack(
-                            isa, element, cShape, base + tile * tileKeys * rowBytes,
-                            min(tileKeys, keys - tile * tileKeys), head, packed + item * packedBytes)
-                    }
-                    unsafe scratch.queryPositions.withUnsafeBufferPointer { at in
-                        guard let at = at.baseAddress else { return }
-                        var cQueries = unsafe lariat_attention_queries(
-                            query: queries.base, positions: at, count: queries.rows,
-                            output: state.output.base, log_sum_exp: state.logSumExp.base)
-                        let items = unsafe lariat_attention_items(cShape, queries.rows)
-                        unsafe withUnsafePointer(to: &cQueries) { cQueries in
-                            // The latest queries have the most to do: first, so that the end is even.
-                            forEach(shape.kvHeads * items) { index, thread in
-                                let (head, rank) = index.quotientAndRemainder(dividingBy: items)
-                                unsafe lariat_attention_attend(
-                                    isa, element, cShape, described, tileCount, packed, cQueries, head,
-                                    items - 1 - rank, tiles + thread * tileBytes)
-                            }
+                    unsafe withUnsafePointer(to: &cQueries) { cQueries in
+                        // The latest queries have the most to do: first, so that the end is even.
+                        forEach(kvHeads * items) { index, thread in
+                            let (head, rank) = index.quotientAndRemainder(dividingBy: items)
+                            unsafe lariat_attention_attend(
+                                isa, element, cShape, described, tiles, packed, cQueries, head,
+                                items - 1 - rank, states, scratch + thread * scratchBytes)
                         }
                     }
                 }
@@ -121,36 +168,11 @@ extension Compute {
         }
     }
 
-    /// How many keys are packed at once: bounds the memory for packed keys and values to about 32 MiB, and to a few
+    /// How many tiles are packed at once: bounds the memory for packed keys and values to about 32 MiB, and to a few
     /// times that for the widest shapes.
-    static func keysAtOnce(shape: AttentionShape, element: KVElement, isa: ISA) -> Int {
-        let tile = Int(LARIAT_ATTENTION_TILE_KEYS)
+    static func tilesAtOnce(shape: AttentionShape, element: KVElement, isa: ISA) -> Int {
         let bytes =
             shape.kvHeads * lariat_attention_packed_bytes(isa.c, element.c, UInt32(shape.headDimension))
-        return tile * min(max((32 << 20) / bytes, 1), 4096 / tile)
-    }
-}
-
-/// Walks along runs of positions.
-private struct RunCursor {
-    private let runs: [Range<Int>]
-    private var run = 0
-    private var offset = 0
-
-    init(_ runs: [Range<Int>]) { self.runs = runs }
-
-    /// Replaces `positions` by the next `count` positions.
-    mutating func take(_ count: Int, into positions: inout [Int64]) {
-        positions.removeAll(keepingCapacity: true)
-        while positions.count < count, run < runs.count {
-            let start = runs[run].lowerBound + offset
-            let length = min(count - positions.count, runs[run].upperBound - start)
-            positions.append(contentsOf: (start..<start + length).lazy.map(Int64.init))
-            offset += length
-            if start + length == runs[run].upperBound {
-                run += 1
-                offset = 0
-            }
-        }
+        return min(max((32 << 20) / bytes, 1), 4096 / Int(LARIAT_ATTENTION_TILE_KEYS))
     }
 }

@@ -1,4 +1,4 @@
-// Decode attention: one query over all keys and values of a shard, and the merging of partial results.
+// Decode attention: one query over all keys and values of a shard.
 internal import CLariatKernels
 
 extension Compute {
@@ -89,66 +89,6 @@ extension Compute {
                         forEach(heads) { head, _ in mergeHead(head) }
                     } else {
                         for head in 0..<heads { mergeHead(head) }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Merges a partial result of all of `state`'s queries into `state`:
-    /// m = max(L, l); O = (O e^(L-m) + o e^(l-m)) / (e^(L-m) + e^(l-m)); L = m + ln(e^(L-m) + e^(l-m)).
-    /// A partial that saw nothing, (0, -inf), changes nothing.
-    ///
-    /// - Parameters:
-    ///   - output: `[queries, heads * headDimension]`, normalised.
-    ///   - logSumExp: `[queries, heads]`, natural logarithm.
-    public func merge(output: Span<Float>, logSumExp: Span<Float>, into state: AttentionState) {
-        let queries = state.output.rows
-        let shape = state.shape
-        precondition(
-            output.count == queries * shape.queryRowElements && logSumExp.count == queries * shape.heads,
-            "a partial of \(output.count) and \(logSumExp.count) elements for \(queries) queries")
-        let runningOutput = unsafe state.output.base
-        let runningSums = unsafe state.logSumExp.base
-        unsafe output.withUnsafeBufferPointer { output in
-            unsafe logSumExp.withUnsafeBufferPointer { logSumExp in
-                guard let output = output.baseAddress, let logSumExp = logSumExp.baseAddress
-                else { return }
-                let piece = 64
-                forEach((queries + piece - 1) / piece) { index, _ in
-                    let first = index * piece * shape.heads
-                    let count = min(piece, queries - index * piece) * shape.heads
-                    unsafe lariat_attention_merge(
-                        runningOutput + first * shape.headDimension, runningSums + first,
-                        output + first * shape.headDimension, logSumExp + first, count, shape.headDimension)
-                }
-            }
-        }
-    }
-
-    /// Merges the partial (`partialOutput`, `partialLogSumExp`) of any number of rows into
-    /// (`output`, `logSumExp`); as above, for results that are kept in plain arrays (decode).
-    ///
-    /// Shapes: `[rows, heads * headDimension]` and `[rows, heads]`, the same number of rows in all four.
-    public func merge(
-        partialOutput: Span<Float>, partialLogSumExp: Span<Float>, shape: AttentionShape,
-        intoOutput output: inout MutableSpan<Float>, logSumExp: inout MutableSpan<Float>
-    ) {
-        let count = logSumExp.count
-        precondition(
-            count % shape.heads == 0 && partialLogSumExp.count == count
-                && output.count == count * shape.headDimension && partialOutput.count == output.count,
-            "a partial of \(partialOutput.count) and \(partialLogSumExp.count) elements for "
-                + "\(output.count) and \(count)")
-        unsafe partialOutput.withUnsafeBufferPointer { o in
-            unsafe partialLogSumExp.withUnsafeBufferPointer { l in
-                unsafe output.withUnsafeMutableBufferPointer { output in
-                    unsafe logSumExp.withUnsafeMutableBufferPointer { logSumExp in
-                        guard let o = o.baseAddress, let l = l.baseAddress,
-                            let output = output.baseAddress,
-                            let logSumExp = logSumExp.baseAddress
-                        else { return }
-                        unsafe lariat_attention_merge(output, logSumExp, o, l, count, shape.headDimension)
                     }
                 }
             }

@@ -1,4 +1,4 @@
-// The shape of attention, the format of keys and values, and the running result of a set of queries.
+// The shape of attention and the format of keys and values.
 internal import CLariatKernels
 
 /// Heads and scale of one attention layer.
@@ -61,76 +61,4 @@ public enum KVElement: String, Sendable, CaseIterable {
     public var bytes: Int { self == .bf16 ? 2 : 4 }
 
     var c: lariat_kv_element { self == .bf16 ? LARIAT_KV_BF16 : LARIAT_KV_F32 }
-}
-
-/// The running attention of a set of queries: what all blocks attended so far give together.
-///
-/// Confined by use to one engine thread and the pool that thread drives, like `Matrix`: nothing here locks.
-public final class AttentionState: @unchecked Sendable {
-    public let shape: AttentionShape
-    /// Normalised output, `[queries, heads * headDimension]`; without meaning where nothing was visible yet.
-    public private(set) var output: Matrix
-    /// Natural logarithm of the sum of exponentials, `[queries, heads]`; -inf where nothing was visible yet.
-    public private(set) var logSumExp: Matrix
-    let scratch = AttentionScratch()
-
-    /// Room for `queries` queries that have seen nothing yet.
-    public init(queries: Int, shape: AttentionShape) {
-        self.shape = shape
-        output = Matrix(rows: queries, columns: shape.queryRowElements)
-        logSumExp = Matrix(rows: queries, columns: shape.heads)
-        forget(0..<queries)
-    }
-
-    /// Forgets everything and makes room for `queries` queries. Memory is kept when it suffices; when it does not,
-    /// `output` and `logSumExp` become other matrices.
-    public func reset(queries: Int) {
-        if queries <= output.capacity {
-            output.reshape(rows: queries)
-            logSumExp.reshape(rows: queries)
-        } else {
-            output = Matrix(rows: queries, columns: shape.queryRowElements)
-            logSumExp = Matrix(rows: queries, columns: shape.heads)
-        }
-        forget(0..<queries)
-    }
-
-    /// Forgets what some queries have seen. Different queries may be forgotten by different threads.
-    public func forget(_ queries: Range<Int>) {
-        unsafe logSumExp.rows(queries).withUnsafeMutableBuffer { unsafe $0.update(repeating: -.infinity) }
-    }
-}
-
-/// Working memory of prefill attention, kept between blocks: one packed run of keys and values, a tile's state for
-/// each thread, positions.
-@safe final class AttentionScratch {
-    private(set) var packed = unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
-    private(set) var tiles = unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
-    var described: [lariat_key_tile] = []
-    var keyPositions: [Int64] = []
-    var queryPositions: [Int64] = []
-    /// The runs that `queryPositions` spells out.
-    var queryRuns: [Range<Int>] = []
-
-    deinit {
-        unsafe TensorMemory.release(packed.baseAddress)
-        unsafe TensorMemory.release(tiles.baseAddress)
-    }
-
-    /// Packed memory of at least `bytes` bytes, contents undefined.
-    func packed(bytes: Int) -> UnsafeMutableRawPointer { unsafe Self.grow(&packed, to: bytes) }
-
-    /// Tile states, `bytes` bytes in all, contents undefined.
-    func tiles(bytes: Int) -> UnsafeMutableRawPointer { unsafe Self.grow(&tiles, to: bytes) }
-
-    private static func grow(
-        _ memory: inout UnsafeMutableRawBufferPointer, to bytes: Int
-    ) -> UnsafeMutableRawPointer {
-        if let start = memory.baseAddress, memory.count >= bytes { return unsafe start }
-        unsafe TensorMemory.release(memory.baseAddress)
-        let start = unsafe TensorMemory.required(bytes: max(bytes, 64))
-        unsafe start.initializeMemory(as: UInt8.self, repeating: 0, count: max(bytes, 64))
-        unsafe memory = unsafe UnsafeMutableRawBufferPointer(start: start, count: max(bytes, 64))
-        return unsafe start
-    }
 }

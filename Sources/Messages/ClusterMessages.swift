@@ -6,7 +6,7 @@ public import Protobuf
 /// The number that coordinator and workers compare before they work together.
 public enum LariatProtocol {
     /// Counts changes after which an older process would refuse, or misunderstand, what a newer one says.
-    public static let current: UInt32 = 1
+    public static let current: UInt32 = 2
 
     /// What to do about two processes that speak differently; nil when they speak alike.
     /// - Parameters:

@@ -3,34 +3,20 @@
 
 public import Protobuf
 
-/// Positions `start ..< start + count`.
-public struct TokenRunMessage: BridgedMessage {
-    public var start: UInt64 = 0
-    public var count: UInt64 = 0
-
-    public init() {}
-
-    package static let schema = MessageSchema("lariat.v1.TokenRun", in: .lariat)
-    package static let acceptsUnknownFields = false
-    package static let fields: [WireField<TokenRunMessage>] = [
-        .uint64(1, \.start), .uint64(2, \.count),
-    ]
-}
-
 /// A worker of a run and its share.
 public struct RunMember: BridgedMessage {
     public var rank: UInt32 = 0
     public var name: String = ""
     public var ringAddress: String = ""
-    /// Its share, in buffer order; may be empty.
-    public var runs: [TokenRunMessage] = []
+    /// Stripes of the sequence that it gets in a cycle of the deal; 0: none.
+    public var weight: UInt32 = 0
 
     public init() {}
 
     package static let schema = MessageSchema("lariat.v1.RunMember", in: .lariat)
     package static let acceptsUnknownFields = false
     package static let fields: [WireField<RunMember>] = [
-        .uint32(1, \.rank), .string(2, \.name), .string(3, \.ringAddress), .messages(4, \.runs),
+        .uint32(1, \.rank), .string(2, \.name), .string(3, \.ringAddress), .uint32(5, \.weight),
     ]
 }
 
@@ -49,10 +35,6 @@ public struct RunPlan: BridgedMessage {
     public var ignoreEnd: Bool = false
     public var profile: ProfileMessage?
     public var fingerprint: String = ""
-    /// Tokens of a block that travel in one piece.
-    public var pieceTokens: UInt32 = 0
-    /// Decode: tokens dealt to one worker before the next.
-    public var appendRun: UInt32 = 0
     /// Longest wait for a peer.
     public var stallSeconds: Double = 0
     /// Tokens that follow for this rank.
@@ -65,6 +47,8 @@ public struct RunPlan: BridgedMessage {
     public var topProbabilities: UInt32 = 0
     /// The coordinator's (`LariatProtocol`).
     public var `protocol`: UInt32 = 0
+    /// Tokens of a stripe; stripes are dealt out over the members' weights.
+    public var stripeTokens: UInt32 = 0
 
     public init() {}
 
@@ -74,17 +58,17 @@ public struct RunPlan: BridgedMessage {
         .string(1, \.job), .uint64(2, \.attempt), .uint64(3, \.epoch), .uint32(4, \.rank),
         .messages(5, \.members), .enumeration(6, \.kind), .uint64(7, \.promptTokens),
         .uint32(8, \.maxTokens), .message(9, \.sampling), .bool(10, \.ignoreEnd), .message(11, \.profile),
-        .string(12, \.fingerprint), .uint32(13, \.pieceTokens), .uint32(14, \.appendRun),
+        .string(12, \.fingerprint),
         .double(15, \.stallSeconds), .uint64(16, \.tokenCount), .uint32s(17, \.recent),
         .string(18, \.runKey), .bool(19, \.logProbabilities), .uint32(20, \.topProbabilities),
-        .uint32(21, \.protocol),
+        .uint32(21, \.protocol), .uint32(22, \.stripeTokens),
     ]
 }
 
 /// From the coordinator to a worker that runs a job.
 public struct RunCommand: BridgedMessage {
     public var plan: RunPlan?
-    /// This rank's, in buffer order.
+    /// This rank's, in ascending position.
     public var tokens: [UInt32] = []
     /// SCORE: the token after each of them (the last of the prompt: 0).
     public var next: [UInt32] = []

@@ -3,120 +3,66 @@
 /// Runs a `RingSchedule` layer after layer. A sender thread and a receiver thread live from init to `close()` (or
 /// deinit); the caller's thread attends.
 ///
-/// Memory is bounded: at most `inboxPieces` received pieces wait to be attended, and at most as many to be forwarded
-/// (mostly the same ones). A piece is forwarded when it arrives, before it is attended. Nothing is received for a
+/// Memory is bounded: at most the stripes of two rounds wait to be attended, and at most as many to be forwarded
+/// (mostly the same ones). A stripe is forwarded when it arrives, before it is attended. Nothing is received for a
 /// layer before `run` is called for it; what arrives earlier waits in the transport.
 ///
-/// Deadlines: each call to the transport has `stall`, which must exceed the time a healthy rank needs for
-/// `inboxPieces` pieces and for the dense part between two layers. Waits between the threads of one rank end with the
-/// call to the transport, or the attention, that they wait for. After an error the exchange cannot be used again.
+/// Deadlines: each call to the transport has `stall`, which must exceed the time a healthy rank needs for two rounds
+/// and for the dense part between two layers. Waits between the threads of one rank end with the call to the
+/// transport, or the attention, that they wait for. After an error the exchange cannot be used again.
 public final class RingExchange: Sendable {
     private let core: Core
+    private let sweepTokens: Int
     private let meter: RingMeter
 
     /// - Parameters:
-    ///   - pieces: when given, the positions of every received piece are compared with it.
-    ///   - bytesPerToken: when given, so is the size of its payload.
+    ///   - bytesPerToken: when given, the size of a payload is compared with it.
+    ///   - sweepTokens: stripes are attended together up to so many tokens; a wider one alone.
     ///   - meter: shows others where the ring stands.
     public init(
-        peer: any RingPeer, rank: Int, schedule: RingSchedule, inboxPieces: Int = 4, stall: Duration,
-        pieces: PiecePlan? = nil, bytesPerToken: Int? = nil, meter: RingMeter = RingMeter()
+        peer: any RingPeer, schedule: RingSchedule, stall: Duration, bytesPerToken: Int? = nil,
+        sweepTokens: Int = 4096, meter: RingMeter = RingMeter()
     ) throws(RingError) {
-        guard rank == schedule.rank else {
-            throw .invalidPlan("the schedule is rank \(schedule.rank)'s, not rank \(rank)'s")
+        guard stall > .zero, sweepTokens >= 1 else {
+            throw .invalidPlan("a stall limit of \(stall), sweeps of \(sweepTokens) tokens")
         }
-        guard (1...1024).contains(inboxPieces), stall > .zero else {
-            throw .invalidPlan("an inbox of \(inboxPieces) pieces (1 to 1024) and a stall limit of \(stall)")
-        }
-        if let pieces, pieces.counts != schedule.pieceCounts {
-            throw .invalidPlan("the schedule was made for other pieces")
-        }
+        self.sweepTokens = sweepTokens
         self.meter = meter
-        core = Core(
-            peer: peer, schedule: schedule, capacity: inboxPieces, stall: stall, pieces: pieces,
-            bytesPerToken: bytesPerToken)
+        core = Core(peer: peer, schedule: schedule, stall: stall, bytesPerToken: bytesPerToken)
         if !schedule.sends.isEmpty { RingThread.start("ring send", core.sendLoop) }
         if !schedule.receives.isEmpty { RingThread.start("ring receive", core.receiveLoop) }
     }
 
     deinit { close() }
 
-    /// One layer's ring. Returns when every piece is attended and everything is handed to the transport.
+    /// One layer's ring. Returns when every stripe is attended and everything is handed to the transport.
     ///
     /// - Parameters:
-    ///   - own: this rank's pieces, in order.
-    ///   - attend: called on this thread for each piece, in the schedule's order; what it throws stops the ring.
+    ///   - own: this rank's stripes, ascending.
+    ///   - attend: called on this thread with the next stripes in ascending order, as many as are there; what it throws
+    ///     stops the ring.
     /// - Throws: the first error of any of the three threads, about the neighbour that it met: `Blame` finds the rank at
     ///   fault from the errors of all.
     public func run(
-        layer: Int, own: [RingPiece], attend: (RingPiece) throws -> Void
+        layer: Int, own: [RingPiece], attend: ([RingPiece]) throws -> Void
     ) throws(RingError) -> RingTimings {
         let schedule = core.schedule
-        guard own.count == schedule.pieceCounts[schedule.rank],
-            own.enumerated().allSatisfy({
-                $1.layer == layer && $1.origin == schedule.rank && $1.piece == $0
-            })
-        else {
-            throw .invalidPlan(
-                "layer \(layer) needs this rank's \(schedule.pieceCounts[schedule.rank]) pieces in order")
-        }
         try core.begin(layer: layer, own: own)
-        var timings = RingTimings(ranks: schedule.ranks)
-        for slot in schedule.attends {
-            let step = schedule.hops(slot)
-            meter.step = step
-            let asked = ContinuousClock.now
-            let piece =
-                slot.origin == schedule.rank
-                ? own[slot.piece]
-                : try meter.waiting(for: schedule.previous) { () throws(RingError) in try core.nextReceived()
+        var recorder = RingRecorder(layer: layer, schedule: schedule, meter: meter)
+        var stripe = 0
+        while stripe < schedule.stripes {
+            let pieces = try recorder.waiting(forStripe: stripe) { () throws(RingError) in
+                try core.take(from: stripe, tokens: sweepTokens)
+            }
+            try recorder.attending(pieces) { () throws(RingError) in
+                do { try attend(pieces) } catch {
+                    throw core.fail(error as? RingError ?? .attention("\(error)"))
                 }
-            let given = ContinuousClock.now
-            timings.steps[step].wait += given - asked
-            timings.steps[step].wire += piece.transfer
-            timings.steps[step].bytes += piece.payload.count
-            timings.timeline.note(
-                TimelineSpan(.wait, layer: layer, step: step, start: asked, duration: given - asked))
-            if let arrived = piece.arrived {
-                timings.timeline.note(
-                    TimelineSpan(
-                        .transfer, layer: layer, step: step, start: arrived - piece.transfer,
-                        duration: piece.transfer, bytes: piece.payload.count))
             }
-            meter.waited(for: given - asked)
-            meter.received(for: piece.transfer)
-            // Checked here too: own pieces would otherwise keep a cancelled ring busy.
-            try core.check()
-            let began = ContinuousClock.now
-            do {
-                try attend(piece)
-            } catch {
-                throw core.fail(error as? RingError ?? .attention("\(error)"))
-            }
-            let took = ContinuousClock.now - began
-            timings.steps[step].compute += took
-            timings.timeline.note(
-                TimelineSpan(
-                    .attention, layer: layer, step: step, start: began, duration: took,
-                    bytes: piece.payload.count))
-            meter.computed(for: took)
+            stripe += pieces.count
         }
-        let attended = ContinuousClock.now
-        timings.bytesSent = try meter.waiting(for: schedule.next) { () throws(RingError) in try core.finish()
-        }
-        timings.sending = .now - attended
-        timings.timeline.note(
-            TimelineSpan(
-                .wait, layer: layer, step: schedule.ranks - 1, start: attended, duration: timings.sending))
-        meter.waited(for: timings.sending)
-        return timings
-    }
-
-    /// The same for a value that attends.
-    public func run(
-        layer: Int, own: [RingPiece], attention: inout some BlockAttention
-    ) throws(RingError) -> RingTimings {
-        try run(layer: layer, own: own) { try attention.attend($0) }
+        try recorder.sending { () throws(RingError) in try core.finish() }
+        return recorder.timings
     }
 
     /// Stops the ring from any thread: `run` throws `.cancelled`, and so does every later one.
@@ -133,8 +79,11 @@ private final class Core: Sendable {
         var run = 0
         var busy = false
         var layer = 0
-        var own: [RingPiece] = []
-        var inbox: [RingPiece] = []
+        var own: [Int: RingPiece] = [:]
+        /// Stripes that are here and not attended, this rank's own among them.
+        var here: [Int: RingPiece] = [:]
+        /// Received ones among them.
+        var waiting = 0
         var forward: [RingPiece] = []
         var sent = 0
         var bytesSent = 0
@@ -146,20 +95,13 @@ private final class Core: Sendable {
 
     let peer: any RingPeer
     let schedule: RingSchedule
-    let capacity: Int
-    let pieces: PiecePlan?
     let bytesPerToken: Int?
     let stall: Duration
     let state = Monitor(State())
 
-    init(
-        peer: any RingPeer, schedule: RingSchedule, capacity: Int, stall: Duration, pieces: PiecePlan?,
-        bytesPerToken: Int?
-    ) {
+    init(peer: any RingPeer, schedule: RingSchedule, stall: Duration, bytesPerToken: Int?) {
         self.peer = peer
         self.schedule = schedule
-        self.capacity = capacity
-        self.pieces = pieces
         self.bytesPerToken = bytesPerToken
         self.stall = stall
     }
@@ -167,6 +109,11 @@ private final class Core: Sendable {
     // MARK: The caller's thread
 
     func begin(layer: Int, own: [RingPiece]) throws(RingError) {
+        let stripes = schedule.layout.stripes(of: schedule.rank, in: schedule.tokens)
+        guard own.map(\.stripe) == stripes, own.allSatisfy({ $0.layer == layer }) else {
+            throw .invalidPlan("layer \(layer) needs this rank's \(stripes.count) stripes in order")
+        }
+        let mine = Dictionary(uniqueKeysWithValues: own.map { ($0.stripe, $0) })
         let error = state.update { state -> RingError? in
             if let failure = state.failure { return failure }
             if state.closed { return .cancelled }
@@ -174,7 +121,8 @@ private final class Core: Sendable {
             state.busy = true
             state.run += 1
             state.layer = layer
-            state.own = own
+            state.own = mine
+            state.here = mine
             state.sent = 0
             state.bytesSent = 0
             return nil
@@ -182,15 +130,26 @@ private final class Core: Sendable {
         if let error { throw error }
     }
 
-    func check() throws(RingError) {
-        let error = state.update { $0.failure ?? ($0.closed ? .cancelled : nil) }
-        if let error { throw error }
-    }
-
-    func nextReceived() throws(RingError) -> RingPiece {
-        let got = wait { $0.inbox.isEmpty ? nil : $0.inbox.removeFirst() }
-        guard let got else { throw failure }
-        return got
+    /// Waits for a stripe; it and those that follow it and are here, up to so many tokens.
+    func take(from first: Int, tokens: Int) throws(RingError) -> [RingPiece] {
+        let taken = wait { state -> [RingPiece]? in
+            var pieces: [RingPiece] = []
+            var room = tokens
+            while let piece = state.here[first + pieces.count],
+                pieces.isEmpty || piece.positions.count <= room
+            {
+                pieces.append(piece)
+                room -= piece.positions.count
+            }
+            if pieces.isEmpty { return nil }
+            for piece in pieces {
+                state.here[piece.stripe] = nil
+                if piece.origin != self.schedule.rank { state.waiting -= 1 }
+            }
+            return pieces
+        }
+        guard let taken else { throw failure }
+        return taken
     }
 
     /// Waits for the sender to finish; bytes sent.
@@ -199,7 +158,7 @@ private final class Core: Sendable {
         let bytes = wait { state -> Int? in
             guard state.sent == total else { return nil }
             state.busy = false
-            state.own = []
+            state.own = [:]
             return state.bytesSent
         }
         guard let bytes else { throw failure }
@@ -254,17 +213,17 @@ private final class Core: Sendable {
     func sendLoop() {
         var done = 0
         while let (run, layer, own) = next(after: done) {
-            for slot in schedule.sends {
+            for stripe in schedule.sends {
                 let piece: RingPiece
-                if slot.origin == schedule.rank {
-                    piece = own[slot.piece]
+                if let mine = own[stripe] {
+                    piece = mine
                 } else {
                     let taken = wait { $0.forward.isEmpty ? nil : $0.forward.removeFirst() }
                     guard let taken else { return }
                     piece = taken
                 }
-                guard piece.layer == layer, piece.origin == slot.origin, piece.piece == slot.piece else {
-                    fail(.invalidPlan("the forward queue holds another piece than the schedule says"))
+                guard piece.layer == layer, piece.stripe == stripe else {
+                    fail(.invalidPlan("the forward queue holds another stripe than the schedule says"))
                     return
                 }
                 do {
@@ -284,19 +243,20 @@ private final class Core: Sendable {
 
     func receiveLoop() {
         var done = 0
+        let limit = schedule.inboxStripes
         while let (run, layer, _) = next(after: done) {
-            for slot in schedule.receives {
-                let forwards = schedule.forwards(slot)
-                let limit = capacity
+            for stripe in schedule.receives {
+                let forwards = schedule.forwards(stripe)
                 let room: Void? = wait {
-                    $0.inbox.count < limit && (!forwards || $0.forward.count < limit) ? () : nil
+                    $0.waiting < limit && (!forwards || $0.forward.count < limit) ? () : nil
                 }
                 guard room != nil else { return }
                 do {
                     let message = try peer.receive(from: schedule.previous, deadline: .now + stall)
-                    let piece = try expect(slot, layer: layer, in: message)
+                    let piece = try expect(stripe, layer: layer, in: message)
                     state.update {
-                        $0.inbox.append(piece)
+                        $0.here[stripe] = piece
+                        $0.waiting += 1
                         if forwards { $0.forward.append(piece) }
                     }
                 } catch {
@@ -308,38 +268,32 @@ private final class Core: Sendable {
         }
     }
 
-    private func next(after done: Int) -> (run: Int, layer: Int, own: [RingPiece])? {
+    private func next(after done: Int) -> (run: Int, layer: Int, own: [Int: RingPiece])? {
         wait { $0.run > done ? ($0.run, $0.layer, $0.own) : nil }
     }
 
-    private func expect(
-        _ slot: RingSchedule.Slot, layer: Int, in message: RingMessage
-    ) throws(RingError) -> RingPiece {
+    private func expect(_ stripe: Int, layer: Int, in message: RingMessage) throws(RingError) -> RingPiece {
         let from = schedule.previous
-        guard case .keyValues(let piece) = message, piece.layer == layer, piece.origin == slot.origin,
-            piece.piece == slot.piece
+        let owner = schedule.layout.owner(ofStripe: stripe)
+        guard case .keyValues(let piece) = message, piece.layer == layer, piece.origin == owner,
+            piece.stripe == stripe
         else {
             throw .protocolViolation(
                 rank: from,
                 what:
-                    "piece \(slot.piece) of rank \(slot.origin), layer \(layer), was due; it sent \(message.summary)"
-            )
+                    "stripe \(stripe) of rank \(owner), layer \(layer), was due; it sent \(message.summary)")
         }
-        if let pieces, pieces.pieces[slot.origin][slot.piece].runs != piece.runs {
+        let positions = schedule.positions(stripe)
+        guard piece.positions == positions else {
             throw .protocolViolation(rank: from, what: "\(message.summary) has other positions than the plan")
         }
         if let bytesPerToken {
-            var tokens = 0
-            for run in piece.runs {
-                let (sum, overflow) = tokens.addingReportingOverflow(run.count)
-                tokens = overflow ? .max : sum
-            }
-            let (bytes, overflow) = tokens.multipliedReportingOverflow(by: bytesPerToken)
+            let (bytes, overflow) = positions.count.multipliedReportingOverflow(by: bytesPerToken)
             guard !overflow, piece.payload.count == bytes else {
                 throw .protocolViolation(
                     rank: from,
                     what:
-                        "\(message.summary) has \(piece.payload.count) bytes for \(tokens) tokens of \(bytesPerToken)"
+                        "\(message.summary) has \(piece.payload.count) bytes for \(positions.count) tokens of \(bytesPerToken)"
                 )
             }
         }

@@ -17,14 +17,14 @@ public struct BytesPayload: RingPayload, Equatable {
     }
 }
 
-/// One piece of one layer's keys and values, with the positions of its tokens.
+/// One stripe of one layer's keys and values.
 public struct RingPiece: Sendable {
     public let layer: Int
     /// The rank it comes from.
     public let origin: Int
-    /// Its number among that rank's pieces (`Piece.index`).
-    public let piece: Int
-    public let runs: [Range<Int>]
+    /// Its number in the sequence, from 0.
+    public let stripe: Int
+    public let positions: Range<Int>
     public let payload: any RingPayload
     /// Between the arrival of its first and of its last bytes; zero for a rank's own.
     public let transfer: Duration
@@ -32,13 +32,13 @@ public struct RingPiece: Sendable {
     public let arrived: ContinuousClock.Instant?
 
     public init(
-        layer: Int, origin: Int, piece: Int, runs: [Range<Int>], payload: any RingPayload,
+        layer: Int, origin: Int, stripe: Int, positions: Range<Int>, payload: any RingPayload,
         transfer: Duration = .zero, arrived: ContinuousClock.Instant? = nil
     ) {
         self.layer = layer
         self.origin = origin
-        self.piece = piece
-        self.runs = runs
+        self.stripe = stripe
+        self.positions = positions
         self.payload = payload
         self.transfer = transfer
         self.arrived = arrived
@@ -46,7 +46,7 @@ public struct RingPiece: Sendable {
 }
 
 public enum RingMessage: Sendable {
-    /// Prefill: a piece on its way round.
+    /// Prefill: a stripe on its way round.
     case keyValues(RingPiece)
     /// Decode, from the leader: the query of one token, and for the owner of that token its key and value as well.
     case query(layer: Int, position: Int, payload: any RingPayload)
@@ -58,7 +58,7 @@ public enum RingMessage: Sendable {
     /// For error messages.
     var summary: String {
         switch self {
-        case .keyValues(let piece): "piece \(piece.piece) of rank \(piece.origin), layer \(piece.layer)"
+        case .keyValues(let piece): "stripe \(piece.stripe) of rank \(piece.origin), layer \(piece.layer)"
         case .query(let layer, let position, _): "a query of layer \(layer), position \(position)"
         case .partial(let layer, let from, _): "a partial of layer \(layer) from rank \(from)"
         case .end: "the end"
@@ -85,10 +85,4 @@ public protocol RingPeer: Sendable {
 extension RingPeer {
     /// A transport that cannot be interrupted: blocked threads end at their deadline.
     public func abandon() {}
-}
-
-/// Attention over one piece after another. The queries and the running (O, L) stay with the one who implements this;
-/// pieces come in the schedule's fixed order.
-public protocol BlockAttention {
-    mutating func attend(_ piece: RingPiece) throws
 }

@@ -1,83 +1,86 @@
-// The fixed order in which pieces cross every link of the ring: who sends, receives and attends what, and when.
+// The fixed order in which stripes cross every link of the ring: who sends, receives and attends what, and when.
 
-/// One rank's part of a layer's ring: three fixed lists, the same for every layer. A pure value; no time, no I/O.
+/// One rank's part of a layer's ring: the same for every layer. A pure value; no time, no I/O.
 ///
-/// The ring is not in lock step. In round p every rank sends its own piece p to the next rank, then forwards piece p
-/// of ranks r-1, r-2, ..., r-P+2 as they arrive. So it receives, for each p, piece p of ranks r-1, r-2, ..., r-P+1.
-/// Ranks without a piece p are passed over. A piece makes P-1 hops. A rank attends its own piece p at the start of
-/// round p and then round p's received pieces in order of receipt: attending all its own pieces first would let the
-/// link fall idle once the inbox is full.
+/// **Attention goes in canonical order**: every rank attends every stripe of the sequence in ascending position, so the
+/// keys and values of a prompt are the same bits for any layout.
 ///
-/// **It cannot deadlock**, however small the buffers. Order all receipts, over all ranks, by (round p, hops d), and
-/// take the smallest (p, d) that is still missing, at rank r. Rank r-1 has the piece: it is its own (d = 1), or it
-/// received it as (p, d-1), which is smaller. Everything r-1 sends before it is smaller too, so has been received,
-/// and the link is free for it. Rank r must have room in its inbox: attending empties that in exactly the order of
-/// receipt and waits for nobody while it holds a piece. And rank r must have room in its forward queue: all that was
-/// received at r before is smaller than (p, d), and is one hop larger at r+1, so it was received there too, except
-/// perhaps (p, d-1), which the sender has taken out of the queue to send it. So the missing receipt can happen, at
-/// once, with an inbox and a forward queue of one piece each and links that hold nothing.
+/// **The wire goes round by round.** A round is as many stripes, in position order, as there are ranks. In a round every
+/// rank sends its own stripes to the next rank, then forwards those of rank r-1, r-2, ..., r-P+2 as they arrive. (Sent
+/// in ascending order, stripes would cross one link at a time.) A stripe makes P-1 hops.
+///
+/// **It cannot deadlock** when the inbox and the forward queue of every rank have room for the stripes that arrive in
+/// one round. Order all receipts, over all ranks, by (round, hops, stripe), and take the smallest that is still
+/// missing, at rank r. Rank r-1 has the stripe: it is its own, or it received it with one hop less, which is smaller.
+/// What r-1 sends before it is smaller too, so has been received, and the link is free for it. Rank r attends stripes of
+/// this round or of an earlier one: of an earlier one everything has arrived, so it will go on by itself; of this one at
+/// most the round's other stripes are in the inbox. In the forward queue of r there is no stripe of an earlier round,
+/// because at r+1 that would be a smaller receipt, and so there are at most this round's.
 public struct RingSchedule: Sendable, Equatable {
-    /// Piece number `piece` of rank `origin`.
-    public struct Slot: Sendable, Hashable {
-        public let origin: Int
-        public let piece: Int
-        public init(origin: Int, piece: Int) {
-            self.origin = origin
-            self.piece = piece
-        }
-    }
-
     public let rank: Int
-    /// Pieces of each rank.
-    public let pieceCounts: [Int]
-    /// To the next rank, in order: own pieces and forwarded ones.
-    public let sends: [Slot]
-    /// From the previous rank, in order.
-    public let receives: [Slot]
-    /// In order; the received ones among them are in the order of `receives`.
-    public let attends: [Slot]
+    public let layout: Layout
+    /// Tokens of the prefill: positions 0..<tokens.
+    public let tokens: Int
+    /// Stripes to the next rank, in order: own ones and forwarded ones.
+    public let sends: [Int]
+    /// Stripes from the previous rank, in order.
+    public let receives: [Int]
 
-    /// - Throws: `.invalidPlan` for a rank outside the ring or a piece count that no `PiecePlan` makes.
-    public init(rank: Int, pieceCounts: [Int]) throws(RingError) {
-        guard pieceCounts.indices.contains(rank), pieceCounts.count <= ShardPlan.maximumRanks else {
-            throw .invalidPlan(
-                "rank \(rank) of \(pieceCounts.count); at most \(ShardPlan.maximumRanks) are possible")
+    /// - Throws: `.invalidPlan` for a rank outside the ring or more stripes than a schedule may have.
+    public init(rank: Int, layout: Layout, tokens: Int) throws(RingError) {
+        guard (0..<layout.ranks).contains(rank) else {
+            throw .invalidPlan("rank \(rank) of a layout for \(layout.ranks)")
         }
-        guard pieceCounts.allSatisfy({ (0...PiecePlan.maximumPieces).contains($0) }),
-            pieceCounts.reduce(0, +) <= PiecePlan.maximumPiecesInAll
+        guard (0...Layout.maximumTokens).contains(tokens),
+            layout.stripes(in: tokens) <= Self.maximumStripes
         else {
-            throw .invalidPlan("pieces per rank \(pieceCounts); 0 to \(PiecePlan.maximumPieces) are possible")
-        }
-        let ranks = pieceCounts.count
-        var sends: [Slot] = []
-        var receives: [Slot] = []
-        var attends: [Slot] = []
-        for piece in 0..<(pieceCounts.max() ?? 0) {
-            for hops in 0..<ranks {
-                let slot = Slot(origin: (rank + ranks - hops) % ranks, piece: piece)
-                guard piece < pieceCounts[slot.origin] else { continue }
-                attends.append(slot)
-                if hops > 0 { receives.append(slot) }
-                if hops < ranks - 1 { sends.append(slot) }
-            }
+            throw .invalidPlan(
+                "a prefill of \(tokens) tokens in stripes of \(layout.stripeTokens); at most "
+                    + "\(Self.maximumStripes) stripes are possible: make them wider")
         }
         self.rank = rank
-        self.pieceCounts = pieceCounts
+        self.layout = layout
+        self.tokens = tokens
+        let ranks = layout.ranks
+        let stripes = layout.stripes(in: tokens)
+        var sends: [Int] = []
+        var receives: [Int] = []
+        for start in stride(from: 0, to: ranks > 1 ? stripes : 0, by: ranks) {
+            let round = start..<min(start + ranks, stripes)
+            let byHops = Dictionary(grouping: round) { (rank + ranks - layout.owner(ofStripe: $0)) % ranks }
+            for hops in 0..<ranks {
+                guard let mine = byHops[hops] else { continue }
+                if hops > 0 { receives += mine }
+                if hops < ranks - 1 { sends += mine }
+            }
+        }
         self.sends = sends
         self.receives = receives
-        self.attends = attends
     }
 
+    /// Most stripes of one prefill: each costs an entry in the schedule of every rank.
+    public static let maximumStripes = 1 << 18
+
+    /// Number of stripes of the prefill.
+    public var stripes: Int { layout.stripes(in: tokens) }
     /// Number of ranks, P.
-    public var ranks: Int { pieceCounts.count }
+    public var ranks: Int { layout.ranks }
+    /// Stripes that may wait to be attended, and as many to be forwarded: those of two rounds.
+    public var inboxStripes: Int { 2 * ranks }
     /// The rank that this one sends to.
     public var next: Int { (rank + 1) % ranks }
     /// The rank that this one receives from.
     public var previous: Int { (rank + ranks - 1) % ranks }
 
-    /// How far a piece has come when it is here: 0 for this rank's own.
-    public func hops(_ slot: Slot) -> Int { (rank + ranks - slot.origin) % ranks }
+    /// How far a stripe has come when it is here: 0 for this rank's own.
+    public func hops(_ stripe: Int) -> Int { (rank + ranks - layout.owner(ofStripe: stripe)) % ranks }
 
-    /// Whether a received piece must go on to the next rank: not once it has made P-1 hops.
-    public func forwards(_ slot: Slot) -> Bool { slot.origin != rank && slot.origin != next }
+    /// Whether a received stripe must go on to the next rank: not once it has made P-1 hops.
+    public func forwards(_ stripe: Int) -> Bool {
+        let owner = layout.owner(ofStripe: stripe)
+        return owner != rank && owner != next
+    }
+
+    /// The positions of a stripe.
+    public func positions(_ stripe: Int) -> Range<Int> { layout.positions(ofStripe: stripe, in: tokens) }
 }

@@ -14,7 +14,7 @@ public struct StationaryLeader: Sendable {
     private let meter: RingMeter
 
     /// - Parameters:
-    ///   - followers: every other rank that holds KV or will: `AppendPlan.holders(appended:)` for the longest answer.
+    ///   - followers: every other rank that holds KV or will: `Layout.holders(in:)` for the longest answer.
     ///     All of them are asked for every token; one without KV answers (0, -inf).
     ///   - stall: longest wait for one follower.
     public init(
@@ -23,7 +23,7 @@ public struct StationaryLeader: Sendable {
         throws(RingError)
     {
         let others = Set(followers).subtracting([rank])
-        guard stall > .zero, others.allSatisfy({ $0 >= 0 }), others.count < ShardPlan.maximumRanks else {
+        guard stall > .zero, others.allSatisfy({ $0 >= 0 }), others.count < Layout.maximumRanks else {
             throw .invalidPlan("followers \(followers) with a stall limit of \(stall)")
         }
         self.peer = peer
@@ -140,7 +140,7 @@ public struct StationaryFollower: Sendable {
                 case .end where due.layer == 0:
                     return answered
                 case .query(due.layer, let position, let payload)
-                where position == due.position ?? position && (0...ShardPlan.maximumTokens).contains(position):
+                where position == due.position ?? position && (0...Layout.maximumTokens).contains(position):
                     let partial = try answer(due.layer, position, payload)
                     try peer.send(
                         .partial(layer: due.layer, from: rank, payload: partial.payload), to: leader,

@@ -10,8 +10,8 @@ public struct ComputeRates: Sendable, Equatable {
     public let dense: Double
     /// Operations per second of attention over many keys that are all visible.
     public let attention: Double
-    /// Attention over a piece of n keys takes as long as over n + `pieceKeys` keys of a longer piece: results of
-    /// earlier pieces are read, merged and written for each.
+    /// Attention over n keys at once takes as long as over n + `pieceKeys` keys of a longer sweep: queries are packed, and
+    /// what they have seen is read and written, for each.
     public let pieceKeys: Double
     /// Seconds to unpack a layer's weights.
     public let unpackSeconds: Double
@@ -66,8 +66,6 @@ public struct ComputeRates: Sendable, Equatable {
         let start = ContinuousClock.now
         repeat {
             time.dense += try seconds { () throws(ModelError) in try sample.dense(unpacked) }
-            // The first piece has nothing to merge with; those that are timed do.
-            sample.attention(keys: 1)
             let long = try seconds { () throws(ModelError) in sample.attention(keys: keys) }
             let short = try seconds { () throws(ModelError) in
                 sample.attention(keys: min(keys, shortPiece))
@@ -85,8 +83,8 @@ public struct ComputeRates: Sendable, Equatable {
             pieceKeys: pieceKeys, unpackSeconds: unpackSeconds)
     }
 
-    /// From the times of two pieces: so much for each key and so much for the piece. It is a property of the kernels,
-    /// so undisturbed turns count. 0 where pieces of different length could not be had in time.
+    /// From the times of two sweeps: so much for each key and so much for the sweep. It is a property of the kernels,
+    /// so undisturbed turns count. 0 where sweeps of different length could not be had in time.
     private static func pieceKeys(long: Double, keys: Int, short: Double) -> Double {
         guard keys >= 2 * shortPiece, long > short else { return 0 }
         let key = (long - short) / Double(keys - shortPiece)
@@ -102,12 +100,12 @@ public struct ComputeRates: Sendable, Equatable {
     private struct Sample {
         let engine: ShardEngine
         let buffers: ShardEngine.PrefillBuffers
-        let rows: Int
+        /// Of queries that stand behind all keys.
+        private let behind: AttentionState
 
         init(
             rows: Int, _ model: Model, _ compute: Compute, _ weights: UnpackedWeights
         ) throws(ModelError) {
-            self.rows = rows
             let profile: RotaryProfile
             do throws(LongRoPEError) {
                 profile = try model.scaling.profile(promptTokens: rows, reservedTokens: 0)
@@ -115,13 +113,16 @@ public struct ComputeRates: Sendable, Equatable {
             let assignment: ShardAssignment
             do throws(RingError) {
                 assignment = try ShardAssignment(
-                    rank: 0, plan: ShardPlan(runs: [[0..<rows]]), maxTokens: 0, pieceTokens: rows)
+                    rank: 0, layout: Layout(stripeTokens: 1024, weights: [1]), promptTokens: rows,
+                    maxTokens: 0)
             } catch { throw .ring(error) }
             engine = try ShardEngine(
                 model: model, compute: compute, weights: weights, profile: profile, assignment: assignment,
                 peer: NoPeer(), stall: .seconds(1))
             let vocabulary = model.shape.vocabulary
             buffers = try engine.begin((0..<rows).map { Int32($0 * 7919 % vocabulary) })
+            behind = AttentionState(
+                queriesAt: [rows..<2 * rows], shape: engine.attention, element: engine.kv.element)
         }
 
         func dense(_ unpacked: UnpackedWeights.Layer) throws(ModelError) {
@@ -132,10 +133,12 @@ public struct ComputeRates: Sendable, Equatable {
         /// All queries over the first `keys` keys, as if the queries stood behind all of them.
         func attention(keys: Int) {
             let kv = engine.kv
+            behind.begin()
             engine.compute.attend(
-                queries: buffers.queries, at: [rows..<2 * rows],
+                queries: buffers.queries,
                 over: UnsafeRawBufferPointer(rebasing: kv.rows(layer: 0)[..<(keys * kv.rowBytes)]),
-                at: [0..<keys], element: kv.element, shape: engine.attention, into: buffers.state)
+                into: behind)
+            engine.compute.attendRest(queries: buffers.queries, last: true, into: behind)
         }
     }
 

@@ -39,6 +39,13 @@ final class ForwardStep {
         taken = 0
     }
 
+    /// What these of `state`'s queries have attended, (n, heads * head size).
+    func attended(_ rows: Range<Int>, of state: AttentionState) -> Matrix {
+        let y = take(rows: rows.count, columns: state.shape.queryRowElements)
+        compute.finish(rows, of: state, into: y)
+        return y
+    }
+
     /// x / rms(x) * weight, row by row.
     func rmsNorm(_ x: Matrix, _ weight: [Float]) -> Matrix {
         let y = take(rows: x.rows, columns: x.columns)

@@ -10,13 +10,15 @@ extension ShardEngine {
     /// that keeps them; the partials come back and are merged in rank order.
     /// - Parameter index: 0 for the first generated token, which stands at position `prompt tokens`.
     public func decode(token: Int32, index: Int) throws(ModelError) -> [Float] {
-        let position = assignment.plan.tokens + index
+        let position = assignment.promptTokens + index
+        guard index >= 0, index < assignment.maxTokens else {
+            throw .ring(.invalidPlan("token \(index) of an answer of at most \(assignment.maxTokens)"))
+        }
         let shape = model.shape
         let leader: StationaryLeader
-        let owner: Int
+        let owner = assignment.layout.owner(of: position)
         do throws(RingError) {
             leader = try stationaryLeader()
-            owner = try assignment.appends.owner(ofAppended: index)
         } catch { throw .ring(error) }
         let x = Matrix(rows: 1, columns: shape.hidden)
         try embed([token], into: x)
@@ -55,12 +57,12 @@ extension ShardEngine {
         let shape = model.shape
         let queryCount = shape.heads * shape.headDimension
         let kvCount = shape.kvHeads * shape.headDimension
-        let leader = assignment.plan.leader
+        let leader = assignment.leader
         do throws(RingError) {
             let follower = try StationaryFollower(
                 peer: peer, rank: assignment.rank, leader: leader, layers: shape.layers, stall: stall,
                 meter: meter)
-            try follower.run(firstPosition: assignment.plan.tokens) { layer, _, payload in
+            try follower.run(firstPosition: assignment.promptTokens) { layer, _, payload in
                 let values = payload.floats()
                 guard values.count == queryCount || values.count == queryCount + 2 * kvCount else {
                     throw RingError.protocolViolation(

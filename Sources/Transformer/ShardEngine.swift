@@ -75,10 +75,8 @@ public final class ShardEngine {
         residual = Matrix(rows: assignment.tokens, columns: shape.hidden)
         do throws(RingError) {
             exchange = try RingExchange(
-                peer: peer, rank: assignment.rank,
-                schedule: RingSchedule(rank: assignment.rank, pieceCounts: assignment.pieces.counts),
-                stall: stall,
-                pieces: assignment.pieces, bytesPerToken: kv.rowBytes, meter: meter)
+                peer: peer, schedule: assignment.schedule, stall: stall, bytesPerToken: kv.rowBytes,
+                meter: meter)
         } catch { throw .ring(error) }
     }
 
@@ -106,7 +104,9 @@ public final class ShardEngine {
         }
         let buffers = try begin(tokens)
         let activations =
-            4 * n * (residual.columns + 2 * buffers.queries.columns + shape.heads + 2 * angles.pairs)
+            n
+            * (4 * (residual.columns + buffers.queries.columns + 2 * angles.pairs)
+                + AttentionState.bytesPerQuery(attention))
         let keeping = activations + weights.bytes <= Self.workingBytes
         if !keeping { weights.release(all: true) }
 
@@ -153,7 +153,7 @@ public final class ShardEngine {
         let buffers = PrefillBuffers(
             cosine: Matrix(rows: n, columns: angles.pairs), sine: Matrix(rows: n, columns: angles.pairs),
             queries: Matrix(rows: n, columns: attention.queryRowElements),
-            state: AttentionState(queries: n, shape: attention))
+            state: AttentionState(queriesAt: assignment.runs, shape: attention, element: kv.element))
         compute.fillAngles(angles, at: assignment.runs, cosine: buffers.cosine, sine: buffers.sine)
         return buffers
     }
@@ -163,7 +163,6 @@ public final class ShardEngine {
         layer: Int, _ unpacked: UnpackedWeights.Layer, _ buffers: PrefillBuffers
     ) throws(ModelError) {
         try eachChunk { rows, step throws(ModelError) in
-            buffers.state.forget(rows)
             step.begin(unpacked, cosine: buffers.cosine.rows(rows), sine: buffers.sine.rows(rows))
             let inputs = try model.family.attentionInputs(layer: layer, residual.rows(rows), step)
             buffers.queries.rows(rows).copy(leadingColumnsOf: inputs)
@@ -178,7 +177,8 @@ public final class ShardEngine {
         try eachChunk { rows, step throws(ModelError) in
             step.begin(unpacked)
             try model.family.attentionOutputs(
-                layer: layer, attended: buffers.state.output.rows(rows), addingTo: residual.rows(rows), step)
+                layer: layer, attended: step.attended(rows, of: buffers.state),
+                addingTo: residual.rows(rows), step)
         }
     }
 
@@ -202,22 +202,26 @@ public final class ShardEngine {
         if let failure = failure.withLock({ $0 }) { throw failure }
     }
 
-    /// One layer's ring: the shard's queries attend every block of the sequence, in the schedule's order.
+    /// One layer's ring: the shard's queries attend the whole sequence, stripe by stripe in ascending position.
     private func ring(layer: Int, queries: Matrix, into state: AttentionState) throws(ModelError) {
-        let own = assignment.pieces.pieces[assignment.rank].map { piece in
-            RingPiece(
-                layer: layer, origin: assignment.rank, piece: piece.index, runs: piece.runs,
-                payload: kv.payload(layer: layer, rows: piece.rows))
+        let schedule = assignment.schedule
+        var row = 0
+        let own = assignment.layout.stripes(of: assignment.rank, in: assignment.promptTokens).map { stripe in
+            let positions = schedule.positions(stripe)
+            defer { row += positions.count }
+            return RingPiece(
+                layer: layer, origin: assignment.rank, stripe: stripe, positions: positions,
+                payload: kv.payload(layer: layer, rows: row..<row + positions.count))
         }
+        state.begin()
         do throws(RingError) {
-            let took = try exchange.run(layer: layer, own: own) { piece in
+            let took = try exchange.run(layer: layer, own: own) { pieces in
                 guard queries.rows > 0 else { return }
-                piece.payload.withUnsafeBytes { bytes in
-                    compute.attend(
-                        queries: queries, at: assignment.runs, over: bytes, at: piece.runs,
-                        element: kv.element,
-                        shape: attention, into: state)
+                for piece in pieces {
+                    piece.payload.withUnsafeBytes { compute.attend(queries: queries, over: $0, into: state) }
                 }
+                compute.attendRest(
+                    queries: queries, last: state.keys == assignment.promptTokens, into: state)
             }
             timings += took
             for span in took.timeline.spans { timeline.note(span) }
@@ -294,6 +298,13 @@ public final class ShardEngine {
 }
 
 extension ShardEngine {
+    /// A token's keys and values in a layer as they lie in memory, `[K][V]`.
+    /// - Parameter row: of the shard's tokens, in ascending position.
+    package func keyValues(layer: Int, row: Int) -> [UInt8] {
+        precondition((0..<kvRows).contains(row), "row \(row) of \(kvRows)")
+        return Array(kv.rows(layer: layer)[row * kv.rowBytes..<(row + 1) * kv.rowBytes])
+    }
+
     /// Bytes of the keys and values that this rank holds now.
     public var kvBytes: Int { kvRows * model.shape.kvBytesPerToken(kv.element) }
 }

@@ -26,7 +26,7 @@ struct EngineBox: @unchecked Sendable {
             if run.assignment.isLeader {
                 peers.formUnion(run.assignment.followers)
             } else if run.assignment.followers.contains(run.rank) {
-                peers.insert(run.assignment.plan.leader)
+                peers.insert(run.assignment.leader)
             }
         }
         peers.remove(run.rank)

@@ -6,6 +6,7 @@ import NIOCore
 import RPC
 import RingAttention
 import Synchronization
+import Transformer
 
 /// The inbound side of one run: a bounded queue for each other rank.
 package final class RingInbox: Sendable {
@@ -17,7 +18,7 @@ package final class RingInbox: Sendable {
     /// Ranks whose stream has come.
     private let claimed = Mutex<Set<Int>>([])
 
-    /// Pieces that wait in a queue before the sender is held back by flow control.
+    /// Stripes that wait in a queue before the sender is held back by flow control.
     private static let queueLength = 2
 
     package init(run: Run, kvRowBytes: Int, element: KVElement) {
@@ -77,9 +78,10 @@ package final class RingInbox: Sendable {
         link.close()
     }
 
-    /// A piece of which not all parts are here.
+    /// A stripe of which not all parts are here.
     private struct Assembly {
         var header = RingHeader()
+        var positions = 0..<0
         var tensor = ByteBuffer()
         var expected = 0
         /// What its parts took to arrive.
@@ -109,10 +111,10 @@ package final class RingInbox: Sendable {
             guard header.kind == .query else {
                 return .partial(layer: layer, from: rank, payload: payload)
             }
-            guard let position = header.runs.first?.start, position <= UInt64(ShardPlan.maximumTokens) else {
-                throw RPCStatus(.invalidArgument, "a query without its position")
+            guard header.position <= UInt64(Layout.maximumTokens) else {
+                throw RPCStatus(.invalidArgument, "a query at position \(header.position)")
             }
-            return .query(layer: layer, position: Int(position), payload: payload)
+            return .query(layer: layer, position: Int(header.position), payload: payload)
         case .keyValues:
             return try assemble(header, part, transfer: message.transfer, &assembly)
         case .unspecified:
@@ -138,7 +140,7 @@ package final class RingInbox: Sendable {
         }
     }
 
-    /// Joins the parts of a piece. Memory is taken once, after its size has been checked against the positions.
+    /// Joins the parts of a stripe. Memory is taken once, after its size has been checked against the plan.
     private func assemble(
         _ header: RingHeader, _ part: ByteBuffer, transfer: Duration, _ assembly: inout Assembly
     ) throws -> RingMessage? {
@@ -146,37 +148,38 @@ package final class RingInbox: Sendable {
             throw RPCStatus(.invalidArgument, "keys and values in another precision than this worker's")
         }
         if header.part == 0 {
-            var tokens = 0
-            for run in header.runs { tokens += try run.range().count }
-            guard tokens <= run.promptTokens, header.parts >= 1 else {
-                throw RPCStatus(.invalidArgument, "a piece of \(tokens) tokens in \(header.parts) parts")
+            let layout = run.assignment.layout
+            let stripe = Int(header.stripe)
+            guard stripe < layout.stripes(in: run.promptTokens), header.parts >= 1 else {
+                throw RPCStatus(.invalidArgument, "stripe \(stripe) in \(header.parts) parts")
             }
-            assembly = Assembly(header: header, expected: tokens * kvRowBytes)
+            let positions = layout.positions(ofStripe: stripe, in: run.promptTokens)
+            assembly = Assembly(
+                header: header, positions: positions, expected: positions.count * kvRowBytes)
             if header.parts > 1 { assembly.tensor.reserveCapacity(assembly.expected) }
         } else {
             let open = assembly.header
-            guard header.part == open.part + 1, header.layer == open.layer, header.piece == open.piece,
+            guard header.part == open.part + 1, header.layer == open.layer, header.stripe == open.stripe,
                 header.originRank == open.originRank
-            else { throw RPCStatus(.invalidArgument, "the parts of a piece came in the wrong order") }
+            else { throw RPCStatus(.invalidArgument, "the parts of a stripe came in the wrong order") }
             assembly.header.part = header.part
         }
         guard assembly.tensor.readableBytes + part.readableBytes <= assembly.expected else {
-            throw RPCStatus(.invalidArgument, "a piece is longer than its \(assembly.expected) bytes")
+            throw RPCStatus(.invalidArgument, "a stripe is longer than its \(assembly.expected) bytes")
         }
         assembly.transfer += transfer
-        // A piece of one part stays in the buffer it arrived in.
+        // A stripe of one part stays in the buffer it arrived in.
         if header.parts == 1 { assembly.tensor = part } else { assembly.tensor.writeImmutableBuffer(part) }
         guard header.part + 1 == header.parts else { return nil }
         guard assembly.tensor.readableBytes == assembly.expected else {
-            throw RPCStatus(.invalidArgument, "a piece is shorter than its \(assembly.expected) bytes")
+            throw RPCStatus(.invalidArgument, "a stripe is shorter than its \(assembly.expected) bytes")
         }
-        let (first, transfer) = (assembly.header, assembly.transfer)
         defer { assembly = Assembly() }
         return .keyValues(
             RingPiece(
-                layer: Int(first.layer), origin: Int(first.originRank), piece: Int(first.piece),
-                runs: try first.runs.map { try $0.range() }, payload: ReceivedTensor(bytes: assembly.tensor),
-                transfer: transfer, arrived: .now))
+                layer: Int(assembly.header.layer), origin: Int(assembly.header.originRank),
+                stripe: Int(assembly.header.stripe), positions: assembly.positions,
+                payload: ReceivedTensor(bytes: assembly.tensor), transfer: assembly.transfer, arrived: .now))
     }
 }
 

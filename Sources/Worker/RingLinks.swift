@@ -104,19 +104,13 @@ package final class RingLinks: RingPeer {
             header.kind = .keyValues
             header.originRank = UInt32(piece.origin)
             header.layer = UInt32(piece.layer)
-            header.piece = UInt32(piece.piece)
+            header.stripe = UInt32(piece.stripe)
             header.element = element
-            header.runs = piece.runs.map { run in
-                .with {
-                    $0.start = UInt64(run.lowerBound)
-                    $0.count = UInt64(run.count)
-                }
-            }
             tensor = piece.payload
         case .query(let layer, let position, let payload):
             header.kind = .query
             header.layer = UInt32(layer)
-            header.runs = [.with { $0.start = UInt64(position) }]
+            header.position = UInt64(position)
             tensor = payload
         case .partial(let layer, _, let payload):
             header.kind = .partial

@@ -15,7 +15,7 @@ extension Run {
     /// - Parameters:
     ///   - rank: this worker's, in 0..<members.count.
     ///   - members: every worker, with the address at which it takes blocks.
-    ///   - assignment: who has which positions.
+    ///   - assignment: who holds which tokens.
     ///   - stall: the longest wait for another worker.
     package init(
         job: String, members: [Member], assignment: ShardAssignment, profile: RotaryProfile,
@@ -33,7 +33,7 @@ extension Run {
         epoch = 1
         kind = .score
         ignoreEnd = false
-        promptTokens = assignment.plan.tokens
+        promptTokens = assignment.promptTokens
         maxTokens = 0
         recent = []
         key = Self.transportKey

@@ -51,7 +51,7 @@ package struct Run: Sendable {
         }
         guard plan.kind == .generate || plan.kind == .score else { throw refuse("its kind is unknown") }
         guard let profile = plan.profile else { throw refuse("it has no rotary profile") }
-        guard plan.promptTokens >= 1, plan.promptTokens <= UInt64(ShardPlan.maximumTokens) else {
+        guard plan.promptTokens >= 1, plan.promptTokens <= UInt64(Layout.maximumTokens) else {
             throw refuse("a prompt of \(plan.promptTokens) tokens")
         }
         guard plan.stallSeconds.isFinite, plan.stallSeconds > 0, plan.stallSeconds <= 86_400 else {
@@ -102,17 +102,11 @@ package struct Run: Sendable {
             sampling = try SamplingOptions(plan.sampling ?? SamplingMessage())
         } catch { throw refuse("\(error)") }
         do throws(RingError) {
-            var runs: [[Range<Int>]] = []
-            for member in plan.members {
-                runs.append(try member.runs.map { run throws(RingError) in try run.range() })
-            }
-            let shards = try ShardPlan(runs: runs)
-            guard shards.tokens == promptTokens else {
-                throw RingError.invalidPlan("its shards hold \(shards.tokens) tokens of \(promptTokens)")
-            }
             assignment = try ShardAssignment(
-                rank: Int(plan.rank), plan: shards, maxTokens: maxTokens, pieceTokens: Int(plan.pieceTokens),
-                appendRun: Int(plan.appendRun))
+                rank: Int(plan.rank),
+                layout: Layout(
+                    stripeTokens: Int(plan.stripeTokens), weights: plan.members.map { Int($0.weight) }),
+                promptTokens: promptTokens, maxTokens: maxTokens)
         } catch { throw refuse("\(error)") }
         guard plan.tokenCount == UInt64(assignment.tokens) else {
             throw refuse("\(plan.tokenCount) tokens are announced for a shard of \(assignment.tokens)")
@@ -124,16 +118,6 @@ package struct Run: Sendable {
                 "the keys and values of \(assignment.capacity) tokens need \(bytes) bytes and this worker may use "
                     + "\(memoryBytes); give it more memory, or the job more workers")
         }
-    }
-}
-
-extension TokenRunMessage {
-    /// The positions as a range.
-    func range() throws(RingError) -> Range<Int> {
-        guard start <= UInt64(ShardPlan.maximumTokens), count <= UInt64(ShardPlan.maximumTokens) else {
-            throw .invalidPlan("a run of \(count) tokens at \(start)")
-        }
-        return Int(start)..<Int(start + count)
     }
 }
 

@@ -7,13 +7,14 @@ import Transformer
 extension RunService {
     /// What this prefill says about the worker.
     func count(_ engine: ShardEngine, _ run: Run, seconds: Double) {
-        let (work, plan, rank) = (model.shape.work, run.assignment.plan, run.rank)
+        let (work, rank) = (model.shape.work, run.rank)
         let layers = Double(model.shape.layers)
         let next = run.members.count > 1 ? run.members[(rank + 1) % run.members.count].name : nil
         statistics.count(
             prefill: engine.timings, tokens: run.assignment.tokens, seconds: seconds, next: next,
             operations: (
-                attention: layers * Double(plan.causalArea(of: rank)) * work.attentionOperations,
+                attention: layers * Double(run.assignment.layout.causalArea(of: rank, in: run.promptTokens))
+                    * work.attentionOperations,
                 dense: layers * Double(run.assignment.tokens) * work.denseOperations
             ))
     }

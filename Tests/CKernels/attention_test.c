@@ -43,6 +43,7 @@ struct problem {
     struct lariat_attention_queries queries;
     float *query;
     int64_t *query_positions;
+    float *output, *log_sum_exp;
     size_t outputs, sums;
 };
 
@@ -71,19 +72,24 @@ static struct problem make(
     for (size_t i = 0; i < p.outputs; i++) p.query[i] = uniform() * size;
     p.key_positions = malloc(keys * sizeof(int64_t));
     p.query_positions = malloc(queries * sizeof(int64_t));
-    p.queries = (struct lariat_attention_queries){
-        p.query, p.query_positions, queries, malloc(p.outputs * sizeof(float)), malloc(p.sums * sizeof(float))};
+    p.output = malloc(p.outputs * sizeof(float));
+    p.log_sum_exp = malloc(p.sums * sizeof(float));
+    p.queries = (struct lariat_attention_queries){p.query, p.query_positions, queries};
     return p;
 }
 
 static void drop(struct problem *p) {
     free(p->memory), free(p->key_positions), free(p->query), free(p->query_positions);
-    free(p->queries.output), free(p->queries.log_sum_exp);
+    free(p->output), free(p->log_sum_exp);
 }
 
+// `chunk`: keys that are attended at once.
 static void attend(enum lariat_isa isa, struct problem *p, size_t chunk) {
-    for (size_t i = 0; i < p->outputs; i++) p->queries.output[i] = 0;
-    for (size_t i = 0; i < p->sums; i++) p->queries.log_sum_exp[i] = -INFINITY;
+    size_t items = lariat_attention_items(&p->shape, p->queries.count);
+    size_t state_bytes = lariat_attention_state_bytes(p->shape.head_dim);
+    void *states = aligned(p->shape.kv_heads * items * state_bytes);
+    memset(states, 0xff, p->shape.kv_heads * items * state_bytes);
+    lariat_attention_begin(states, p->shape.kv_heads * items, p->shape.head_dim);
     size_t bytes = lariat_attention_packed_bytes(isa, p->element, p->shape.head_dim);
     size_t scratch_bytes = lariat_attention_scratch_bytes(p->shape.head_dim);
     void *scratch = aligned(scratch_bytes);
@@ -101,15 +107,21 @@ static void attend(enum lariat_isa isa, struct problem *p, size_t chunk) {
             for (size_t h = 0; h < p->shape.kv_heads; h++)
                 lariat_attention_pack(
                     isa, p->element, &p->shape, p->rows + first * row_bytes(p), count, h,
-                    packed + (h * tile_count + t) * bytes);
+                    packed + (t * p->shape.kv_heads + h) * bytes);
         }
         for (size_t h = 0; h < p->shape.kv_heads; h++)
-            for (size_t i = 0; i < lariat_attention_items(&p->shape, p->queries.count); i++)
+            for (size_t i = 0; i < items; i++)
                 lariat_attention_attend(
-                    isa, p->element, &p->shape, tiles, tile_count, packed, &p->queries, h, i, scratch);
+                    isa, p->element, &p->shape, tiles, tile_count, packed, &p->queries, h, i, states, scratch);
         free(tiles), free(packed);
     }
-    free(scratch);
+    // In two parts, as callers do.
+    size_t half = p->queries.count / 2;
+    lariat_attention_finish(&p->shape, states, p->queries.count, 0, half, p->output, p->log_sum_exp);
+    lariat_attention_finish(
+        &p->shape, states, p->queries.count, half, p->queries.count - half,
+        p->output + half * p->shape.heads * p->shape.head_dim, p->log_sum_exp + half * p->shape.heads);
+    free(scratch), free(states);
 }
 
 static int failures;
@@ -120,12 +132,12 @@ static void compare(
     double l_limit, const char *what) {
     double o_worst = 0, l_worst = 0;
     for (size_t i = 0; i < p->outputs; i++) {
-        double difference = fabs((double)p->queries.output[i] - (double)output[i]);
+        double difference = fabs((double)p->output[i] - (double)output[i]);
         if (!(difference <= o_worst)) o_worst = difference; // NaN comes through
     }
     for (size_t i = 0; i < p->sums; i++) {
-        if (p->queries.log_sum_exp[i] == sums[i]) continue; // -inf too
-        double difference = fabs((double)p->queries.log_sum_exp[i] - (double)sums[i]) / fmax(1, fabs((double)sums[i]));
+        if (p->log_sum_exp[i] == sums[i]) continue; // -inf too
+        double difference = fabs((double)p->log_sum_exp[i] - (double)sums[i]) / fmax(1, fabs((double)sums[i]));
         if (!(difference <= l_worst)) l_worst = difference;
     }
     double *seen = worst[isa][p->element];
@@ -165,33 +177,43 @@ static void check(
     float factor = p.shape.scale * 1.44269504088896340736f;
     bool coarse = element == LARIAT_KV_BF16 && isa == LARIAT_ISA_AVX512BF16;
     struct problem exact = p;
-    exact.queries.output = malloc(p.outputs * sizeof(float));
-    exact.queries.log_sum_exp = malloc(p.sums * sizeof(float));
+    exact.output = malloc(p.outputs * sizeof(float));
+    exact.log_sum_exp = malloc(p.sums * sizeof(float));
     float *rounded = malloc(p.outputs * sizeof(float));
     for (size_t i = 0; i < p.outputs; i++)
         rounded[i] = coarse ? bf16_value(bf16_round(p.query[i] * factor)) / factor : p.query[i];
     exact.queries.query = rounded;
     lariat_attention_reference(
-        element, &p.shape, p.rows, p.key_positions, keys, &exact.queries);
+        element, &p.shape, p.rows, p.key_positions, keys, &exact.queries, exact.output, exact.log_sum_exp);
     // Large scores carry the rounding of f32 sums into the exponent.
     double o_limit = coarse ? 2.5e-3 : 5e-6, l_limit = coarse ? 1e-4 : 2e-6;
     if (size > 2) o_limit = 2e-2;
     attend(isa, &p, 4096);
-    compare(isa, &p, exact.queries.output, exact.queries.log_sum_exp, o_limit, l_limit, "prefill");
+    compare(isa, &p, exact.output, exact.log_sum_exp, o_limit, l_limit, "prefill");
+    float *once = malloc(p.outputs * sizeof(float));
+    memcpy(once, p.output, p.outputs * sizeof(float));
+    attend(isa, &p, LARIAT_ATTENTION_TILE_KEYS);
+    if (memcmp(once, p.output, p.outputs * sizeof(float)) != 0) {
+        failures++;
+        printf("isa %d element %d head %u keys %zu: other bits tile by tile\n", isa, element, d, keys);
+    }
+    free(once);
     attend(isa, &p, 100);
-    compare(isa, &p, exact.queries.output, exact.queries.log_sum_exp, o_limit, l_limit, "prefill in pieces");
+    compare(isa, &p, exact.output, exact.log_sum_exp, o_limit, l_limit, "prefill in other tiles");
 
     // Decode: one query at a time, all keys visible.
     if (layout == 3) {
         exact.queries.query = p.query;
-        lariat_attention_reference(element, &p.shape, p.rows, p.key_positions, keys, &exact.queries);
+        lariat_attention_reference(
+            element, &p.shape, p.rows, p.key_positions, keys, &exact.queries, exact.output,
+            exact.log_sum_exp);
         size_t width = (size_t)p.shape.heads * d;
         float *o = malloc(width * sizeof(float)), *l = malloc(p.shape.heads * sizeof(float));
         size_t scratch_floats = lariat_attention_decode_scratch(&p.shape);
         float *scratch = malloc(scratch_floats * sizeof(float));
         memset(scratch, 0xff, scratch_floats * sizeof(float));
         for (size_t n = 0; n < queries; n++) {
-            float *out = p.queries.output + n * width, *sums = p.queries.log_sum_exp + n * p.shape.heads;
+            float *out = p.output + n * width, *sums = p.log_sum_exp + n * p.shape.heads;
             for (size_t h = 0; h < p.shape.heads; h++) sums[h] = -INFINITY;
             for (size_t k0 = 0; k0 < keys; k0 += LARIAT_ATTENTION_DECODE_KEYS) {
                 size_t count = keys - k0;
@@ -202,10 +224,10 @@ static void check(
             }
         }
         compare(
-            isa, &p, exact.queries.output, exact.queries.log_sum_exp, size > 2 ? 2e-2 : 5e-6, 2e-6, "decode");
+            isa, &p, exact.output, exact.log_sum_exp, size > 2 ? 2e-2 : 5e-6, 2e-6, "decode");
         free(o), free(l), free(scratch);
     }
-    free(exact.queries.output), free(exact.queries.log_sum_exp), free(rounded);
+    free(exact.output), free(exact.log_sum_exp), free(rounded);
     drop(&p);
 }
 

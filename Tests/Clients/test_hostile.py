@@ -169,9 +169,8 @@ def plan_for(cluster, name, **changes):
     state = cluster.state()
     plan = pb.RunPlan(
         job="from-a-test", attempt=1, epoch=state.epoch, rank=0, kind=pb.GENERATE, prompt_tokens=2, max_tokens=2,
-        members=[pb.RunMember(rank=0, name=name, ring_address=cluster.workers[name].ring,
-                              runs=[pb.TokenRun(start=0, count=2)])],
-        profile=forecast.profile, fingerprint=state.fingerprint, piece_tokens=128, append_run=16, stall_seconds=5,
+        members=[pb.RunMember(rank=0, name=name, ring_address=cluster.workers[name].ring, weight=1)],
+        profile=forecast.profile, fingerprint=state.fingerprint, stripe_tokens=128, stall_seconds=5,
         token_count=2, run_key="0123456789abcdef", protocol=state.protocol)
     for key, value in changes.items():
         setattr(plan, key, value)
@@ -201,7 +200,7 @@ def test_stale_epoch_of_a_plan(cluster):
 
 @pytest.mark.parametrize("changes", [
     {"fingerprint": "0" * 64}, {"prompt_tokens": 1 << 62}, {"prompt_tokens": 3}, {"token_count": 3}, {"rank": 7},
-    {"piece_tokens": 0}, {"append_run": 0}, {"stall_seconds": float("nan")}, {"job": ""}, {"kind": 0},
+    {"stripe_tokens": 0}, {"stripe_tokens": 4294967295}, {"stall_seconds": float("nan")}, {"job": ""}, {"kind": 0},
     {"max_tokens": 4294967295}, {"run_key": ""}, {"run_key": "x" * 100}, {"top_probabilities": 21},
 ], ids=lambda changes: next(iter(changes)))
 def test_wrong_plans(cluster, changes):

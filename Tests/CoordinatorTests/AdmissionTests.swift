@@ -2,6 +2,7 @@
 import Coordinator
 import Messages
 import Protobuf
+import RingAttention
 import Testing
 
 @Suite struct AdmissionTests {
@@ -123,7 +124,7 @@ import Testing
         let members = [member("a", threads: 4), member("b"), member("c", threads: 2)]
         let prompt = (0..<997).map { UInt32($0 % 256) }
         let plan = try JobPlan(
-            prompt: 997, reserved: 10, members: members, admission: admission, pieceLimit: 2048)
+            prompt: 997, reserved: 10, members: members, admission: admission)
         let job = JobRecord.with {
             $0.id = "j1"
             $0.options = .with {
@@ -142,10 +143,12 @@ import Testing
             let commands = plan.tokenCommands(rank: rank, prompt: prompt, kind: .score)
             let tokens = commands.flatMap(\.tokens)
             #expect(tokens.count == Int(message.tokenCount) && commands.flatMap(\.next).count == tokens.count)
-            #expect(message.members[rank].runs.reduce(0) { $0 + $1.count } == message.tokenCount)
-            for run in message.members[rank].runs {
-                seen += (run.start..<run.start + run.count).map { UInt32($0) }
-            }
+            // As the worker finds it from what it is told.
+            let layout = try Layout(
+                stripeTokens: Int(message.stripeTokens), weights: message.members.map { Int($0.weight) })
+            let positions = layout.positions(of: rank, in: 997).flatMap { Array($0) }
+            #expect(tokens == positions.map { prompt[$0] })
+            seen += positions.map { UInt32($0) }
         }
         #expect(seen.sorted() == Array(0..<997))
         #expect(plan.shares.map(\.tokens).max() == plan.shares[0].tokens)

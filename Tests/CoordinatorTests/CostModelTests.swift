@@ -25,69 +25,72 @@ import Testing
     }
 
     @Test func oneWorkerComputesAndSendsNothing() throws {
-        let plan = try ShardPlan(runs: [[0..<4]])
+        let plan = try Layout(stripeTokens: 4, weights: [1])
         let (costs, seconds) = CostModel(work: work, rates: [rates(unpack: 3, link: 0)]).predict(
-            plan, pieceTokens: 4)
+            plan, tokens: 4, sweepTokens: 4)
         // Two layers of 3 s of unpacking, 4 tokens and 1 + 2 + 3 + 4 pairs.
         #expect(seconds == 2 * (3 + 4 + 10))
         #expect(costs.map(\.computeSeconds) == [34] && costs.map(\.wireSeconds) == [0])
     }
 
     @Test func scoresCostOncePerToken() throws {
-        let plan = try ShardPlan(runs: [[0..<4]])
+        let plan = try Layout(stripeTokens: 4, weights: [1])
         var work = work
         work.outputOperations = 50
         // As above without unpacking, and 5 s for each of 4 tokens.
         #expect(
-            CostModel(work: work, rates: [rates()]).predict(plan, pieceTokens: 4).prefillSeconds == 2
-                * (4 + 10) + 20)
+            CostModel(work: work, rates: [rates()]).predict(plan, tokens: 4, sweepTokens: 4).prefillSeconds
+                == 2 * (4 + 10) + 20)
     }
 
-    @Test func smallPiecesCostMore() throws {
-        let plan = try ShardPlan(runs: [[0..<4]])
+    @Test func shortSweepsCostMore() throws {
+        let plan = try Layout(stripeTokens: 4, weights: [1])
         var rates = rates()
         rates.pieceKeys = 2
         let model = CostModel(work: work, rates: [rates])
-        // Two layers of 4 tokens and 10 pairs; pieces of 4 keys cost as much as 6.
-        #expect(model.predict(plan, pieceTokens: 4).prefillSeconds == 2 * (4 + 15))
-        #expect(model.predict(plan, pieceTokens: 1).prefillSeconds == 2 * (4 + 30))
+        // Two layers of 4 tokens and 10 pairs; sweeps of 4 keys cost as much as 6.
+        #expect(model.predict(plan, tokens: 4, sweepTokens: 4).prefillSeconds == 2 * (4 + 15))
+        #expect(model.predict(plan, tokens: 4, sweepTokens: 1).prefillSeconds == 2 * (4 + 30))
     }
 
     @Test func threeWorkersShareTheWork() throws {
-        let plan = try ShardPlan(tokens: 12, weights: [1, 1, 1], capacities: nil, alignment: 1)
+        let plan = try Layout(stripeTokens: 1, weights: [1, 1, 1])
         let (costs, seconds) = CostModel(work: work, rates: [rates(), rates(), rates()]).predict(
-            plan, pieceTokens: 4)
-        // 4 tokens and 26 of the 78 pairs each.
-        #expect(costs.map(\.computeSeconds) == [60, 60, 60])
-        #expect(seconds == 60 + messages(3))
+            plan, tokens: 12, sweepTokens: 4)
+        // 4 tokens each, and 22, 26 and 30 of the 78 pairs.
+        #expect(costs.map(\.computeSeconds) == [52, 60, 68])
+        #expect(seconds == 68 + messages(3))
         // Each link carries two of the three blocks.
         #expect(costs.allSatisfy { $0.wireSeconds == 800 / 1e9 })
         let alone = CostModel(work: work, rates: [rates()]).predict(
-            try ShardPlan(runs: [[0..<12]]), pieceTokens: 4)
-        #expect(alone.prefillSeconds == 180)
+            try Layout(stripeTokens: 1, weights: [1]), tokens: 12, sweepTokens: 4)
+        #expect(alone.prefillSeconds == costs.reduce(0) { $0 + $1.computeSeconds })
     }
 
     @Test func theSlowestLinkHoldsAllUp() throws {
-        let plan = try ShardPlan(tokens: 12, weights: [1, 1, 1], capacities: nil, alignment: 1)
+        let plan = try Layout(stripeTokens: 1, weights: [1, 1, 1])
         let (costs, seconds) = CostModel(work: work, rates: [rates(), rates(link: 1), rates()]).predict(
-            plan, pieceTokens: 4)
+            plan, tokens: 12, sweepTokens: 4)
         #expect(costs.map(\.wireSeconds) == [800 / 1e9, 800, 800 / 1e9])
-        // The 8 s of dense parts are not hidden, the 52 s of attention are.
+        // The 8 s of dense parts are not hidden, the 60 s of attention are.
         #expect(seconds == 808 + messages(3))
         // A link that is not slower than attention costs nothing.
         let hidden = CostModel(work: work, rates: [rates(), rates(link: 16), rates()]).predict(
-            plan, pieceTokens: 4)
-        #expect(hidden.prefillSeconds == 60 + messages(3))
+            plan, tokens: 12, sweepTokens: 4)
+        #expect(hidden.prefillSeconds == 68 + messages(3))
     }
 
     @Test func theSlowestWorkerDecides() throws {
         let slow = [rates(), rates(dense: 5, attention: 0.5)]
-        let even = try ShardPlan(tokens: 12, weights: [1, 1], capacities: nil, alignment: 1)
-        let (costs, seconds) = CostModel(work: work, rates: slow).predict(even, pieceTokens: 4)
-        #expect(costs[1].computeSeconds == 2 * costs[0].computeSeconds)
+        let even = try Layout(stripeTokens: 1, weights: [1, 1])
+        let (costs, seconds) = CostModel(work: work, rates: slow).predict(even, tokens: 12, sweepTokens: 4)
+        // 6 tokens each, 36 and 42 pairs.
+        #expect(costs.map(\.computeSeconds) == [84, 192])
         #expect(seconds == costs[1].computeSeconds + messages(2))
-        let fair = try ShardPlan(tokens: 12, weights: [2, 1], capacities: nil, alignment: 1)
-        #expect(CostModel(work: work, rates: slow).predict(fair, pieceTokens: 4).prefillSeconds < seconds)
+        let fair = try Layout(stripeTokens: 1, weights: [2, 1])
+        #expect(
+            CostModel(work: work, rates: slow).predict(fair, tokens: 12, sweepTokens: 4).prefillSeconds
+                < seconds)
     }
 
     @Test func workersThatShareCoresAreEvenedOut() {
@@ -116,9 +119,9 @@ import Testing
     }
 
     @Test func anEmptyShardOnlyForwards() throws {
-        let plan = try ShardPlan(runs: [[0..<4], []])
+        let plan = try Layout(stripeTokens: 1, weights: [1, 0])
         let (costs, seconds) = CostModel(work: work, rates: [rates(unpack: 3), rates(unpack: 3, link: 200)])
-            .predict(plan, pieceTokens: 4)
+            .predict(plan, tokens: 4, sweepTokens: 4)
         #expect(costs.map(\.computeSeconds) == [34, 0])
         #expect(costs.map(\.wireSeconds) == [400 / 1e9, 0])
         #expect(seconds == 34 + messages(2))

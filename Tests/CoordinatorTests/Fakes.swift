@@ -4,6 +4,7 @@ import Foundation
 import Logging
 import Messages
 import Protobuf
+import RingAttention
 import Synchronization
 
 /// Every token is one byte of UTF-8.
@@ -235,10 +236,10 @@ final class ScriptedWorkers: WorkerDialler {
 
         private func play() {
             let plan = received.withLock { $0.plan }
-            let owner = plan.members.first { member in
-                member.runs.contains { $0.start + $0.count == plan.promptTokens }
-            }
-            let leads = owner?.rank == plan.rank
+            let tokens = Int(plan.promptTokens)
+            let layout = try? Layout(
+                stripeTokens: Int(plan.stripeTokens), weights: plan.members.map { Int($0.weight) })
+            let leads = layout?.owner(of: tokens - 1) == Int(plan.rank)
             func layers(_ count: Int) {
                 for layer in 0..<count {
                     say(
@@ -250,7 +251,7 @@ final class ScriptedWorkers: WorkerDialler {
                             }))
                 }
             }
-            func tokens(_ text: String) {
+            func answer(_ text: String) {
                 guard leads else { return }
                 for byte in text.utf8 {
                     say(
@@ -264,19 +265,19 @@ final class ScriptedWorkers: WorkerDialler {
             switch script {
             case .answer(let text):
                 layers(4)
-                tokens(text)
+                answer(text)
                 finish("end")
             case .scores:
                 layers(4)
-                for run in plan.members[Int(plan.rank)].runs {
-                    let end = min(run.start + run.count, plan.promptTokens - 1)
-                    guard end > run.start else { continue }
+                for run in layout?.positions(of: Int(plan.rank), in: tokens) ?? [] {
+                    let end = min(run.upperBound, tokens - 1)
+                    guard end > run.lowerBound else { continue }
                     say(
                         .event(
                             .with {
                                 $0.kind = .scores
-                                $0.firstPosition = run.start + 1
-                                $0.nll = (run.start..<end).map { Float($0) }
+                                $0.firstPosition = UInt64(run.lowerBound + 1)
+                                $0.nll = (run.lowerBound..<end).map { Float($0) }
                             }))
                 }
                 finish("")
@@ -285,7 +286,7 @@ final class ScriptedWorkers: WorkerDialler {
                 say(.end(WorkerFailure(connectionLost: true, message: "connection reset")))
             case .breakInDecode(let text):
                 layers(4)
-                tokens(text)
+                answer(text)
                 say(.end(WorkerFailure(connectionLost: true, message: "connection reset")))
             case .hangInPrefill(let count): layers(count)
             case .complain(let kind, let accused):

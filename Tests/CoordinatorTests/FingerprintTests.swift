@@ -48,7 +48,7 @@ import Testing
         var mixed = [member("a"), member("b")]
         let admission = Admission(model: ByteModel())
         func isa() throws -> String {
-            try JobPlan(prompt: 10, reserved: 1, members: mixed, admission: admission, pieceLimit: 64).isa
+            try JobPlan(prompt: 10, reserved: 1, members: mixed, admission: admission).isa
         }
         #expect(try isa() == "avx2")
         mixed[1].isa = "scalar"

@@ -11,17 +11,8 @@ private let header = RingHeader.with {
     $0.fromRank = 2
     $0.originRank = 1
     $0.layer = 29
-    $0.piece = 3
-    $0.runs = [
-        TokenRunMessage.with {
-            $0.start = 128
-            $0.count = 128
-        },
-        TokenRunMessage.with {
-            $0.start = 1024
-            $0.count = 64
-        },
-    ]
+    $0.stripe = 3
+    $0.position = 1088
     $0.element = 1
     $0.checksum = 0xdead_beef
     $0.profile = "p"

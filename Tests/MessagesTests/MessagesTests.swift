@@ -12,7 +12,7 @@ let everyMessage: [any BridgedMessage.Type] = [
     ListJobsReply.self, LogLine.self, Forecast.self, CalibrateRequest.self, WorkerRates.self,
     WorkerCost.self, ClusterRequest.self, ClusterState.self,
     MemberRecord.self, RegisterRequest.self, RegisterReply.self, HeartbeatRequest.self, HeartbeatReply.self,
-    TokenRunMessage.self, RunMember.self, RunPlan.self, RunCommand.self, RunEvent.self, RingHeader.self,
+    RunMember.self, RunPlan.self, RunCommand.self, RunEvent.self, RingHeader.self,
     RingReply.self, HealthCheckRequest.self, HealthCheckResponse.self, ReflectionRequest.self,
     ReflectionExtension.self, ReflectionResponse.self, ReflectionFiles.self,
     ReflectionExtensionNumbers.self, ReflectionServices.self, ReflectionServiceName.self,

@@ -1,4 +1,4 @@
-// Causal attention by plain loops in double precision, and the same over one block as a worker would do it.
+// Causal attention by plain loops in double precision, and in canonical order in fp32.
 import Foundation
 import RingAttention
 
@@ -31,7 +31,7 @@ struct Problem: Sendable {
         v = (0..<tokens * kvHeads * headSize).map { _ in random.unit() }
     }
 
-    /// Rows of k and v as a piece carries them: (tokens, 2, kvHeads, headSize).
+    /// Rows of k and v as a stripe carries them: (tokens, 2, kvHeads, headSize).
     func keyValues(_ runs: [Range<Int>]) -> [Float] {
         let row = kvHeads * headSize
         return runs.joined().flatMap { k[$0 * row..<($0 + 1) * row] + v[$0 * row..<($0 + 1) * row] }
@@ -79,21 +79,47 @@ struct Problem: Sendable {
         }
     }
 
-    /// Attention of the queries at `queries` over a block, as fp32 partials: (queries, heads, headSize) and
-    /// (queries, heads).
-    func partial(queries: [Int], kv: [Float], positions: [Int]) -> (output: [Float], logSumExp: [Float]) {
-        var output: [Float] = []
-        var logSumExp: [Float] = []
-        for position in queries {
-            for head in 0..<heads {
-                let (o, l) = attend(
-                    query: query(position, head), position: position, head: head, kv: kv, positions: positions
-                )
-                output += o.map { Float($0) }
-                logSumExp.append(Float(l))
+    /// Queries at these positions that have seen nothing yet.
+    func running(queries: [Int]) -> Running { Running(queries: queries, heads: heads, headSize: headSize) }
+
+    /// Attention in canonical order: (maximum, sum, output) are carried from key to key in fp32.
+    struct Running {
+        let queries: [Int]
+        let heads, headSize: Int
+        /// Shapes (queries, heads) and (queries, heads, headSize).
+        private var maximum, sum, output: [Float]
+
+        init(queries: [Int], heads: Int, headSize: Int) {
+            (self.queries, self.heads, self.headSize) = (queries, heads, headSize)
+            maximum = .init(repeating: -.infinity, count: queries.count * heads)
+            sum = .init(repeating: 0, count: queries.count * heads)
+            output = .init(repeating: 0, count: queries.count * heads * headSize)
+        }
+
+        mutating func attend(_ problem: Problem, _ kv: [Float], at positions: Range<Int>) {
+            let row = problem.kvHeads * headSize
+            for (n, query) in queries.enumerated() {
+                for head in 0..<heads {
+                    let (at, q) = (n * heads + head, problem.query(query, head))
+                    let group = head / (heads / problem.kvHeads) * headSize
+                    for (key, position) in positions.enumerated() where position <= query {
+                        let k = 2 * row * key + group
+                        let logit = (0..<headSize).reduce(Float(0)) { $0 + q[q.startIndex + $1] * kv[k + $1] }
+                        let top = max(maximum[at], logit)
+                        let (old, new) = (exp(maximum[at] - top), exp(logit - top))
+                        maximum[at] = top
+                        sum[at] = sum[at] * old + new
+                        for d in 0..<headSize {
+                            output[at * headSize + d] =
+                                output[at * headSize + d] * old + new * kv[k + row + d]
+                        }
+                    }
+                }
             }
         }
-        return (output, logSumExp)
+
+        /// Normalised: (queries, heads, headSize).
+        var finished: [Float] { output.indices.map { output[$0] / sum[$0 / headSize] } }
     }
 }
 

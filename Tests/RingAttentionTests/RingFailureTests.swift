@@ -4,22 +4,23 @@ import TestSupport
 import Testing
 
 @Suite struct RingFailureTests {
-    /// Runs layers until an error; `during` is called by each rank for each piece. Nil: a rank that never ended.
+    /// Runs layers until an error; `during` is called by each rank for each sweep. Nil: a rank that never ended.
     private func run(
-        _ ring: LoopbackRing, pieces: Int = 3, layers: Int = 50, stall: Duration = .seconds(3),
+        _ ring: LoopbackRing, stripes: Int = 3, layers: Int = 50, stall: Duration = .seconds(3),
         during: @escaping @Sendable (_ rank: Int, _ layer: Int, _ exchange: RingExchange) throws -> Void = {
             _, _, _ in
         }
     ) -> [(any Error)?] {
-        let counts = [Int](repeating: pieces, count: ring.ranks)
+        let weights = [Int](repeating: 1, count: ring.ranks)
         let results = onThreads(ring.ranks, within: .seconds(60)) { rank in
+            let schedule = try RingSchedule(
+                rank: rank, layout: Layout(stripeTokens: 1, weights: weights), tokens: stripes * ring.ranks)
             let exchange = try RingExchange(
-                peer: ring.peer(rank), rank: rank, schedule: RingSchedule(rank: rank, pieceCounts: counts),
-                inboxPieces: 2, stall: stall)
+                peer: ring.peer(rank), schedule: schedule, stall: stall, sweepTokens: 1)
             for layer in 0..<layers {
-                let own = (0..<pieces).map {
+                let own = schedule.layout.stripes(of: rank, in: schedule.tokens).map {
                     RingPiece(
-                        layer: layer, origin: rank, piece: $0, runs: [rank..<rank + 1],
+                        layer: layer, origin: rank, stripe: $0, positions: schedule.positions($0),
                         payload: BytesPayload([1, 2, 3]))
                 }
                 _ = try exchange.run(layer: layer, own: own) { _ in try during(rank, layer, exchange) }
@@ -80,7 +81,8 @@ import Testing
     @Test func cancelFromOutsideWhileWaiting() throws {
         let ring = LoopbackRing(ranks: 2)
         let exchange = try RingExchange(
-            peer: ring.peer(0), rank: 0, schedule: RingSchedule(rank: 0, pieceCounts: [0, 1]),
+            peer: ring.peer(0),
+            schedule: RingSchedule(rank: 0, layout: Layout(stripeTokens: 1, weights: [0, 1]), tokens: 1),
             stall: .seconds(600))
         let results = onThreads(2) { thread in
             if thread == 1 { exchange.cancel() } else { _ = try exchange.run(layer: 0, own: []) { _ in } }
@@ -104,19 +106,20 @@ import Testing
     @Test(arguments: Nonsense.allCases) private func nonsenseIsAnErrorNotACrash(kind: Nonsense) {
         let ring = LoopbackRing(ranks: 3) { message, from, _, number in
             guard from == 0, number == 2, case .keyValues(let piece) = message else { return [message] }
-            func changed(layer: Int, origin: Int, piece number: Int) -> [RingMessage] {
+            func changed(layer: Int, origin: Int, stripe: Int) -> [RingMessage] {
                 [
                     .keyValues(
                         RingPiece(
-                            layer: layer, origin: origin, piece: number, runs: piece.runs,
+                            layer: layer, origin: origin, stripe: stripe, positions: piece.positions,
                             payload: piece.payload))
                 ]
             }
             switch kind {
-            case .reordered: return changed(layer: piece.layer, origin: piece.origin, piece: piece.piece + 1)
+            case .reordered:
+                return changed(layer: piece.layer, origin: piece.origin, stripe: piece.stripe + 1)
             case .twice: return [message, message]
-            case .otherLayer: return changed(layer: .max, origin: piece.origin, piece: piece.piece)
-            case .otherOrigin: return changed(layer: piece.layer, origin: -7, piece: piece.piece)
+            case .otherLayer: return changed(layer: .max, origin: piece.origin, stripe: piece.stripe)
+            case .otherOrigin: return changed(layer: piece.layer, origin: -7, stripe: piece.stripe)
             case .end: return [.end]
             case .query: return [.query(layer: 0, position: 0, payload: piece.payload)]
             }
@@ -130,21 +133,19 @@ import Testing
     }
 
     @Test func positionsAndSizesAreCompared() throws {
-        let plan = try ShardPlan(tokens: 8, weights: [1, 1], capacities: nil)
-        let pieces = try PiecePlan(plan: plan, pieceTokens: 4)
-        for (runs, bytes) in [([0..<1], 8), (pieces.pieces[0][0].runs, 9), ([0..<Int.max, 0..<Int.max], 0)] {
+        let layout = try Layout(stripeTokens: 4, weights: [1, 1])
+        let schedule = try RingSchedule(rank: 1, layout: layout, tokens: 8)
+        for (positions, bytes) in [(0..<1, 8), (0..<4, 9), (0..<Int.max, 0)] {
             let ring = LoopbackRing(ranks: 2, capacity: 4)
-            let schedule = try RingSchedule(rank: 1, pieceCounts: pieces.counts)
             let exchange = try RingExchange(
-                peer: ring.peer(1), rank: 1, schedule: schedule, stall: .seconds(60), pieces: pieces,
-                bytesPerToken: 2)
+                peer: ring.peer(1), schedule: schedule, stall: .seconds(60), bytesPerToken: 2)
             let bad = RingPiece(
-                layer: 0, origin: 0, piece: 0, runs: runs,
+                layer: 0, origin: 0, stripe: 0, positions: positions,
                 payload: BytesPayload(.init(repeating: 0, count: bytes)))
             try ring.peer(0).send(.keyValues(bad), to: 1, deadline: .now + .seconds(60))
-            let own = pieces.pieces[1].map {
-                RingPiece(layer: 0, origin: 1, piece: $0.index, runs: $0.runs, payload: BytesPayload([]))
-            }
+            let own = [
+                RingPiece(layer: 0, origin: 1, stripe: 1, positions: 4..<8, payload: BytesPayload([]))
+            ]
             let error = #expect(throws: RingError.self) { try exchange.run(layer: 0, own: own) { _ in } }
             guard case .protocolViolation(0, _)? = error else {
                 Issue.record("\(String(describing: error))")

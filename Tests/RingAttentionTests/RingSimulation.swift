@@ -7,47 +7,43 @@ struct RingSimulation {
     let schedules: [RingSchedule]
     /// Room in every inbox, and in every forward queue.
     let capacity: Int
-    /// Seconds of attention of a rank over a piece.
-    let attend: (_ rank: Int, _ slot: RingSchedule.Slot) -> Double
-    /// Seconds a piece takes over one link.
-    let transfer: (_ slot: RingSchedule.Slot) -> Double
+    /// Seconds of attention of a rank over a stripe.
+    let attend: (_ rank: Int, _ stripe: Int) -> Double
+    /// Seconds a stripe takes over one link.
+    let transfer: (_ stripe: Int) -> Double
 
     /// When each rank has attended and sent everything; nil: the ring is stuck.
     func run() -> [Double]? {
         let ranks = schedules.count
+        let stripes = schedules[0].stripes
         var taken: [[Double]] = .init(repeating: [], count: ranks)  // sends, when the sender has them in hand
         var sent: [[Double]] = .init(repeating: [], count: ranks)  // sends, end; = receipt at the next rank
-        var started: [[Double]] = .init(repeating: [], count: ranks)  // received pieces, start of attention
+        var started: [[Double]] = .init(repeating: [], count: ranks)  // received stripes, start of attention
         var attended: [[Double]] = .init(repeating: [], count: ranks)
-        let receiptOf = schedules.map { schedule in
-            Dictionary(uniqueKeysWithValues: schedule.receives.enumerated().map { ($1, $0) })
+        func places(_ lists: [[Int]]) -> [[Int: Int]] {
+            lists.map { list in Dictionary(uniqueKeysWithValues: list.enumerated().map { ($1, $0) }) }
         }
-        let sendOf = schedules.map { schedule in
-            Dictionary(uniqueKeysWithValues: schedule.sends.enumerated().map { ($1, $0) })
-        }
+        let receiptOf = places(schedules.map(\.receives))
+        let sendOf = places(schedules.map(\.sends))
         let forwarded = schedules.map { schedule in schedule.receives.filter { schedule.forwards($0) } }
-        let forwardOf = forwarded.map { list in
-            Dictionary(uniqueKeysWithValues: list.enumerated().map { ($1, $0) })
-        }
+        let forwardOf = places(forwarded)
 
-        func arrival(_ rank: Int, _ slot: RingSchedule.Slot) -> Double? {
-            if slot.origin == rank { return 0 }
-            guard let at = receiptOf[rank][slot] else { return nil }
+        func arrival(_ rank: Int, _ stripe: Int) -> Double? {
+            if schedules[rank].hops(stripe) == 0 { return 0 }
+            guard let at = receiptOf[rank][stripe] else { return nil }
             let times = sent[schedules[rank].previous]
             return at < times.count ? times[at] : nil
         }
         /// When rank has room for its receipt number `at`.
-        func room(_ rank: Int, _ at: Int, _ slot: RingSchedule.Slot) -> Double? {
+        func room(_ rank: Int, _ at: Int, _ stripe: Int) -> Double? {
             var time = 0.0
             if at >= capacity {
                 guard at - capacity < started[rank].count else { return nil }
                 time = started[rank][at - capacity]
             }
-            if let place = forwardOf[rank][slot], place >= capacity {
+            if let place = forwardOf[rank][stripe], place >= capacity {
                 guard let send = sendOf[rank][forwarded[rank][place - capacity]], send < taken[rank].count
-                else {
-                    return nil
-                }
+                else { return nil }
                 time = max(time, taken[rank][send])
             }
             return time
@@ -70,19 +66,16 @@ struct RingSimulation {
                     moved = true
                 }
                 let done = attended[rank].count
-                if done < schedule.attends.count, let ready = arrival(rank, schedule.attends[done]) {
-                    let slot = schedule.attends[done]
+                if done < stripes, let ready = arrival(rank, done) {
                     let start = max(ready, attended[rank].last ?? 0)
-                    if slot.origin != rank { started[rank].append(start) }
-                    attended[rank].append(start + attend(rank, slot))
+                    if schedule.hops(done) > 0 { started[rank].append(start) }
+                    attended[rank].append(start + attend(rank, done))
                     moved = true
                 }
             }
         }
         for (rank, schedule) in schedules.enumerated()
-        where sent[rank].count < schedule.sends.count || attended[rank].count < schedule.attends.count {
-            return nil
-        }
+        where sent[rank].count < schedule.sends.count || attended[rank].count < stripes { return nil }
         return (0..<ranks).map { max(sent[$0].last ?? 0, attended[$0].last ?? 0) }
     }
 }

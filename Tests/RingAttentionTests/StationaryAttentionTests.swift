@@ -15,16 +15,16 @@ import Testing
         let problems = (0..<layers).map {
             Problem(tokens: prompt + appended, heads: 4, kvHeads: 2, headSize: 4, seed: UInt64($0 + 1))
         }
-        let plan = try ShardPlan(
-            tokens: prompt, weights: (0..<ranks).map { Double(1 + $0 % 3) }, capacities: capacities,
-            reserved: capacities == nil ? 0 : appended)
-        let appends = try AppendPlan(plan: plan, capacities: capacities)
-        let holders = appends.holders(appended: appended)
+        let layout = try Layout(
+            tokens: prompt, reserved: appended, speeds: (0..<ranks).map { Double(1 + $0 % 3) },
+            capacities: capacities)
+        let holders = layout.holders(in: prompt + appended)
+        let first = layout.owner(of: prompt - 1)
         let ring = LoopbackRing(ranks: ranks)
         let results = onThreads(ranks) { rank -> [Float] in
             var caches = problems.map { problem in
-                Cache(
-                    kv: problem.keyValues(plan.runs[rank]), positions: plan.runs[rank].flatMap { Array($0) })
+                let runs = layout.positions(of: rank, in: prompt)
+                return Cache(kv: problem.keyValues(runs), positions: runs.flatMap { Array($0) })
             }
             /// The payload: a query (heads, headSize), then k and v if this rank keeps them.
             func answer(_ layer: Int, _ position: Int, _ floats: [Float]) -> AttentionPartial {
@@ -46,10 +46,10 @@ import Testing
                 }
                 return partial
             }
-            if rank != plan.leader {
+            if rank != first {
                 guard holders.contains(rank) else { return [] }
                 let follower = try StationaryFollower(
-                    peer: ring.peer(rank), rank: rank, leader: plan.leader, layers: layers,
+                    peer: ring.peer(rank), rank: rank, leader: first, layers: layers,
                     stall: .seconds(30))
                 let answered = try follower.run(firstPosition: prompt) { answer($0, $1, $2.floats) }
                 guard answered == appended * layers else { throw RingError.attention("\(answered) answers") }
@@ -59,7 +59,7 @@ import Testing
                 peer: ring.peer(rank), rank: rank, followers: holders, stall: .seconds(30))
             var output: [Float] = []
             for index in 0..<appended {
-                let owner = try appends.owner(ofAppended: index)
+                let owner = layout.owner(of: prompt + index)
                 for layer in 0..<layers {
                     let problem = problems[layer]
                     let position = prompt + index
@@ -79,14 +79,13 @@ import Testing
         }
         let lists = try results.map { try #require($0).get() }
         // Appends went where the plan says.
-        for rank in 0..<ranks where rank != plan.leader {
-            let count = plan.count(of: rank) + appends.count(of: rank, appended: appended)
-            #expect(lists[rank].count == count)
+        for rank in 0..<ranks where rank != first {
+            #expect(lists[rank].count == layout.count(of: rank, in: prompt + appended))
         }
         let oracles = problems.map { $0.oracle() }
         let row = problems[0].heads * problems[0].headSize
         var worst = 0.0
-        let output = lists[plan.leader]
+        let output = lists[first]
         #expect(output.count == appended * layers * row)
         for at in output.indices {
             let (step, d) = at.quotientAndRemainder(dividingBy: row)

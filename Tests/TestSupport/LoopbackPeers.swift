@@ -61,7 +61,7 @@ public final class LoopbackRing: Sendable {
     /// A rank that hangs: its calls wait to their deadlines, and it tells nobody anything.
     public func freeze(_ rank: Int) { state.update { _ = $0.frozen.insert(rank) } }
 
-    /// What a rank sent, in order: "to 1: piece 0 of 2, layer 0".
+    /// What a rank sent, in order: "to 1: stripe 0 of 2, layer 0".
     public func sends(of rank: Int) -> [String] { state.update { $0.sends[rank] } }
     /// What a rank received, in order.
     public func receives(of rank: Int) -> [String] { state.update { $0.receives[rank] } }
@@ -147,7 +147,7 @@ public struct LoopbackPeer: RingPeer {
 
     private static func text(_ message: RingMessage) -> String {
         switch message {
-        case .keyValues(let piece): "piece \(piece.piece) of \(piece.origin), layer \(piece.layer)"
+        case .keyValues(let piece): "stripe \(piece.stripe) of \(piece.origin), layer \(piece.layer)"
         case .query(let layer, let position, _): "query \(position), layer \(layer)"
         case .partial(let layer, let from, _): "partial of \(from), layer \(layer)"
         case .end: "end"

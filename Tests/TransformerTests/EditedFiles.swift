@@ -31,7 +31,7 @@ func refusal(of golden: String, _ edit: (inout GGUFEdit) -> Void) async throws -
 /// The mean negative log-likelihood of the tokens in rope-ids.json.
 func meanNLL(_ path: String, workers: Int = 1) async throws -> Double {
     let tokens: [Int32] = try Golden.json("rope-ids.json")
-    let nll = try await ShardedModel(model: Model(path: path), workers: workers, alignment: 1)
+    let nll = try await ShardedModel(model: Model(path: path), workers: workers)
         .negativeLogLikelihood(tokens)
     return nll.reduce(0) { $0 + Double($1) } / Double(nll.count)
 }

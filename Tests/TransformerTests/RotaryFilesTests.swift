@@ -71,7 +71,7 @@ import Transformer
         #expect(
             try model.scaling.profile(promptTokens: prompt, reservedTokens: count + 1).name == "long")
         for workers in [1, 3] {
-            let ring = ShardedModel(model: model, workers: workers, pieceTokens: 20, alignment: 1)
+            let ring = ShardedModel(model: model, workers: workers, widest: 16)
             let answer = try await ring.greedy(Array(tokens.prefix(prompt)), count: count)
             #expect(answer.tokens == expected)
         }

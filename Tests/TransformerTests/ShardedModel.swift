@@ -11,9 +11,13 @@ struct ShardedModel {
     let workers: Int
     var isa: ISA = .best
     var precision: Precision = .f32
-    /// Small, so that short sequences have several pieces.
-    var pieceTokens = 700
-    var alignment = 128
+    /// In proportion to their speeds; nil: all the same.
+    var speeds: [Double]?
+    var capacities: [Int]?
+    /// Most tokens of a stripe; small, so that short sequences have several.
+    var widest = 512
+    /// Of each worker; nil: two for one alone, else one.
+    var threads: Int?
 
     struct Failure: Error, CustomStringConvertible {
         let description: String
@@ -24,18 +28,18 @@ struct ShardedModel {
         _ tokens: [Int32], maxTokens: Int = 0,
         _ body: @escaping @Sendable (ShardEngine, ShardAssignment) throws -> R
     ) async throws -> [R] {
-        let plan = try ShardPlan(
-            tokens: tokens.count, weights: Array(repeating: 1, count: workers), capacities: nil,
-            alignment: alignment)
+        let layout = try Layout(
+            tokens: tokens.count, reserved: maxTokens, speeds: speeds ?? Array(repeating: 1, count: workers),
+            capacities: capacities, widest: widest)
         let profile = try model.scaling.profile(promptTokens: tokens.count, reservedTokens: maxTokens)
         let ring = LoopbackRing(ranks: workers, capacity: 2)
-        let (model, isa, precision, pieceTokens) = (model, isa, precision, pieceTokens)
-        let threads = workers == 1 ? 2 : 1
+        let (model, isa, precision) = (model, isa, precision)
+        let threads = threads ?? (workers == 1 ? 2 : 1)
         let workers = workers
         let results = try await offThePool {
             onThreads(workers, within: .seconds(600)) { rank in
                 let assignment = try ShardAssignment(
-                    rank: rank, plan: plan, maxTokens: maxTokens, pieceTokens: pieceTokens)
+                    rank: rank, layout: layout, promptTokens: tokens.count, maxTokens: maxTokens)
                 let compute = try Compute(threads: threads, isa: isa, precision: precision)
                 let engine = try ShardEngine(
                     model: model, compute: compute,
@@ -66,6 +70,38 @@ struct ShardedModel {
         }
         for (position, row) in parts.joined() { rows[position] = row }
         return rows
+    }
+
+    /// What a prefill makes of one token.
+    struct Row: Sendable, Equatable {
+        var logits: [Float]
+        /// In all layers, as they lie in memory.
+        var keyValues: [UInt8]
+    }
+
+    /// Logits, keys and values of a whole sequence, token by token.
+    func rows(_ tokens: [Int32]) async throws -> [Row] {
+        let layers = model.shape.layers
+        var rows = [Row?](repeating: nil, count: tokens.count)
+        let parts = try await run(tokens) { engine, assignment in
+            let positions = assignment.runs.flatMap { Array($0) }
+            var part: [(Int, Row)] = []
+            try engine.eachLogits { range, logits in
+                for (at, row) in range.enumerated() {
+                    let keyValues = (0..<layers).flatMap { engine.keyValues(layer: $0, row: row) }
+                    part.append(
+                        (
+                            positions[row],
+                            Row(
+                                logits: logits.withRow(at) { row in row.indices.map { row[$0] } },
+                                keyValues: keyValues)
+                        ))
+                }
+            }
+            return part
+        }
+        for (position, row) in parts.joined() { rows[position] = row }
+        return rows.compactMap { $0 }
     }
 
     /// Negative log-likelihood of tokens 1, 2, ... of a sequence.

@@ -23,7 +23,7 @@ import Transformer
         let sample = try #require(reference.cases.first { $0.name == name })
         let golden = try Golden.npy(Self.logitsFile(name))
         for isa in ISA.available {
-            let ring = ShardedModel(model: model, workers: workers, isa: isa, pieceTokens: 20, alignment: 1)
+            let ring = ShardedModel(model: model, workers: workers, isa: isa, widest: 16)
             let logits = try await ring.logits(sample.tokens)
             #expect(logits.count == golden.rows)
             let worst = zip(logits.joined(), golden.values).map { abs($0 - $1) }.max() ?? .infinity
@@ -37,7 +37,7 @@ import Transformer
         let model = try Model(path: Golden.path("tiny-phi3-longrope.gguf"))
         let reference: Reference = try Golden.json("tiny-phi3-longrope.json")
         let sample = try #require(reference.cases.first { $0.name == name })
-        let nll = try await ShardedModel(model: model, workers: 3, alignment: 1).negativeLogLikelihood(
+        let nll = try await ShardedModel(model: model, workers: 3).negativeLogLikelihood(
             sample.tokens)
         #expect(nll.count == sample.nll.count)
         #expect((zip(nll, sample.nll).map { abs($0 - $1) }.max() ?? .infinity) <= 2e-4)
@@ -50,7 +50,7 @@ import Transformer
         let reference: Reference = try Golden.json("tiny-phi3-longrope.json")
         let tokens = try #require(reference.cases.first { $0.name == "long" }).tokens
         let prompt = Array(tokens.prefix(150))
-        let ring = ShardedModel(model: model, workers: workers, pieceTokens: 20, alignment: 1)
+        let ring = ShardedModel(model: model, workers: workers, widest: 16)
         let decoded = try await ring.run(prompt, maxTokens: 60) { engine, assignment -> [[Float]] in
             guard assignment.isLeader else {
                 if assignment.followers.contains(assignment.rank) { try engine.follow() }

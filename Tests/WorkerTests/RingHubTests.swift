@@ -12,14 +12,14 @@ import Worker
 
 @Suite struct RingHubTests {
     private func inbox() throws -> RingInbox {
-        let plan = try ShardPlan(tokens: 8, weights: [1, 1], capacities: nil, alignment: 1)
+        let layout = try Layout(stripeTokens: 1, weights: [1, 1])
         let run = try Run(
             job: "j1",
             members: [
                 .init(name: "a", at: .init(host: "127.0.0.1", port: 1)),
                 .init(name: "b", at: .init(host: "127.0.0.1", port: 2)),
             ],
-            assignment: ShardAssignment(rank: 0, plan: plan, maxTokens: 0, pieceTokens: 8, appendRun: 16),
+            assignment: ShardAssignment(rank: 0, layout: layout, promptTokens: 8, maxTokens: 0),
             profile: RotaryProfile(
                 name: "none", theta: 10_000, rotaryDimension: 8, factors: [1, 1, 1, 1], window: 8),
             stall: .seconds(5))

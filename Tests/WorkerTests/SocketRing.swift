@@ -17,7 +17,8 @@ struct SocketRing {
     let workers: Int
     var precision: Precision = .f32
     var isa: ISA = .best
-    var pieceTokens: UInt32 = 20
+    var speeds: [Double]?
+    var widest = 16
     var tls: TLSFiles?
 
     var kvElement: KVElement { precision == .bf16 ? .bf16 : .f32 }
@@ -89,8 +90,8 @@ struct SocketRing {
 
     /// The plan as a coordinator would send it.
     func plan(tokens: Int, rank: Int, _ addresses: [RPCAddress]) throws -> RunPlan {
-        let shards = try ShardPlan(
-            tokens: tokens, weights: Array(repeating: 1, count: workers), capacities: nil, alignment: 1)
+        let layout = try Layout(
+            tokens: tokens, speeds: speeds ?? Array(repeating: 1, count: workers), widest: widest)
         let profile = try model.scaling.profile(promptTokens: tokens, reservedTokens: 0)
         return .with {
             $0.job = "test"
@@ -100,12 +101,11 @@ struct SocketRing {
             $0.rank = UInt32(rank)
             $0.kind = .score
             $0.promptTokens = UInt64(tokens)
-            $0.pieceTokens = pieceTokens
-            $0.appendRun = 16
+            $0.stripeTokens = UInt32(layout.stripeTokens)
             $0.stallSeconds = 60
             $0.runKey = "0123456789abcdef"
             $0.fingerprint = model.fingerprint
-            $0.tokenCount = UInt64(shards.count(of: rank))
+            $0.tokenCount = UInt64(layout.count(of: rank, in: tokens))
             $0.profile = .with {
                 $0.name = profile.name
                 $0.theta = profile.theta
@@ -121,12 +121,7 @@ struct SocketRing {
                     $0.rank = UInt32(other)
                     $0.name = "worker-\(other)"
                     $0.ringAddress = "\(address)"
-                    $0.runs = shards.runs[other].map { run in
-                        .with {
-                            $0.start = UInt64(run.lowerBound)
-                            $0.count = UInt64(run.count)
-                        }
-                    }
+                    $0.weight = UInt32(layout.weights[other])
                 }
             }
         }

@@ -37,14 +37,11 @@ struct lariat_key_tile {
     int32_t relative[LARIAT_ATTENTION_TILE_KEYS]; ///< position - lowest, clamped
 };
 
-/// Queries [count][heads * head_dim], rotated, unscaled, and where their running attention is kept:
-/// output [count][heads * head_dim] and log_sum_exp [count][heads].
+/// Queries [count][heads * head_dim], rotated, unscaled.
 struct lariat_attention_queries {
     const float *_Nonnull query;
     const int64_t *_Nonnull positions;
     size_t count;
-    float *_Nonnull output;
-    float *_Nonnull log_sum_exp;
 };
 
 /// Bytes of one packed tile of one KV head.  A multiple of 64.
@@ -65,13 +62,28 @@ void lariat_attention_pack(
 /// How many items `count` queries make for each KV head.
 size_t lariat_attention_items(const struct lariat_attention_shape *_Nonnull shape, size_t count);
 
-/// Attends item `item` of `kv_head` over `tile_count` tiles and merges the result into the running attention.
-/// `packed` is [kv_heads][tile_count] packed tiles; tiles that no query sees need not be packed.
-/// `scratch` is 64-byte aligned and belongs to the calling thread.
+/// Bytes of the state of one item: what is carried from tile to tile, so that how keys arrive does not show in the
+/// result.  A multiple of 64.
+size_t lariat_attention_state_bytes(uint32_t head_dim);
+
+/// Makes `items` states, one after another, 64-byte aligned, states of items that have seen nothing.
+void lariat_attention_begin(void *_Nonnull states, size_t items, uint32_t head_dim);
+
+/// Attends item `item` of `kv_head` over `tile_count` tiles and carries its state on: unnormalised output, running
+/// maximum and sums, in f32.  Tiles in the same order give the same bits, in one call or in several.
+/// `packed` is [tile_count][kv_heads] packed tiles; tiles that no query sees need not be packed.
+/// `states` is [kv_heads][items]; `scratch` is 64-byte aligned and belongs to the calling thread.
 void lariat_attention_attend(
     enum lariat_isa isa, enum lariat_kv_element element, const struct lariat_attention_shape *_Nonnull shape,
     const struct lariat_key_tile *_Nonnull tiles, size_t tile_count, const void *_Nonnull packed,
-    const struct lariat_attention_queries *_Nonnull queries, size_t kv_head, size_t item, void *_Nonnull scratch);
+    const struct lariat_attention_queries *_Nonnull queries, size_t kv_head, size_t item, void *_Nonnull states,
+    void *_Nonnull scratch);
+
+/// Normalises the attention of queries first..<first + count of `queries`: writes output [count][heads * head_dim] and,
+/// unless it is null, log_sum_exp [count][heads].  Leaves the states as they are; the same bits on every processor.
+void lariat_attention_finish(
+    const struct lariat_attention_shape *_Nonnull shape, const void *_Nonnull states, size_t queries, size_t first,
+    size_t count, float *_Nonnull output, float *_Nullable log_sum_exp);
 
 /// Attends one query [heads * head_dim] over `count` rows (1...LARIAT_ATTENTION_DECODE_KEYS), all visible.
 /// Writes output [heads * head_dim] and log_sum_exp [heads]; `scratch` belongs to the calling thread.
@@ -90,10 +102,10 @@ void lariat_attention_merge(
     size_t count, size_t dim);
 
 /// The definition, in double precision and without any blocking: what every kernel is tested against.
-/// Overwrites output and log_sum_exp of `queries`.
+/// Writes output [count][heads * head_dim] and log_sum_exp [count][heads].
 void lariat_attention_reference(
     enum lariat_kv_element element, const struct lariat_attention_shape *_Nonnull shape, const void *_Nonnull rows,
-    const int64_t *_Nonnull key_positions, size_t key_count,
-    const struct lariat_attention_queries *_Nonnull queries);
+    const int64_t *_Nonnull key_positions, size_t key_count, const struct lariat_attention_queries *_Nonnull queries,
+    float *_Nonnull output, float *_Nonnull log_sum_exp);
 
 #endif

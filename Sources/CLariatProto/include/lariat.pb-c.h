@@ -47,7 +47,6 @@ typedef struct Lariat__V1__HeartbeatRequest Lariat__V1__HeartbeatRequest;
 typedef struct Lariat__V1__HeartbeatReply Lariat__V1__HeartbeatReply;
 typedef struct Lariat__V1__CalibrateRequest Lariat__V1__CalibrateRequest;
 typedef struct Lariat__V1__WorkerRates Lariat__V1__WorkerRates;
-typedef struct Lariat__V1__TokenRun Lariat__V1__TokenRun;
 typedef struct Lariat__V1__RunMember Lariat__V1__RunMember;
 typedef struct Lariat__V1__RunPlan Lariat__V1__RunPlan;
 typedef struct Lariat__V1__RunCommand Lariat__V1__RunCommand;
@@ -187,7 +186,7 @@ typedef enum _Lariat__V1__TraceSpan__Kind {
 typedef enum _Lariat__V1__RingMessage__Kind {
   LARIAT__V1__RING_MESSAGE__KIND__KIND_UNSPECIFIED = 0,
   /*
-   * prefill: part of a block; tensor (tokens, 2, kv heads, head size)
+   * prefill: part of a stripe; tensor (tokens, 2, kv heads, head size)
    */
   LARIAT__V1__RING_MESSAGE__KIND__KEY_VALUES = 1,
   /*
@@ -1024,17 +1023,6 @@ struct  Lariat__V1__WorkerRates
     , 0, 0, 0, 0, 0, 0 }
 
 
-struct  Lariat__V1__TokenRun
-{
-  ProtobufCMessage base;
-  uint64_t start;
-  uint64_t count;
-};
-#define LARIAT__V1__TOKEN_RUN__INIT \
- { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__token_run__descriptor) \
-    , 0, 0 }
-
-
 struct  Lariat__V1__RunMember
 {
   ProtobufCMessage base;
@@ -1042,14 +1030,13 @@ struct  Lariat__V1__RunMember
   char *name;
   char *ring_address;
   /*
-   * its share, in buffer order; may be empty
+   * stripes of the sequence that it gets in a cycle of the deal; 0: none
    */
-  size_t n_runs;
-  Lariat__V1__TokenRun **runs;
+  uint32_t weight;
 };
 #define LARIAT__V1__RUN_MEMBER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_member__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
+    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Lariat__V1__RunPlan
@@ -1071,14 +1058,6 @@ struct  Lariat__V1__RunPlan
   protobuf_c_boolean ignore_end;
   Lariat__V1__Profile *profile;
   char *fingerprint;
-  /*
-   * tokens of a block that travel in one piece
-   */
-  uint32_t piece_tokens;
-  /*
-   * decode: tokens dealt to one worker before the next
-   */
-  uint32_t append_run;
   /*
    * longest wait for a peer
    */
@@ -1102,10 +1081,15 @@ struct  Lariat__V1__RunPlan
    * the coordinator's
    */
   uint32_t protocol;
+  /*
+   * The sequence, prompt and answer, is cut into stripes of so many tokens, which are dealt to the members in position
+   * order by smooth weighted round robin over their weights.
+   */
+  uint32_t stripe_tokens;
 };
 #define LARIAT__V1__RUN_PLAN__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_plan__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0, 0, 0,NULL, LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, 0, 0, NULL, 0, NULL, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0, 0, 0,NULL, LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, 0, 0, NULL, 0, NULL, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0, 0 }
 
 
 struct  Lariat__V1__RunCommand
@@ -1113,7 +1097,7 @@ struct  Lariat__V1__RunCommand
   ProtobufCMessage base;
   Lariat__V1__RunPlan *plan;
   /*
-   * this rank's, in buffer order
+   * this rank's, in ascending position
    */
   size_t n_tokens;
   uint32_t *tokens;
@@ -1220,16 +1204,18 @@ struct  Lariat__V1__RingMessage
   uint64_t epoch;
   uint32_t from_rank;
   /*
-   * whose block this is a part of
+   * whose stripe this is a part of
    */
   uint32_t origin_rank;
   uint32_t layer;
-  uint32_t piece;
   /*
-   * positions of the tokens
+   * its number in the sequence, from 0; the plan says which tokens it has
    */
-  size_t n_runs;
-  Lariat__V1__TokenRun **runs;
+  uint32_t stripe;
+  /*
+   * QUERY: of the token
+   */
+  uint64_t position;
   /*
    * 0: f32, 1: bf16
    */
@@ -1243,7 +1229,7 @@ struct  Lariat__V1__RingMessage
    */
   char *profile;
   /*
-   * a piece larger than 1 MiB travels in parts, 0..<parts
+   * a stripe larger than 1 MiB travels in parts, 0..<parts
    */
   uint32_t part;
   uint32_t parts;
@@ -1254,7 +1240,7 @@ struct  Lariat__V1__RingMessage
 };
 #define LARIAT__V1__RING_MESSAGE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__ring_message__descriptor) \
-    , LARIAT__V1__RING_MESSAGE__KIND__KIND_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, (char *)protobuf_c_empty_string, 0, 0, {0,NULL} }
+    , LARIAT__V1__RING_MESSAGE__KIND__KIND_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, {0,NULL} }
 
 
 struct  Lariat__V1__RingReply
@@ -1874,25 +1860,6 @@ Lariat__V1__WorkerRates *
 void   lariat__v1__worker_rates__free_unpacked
                      (Lariat__V1__WorkerRates *message,
                       ProtobufCAllocator *allocator);
-/* Lariat__V1__TokenRun methods */
-void   lariat__v1__token_run__init
-                     (Lariat__V1__TokenRun         *message);
-size_t lariat__v1__token_run__get_packed_size
-                     (const Lariat__V1__TokenRun   *message);
-size_t lariat__v1__token_run__pack
-                     (const Lariat__V1__TokenRun   *message,
-                      uint8_t             *out);
-size_t lariat__v1__token_run__pack_to_buffer
-                     (const Lariat__V1__TokenRun   *message,
-                      ProtobufCBuffer     *buffer);
-Lariat__V1__TokenRun *
-       lariat__v1__token_run__unpack
-                     (ProtobufCAllocator  *allocator,
-                      size_t               len,
-                      const uint8_t       *data);
-void   lariat__v1__token_run__free_unpacked
-                     (Lariat__V1__TokenRun *message,
-                      ProtobufCAllocator *allocator);
 /* Lariat__V1__RunMember methods */
 void   lariat__v1__run_member__init
                      (Lariat__V1__RunMember         *message);
@@ -2143,9 +2110,6 @@ typedef void (*Lariat__V1__CalibrateRequest_Closure)
 typedef void (*Lariat__V1__WorkerRates_Closure)
                  (const Lariat__V1__WorkerRates *message,
                   void *closure_data);
-typedef void (*Lariat__V1__TokenRun_Closure)
-                 (const Lariat__V1__TokenRun *message,
-                  void *closure_data);
 typedef void (*Lariat__V1__RunMember_Closure)
                  (const Lariat__V1__RunMember *message,
                   void *closure_data);
@@ -2211,7 +2175,6 @@ extern const ProtobufCMessageDescriptor lariat__v1__heartbeat_request__descripto
 extern const ProtobufCMessageDescriptor lariat__v1__heartbeat_reply__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__calibrate_request__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__worker_rates__descriptor;
-extern const ProtobufCMessageDescriptor lariat__v1__token_run__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_member__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_command__descriptor;

@@ -124,7 +124,7 @@ extension CoordinatorCore {
             host: worker.host, hostCores: Int(worker.hostCores), operations: operations, seconds: seconds)
     }
 
-    /// A job's shards over these workers, by the speeds they have shown.
+    /// A job's layout over these workers, by the speeds they have shown.
     func plan(
         prompt: Int, reserved: Int, members chosen: [MemberRecord]
     ) throws(CoordinatorError) -> JobPlan {
@@ -132,7 +132,7 @@ extension CoordinatorCore {
             prompt: prompt, reserved: reserved, members: chosen,
             weights: speeds.weights(
                 chosen.map { (worker: members.identity($0.name) ?? $0.name, threads: Int($0.threads)) }),
-            admission: admission, pieceLimit: configuration.pieceTokens)
+            admission: admission, stripeLimit: configuration.stripeTokens)
     }
 
     /// What a job says about its workers: their standing, and by its prefill their speeds.
@@ -141,7 +141,8 @@ extension CoordinatorCore {
         if let failure = outcome.failure, failure.setsAside { setAside(failure) }
         if record.state == .succeeded { members.succeeded(plan.members.map(\.name)) }
         guard record.state == .succeeded, record.shares.count == plan.members.count else { return }
-        let operations = CostModel.Work(model, scores: record.options?.kind == .score).operations(plan.shards)
+        let operations = CostModel.Work(model, scores: record.options?.kind == .score).operations(
+            plan.layout, tokens: plan.promptTokens)
         speeds.learn(
             plan.members.indices.map { rank in
                 observation(

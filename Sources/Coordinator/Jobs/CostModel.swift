@@ -58,21 +58,23 @@ package struct CostModel: Sendable {
         self.rates = rates
     }
 
-    /// The prediction for a plan with as many ranks as there are rates.
-    /// - Parameter pieceTokens: keys that travel, and are attended, together.
-    package func predict(_ shards: ShardPlan, pieceTokens: Int) -> (costs: [Cost], prefillSeconds: Double) {
-        precondition(shards.ranks == rates.count, "\(rates.count) rates for \(shards.ranks) ranks")
+    /// The prediction for a prompt of so many tokens, laid out over as many ranks as there are rates.
+    /// - Parameter sweepTokens: keys that are attended together.
+    package func predict(
+        _ layout: Layout, tokens all: Int, sweepTokens: Int
+    ) -> (costs: [Cost], prefillSeconds: Double) {
+        precondition(layout.ranks == rates.count, "\(rates.count) rates for \(layout.ranks) ranks")
         let layers = Double(work.layers)
         var parts: [(dense: Double, attention: Double, wire: Double)] = []
         for (rank, rates) in rates.enumerated() {
-            let tokens = shards.count(of: rank)
+            let tokens = layout.count(of: rank, in: all)
             let dense = Double(tokens) * work.denseOperations / rates.denseOperationsPerSecond
             let pairs =
-                Double(shards.causalArea(of: rank)) * (1 + rates.pieceKeys / Double(max(pieceTokens, 1)))
+                Double(layout.causalArea(of: rank, in: all))
+                * (1 + rates.pieceKeys / Double(max(sweepTokens, 1)))
             let attention = pairs * work.attentionOperations / rates.attentionOperationsPerSecond
-            // All blocks but that of the next worker, where each has made its last hop.
-            let sent =
-                shards.ranks > 1 ? shards.tokens - shards.count(of: (rank + 1) % shards.ranks) : 0
+            // All stripes but those of the next worker, where each has made its last hop.
+            let sent = layout.ranks > 1 ? all - layout.count(of: (rank + 1) % layout.ranks, in: all) : 0
             let bytes = Double(sent) * Double(work.kvBytesPerToken)
             parts.append(
                 (
@@ -133,7 +135,7 @@ extension CostModel {
 
     /// Adds the prediction, and what it rests on, to a job's forecast.
     func predict(_ plan: JobPlan, into forecast: inout Forecast) {
-        let (costs, seconds) = predict(plan.shards, pieceTokens: plan.pieceTokens)
+        let (costs, seconds) = predict(plan.layout, tokens: plan.promptTokens, sweepTokens: plan.sweepTokens)
         forecast.prefillSeconds = seconds
         forecast.decodeSeconds = work.decodeSeconds(
             promptTokens: plan.shards.tokens, answerTokens: Int(clamping: forecast.reservedTokens),
@@ -159,11 +161,11 @@ extension CostModel.Work {
             weightBytes: model.weightBytes)
     }
 
-    /// Of each rank's part of a plan.
-    package func operations(_ shards: ShardPlan) -> [Double] {
-        (0..<shards.ranks).map { rank in
-            let tokens = Double(shards.count(of: rank))
-            let pairs = Double(shards.causalArea(of: rank))
+    /// Of each rank's part of a prompt of so many tokens.
+    package func operations(_ layout: Layout, tokens all: Int) -> [Double] {
+        (0..<layout.ranks).map { rank in
+            let tokens = Double(layout.count(of: rank, in: all))
+            let pairs = Double(layout.causalArea(of: rank, in: all))
             return Double(layers) * (tokens * denseOperations + pairs * attentionOperations)
                 + tokens * outputOperations
         }

@@ -25,11 +25,13 @@ package struct JobCost: Sendable {
     /// - Returns: seconds; infinity for what cannot be planned.
     package func seconds(promptTokens: Int, answerTokens: Int, on members: [MemberRecord]) -> Double {
         guard
-            let shards = try? ShardPlan(
-                tokens: promptTokens, weights: members.map { Double(max(1, $0.threads)) }, capacities: nil)
+            let layout = try? Layout(
+                tokens: promptTokens, speeds: members.map { Double(max(1, $0.threads)) })
         else { return .infinity }
         let model = CostModel(work: work, rates: rates(members))
-        return model.predict(shards, pieceTokens: 2048).prefillSeconds
+        return model.predict(
+            layout, tokens: promptTokens, sweepTokens: JobPlan.sweepTokens(of: layout)
+        ).prefillSeconds
             + work.decodeSeconds(
                 promptTokens: promptTokens, answerTokens: answerTokens, ranks: members.count)
     }

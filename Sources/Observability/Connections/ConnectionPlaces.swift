@@ -17,6 +17,8 @@ package struct ConnectionPlaces<ID: Hashable & Sendable>: Sendable {
 
     private struct Guest {
         let address: String
+        /// Counts arrivals: of two that have waited as long, the one that came first is the older.
+        let number: Int
         /// nil: it is being served.
         var waitsSince: Instant?
         /// Told to close, but not closed yet: it holds its descriptor until then.
@@ -32,6 +34,7 @@ package struct ConnectionPlaces<ID: Hashable & Sendable>: Sendable {
     package let total: Int
     package let perAddress: Int
     private var guests: [ID: Guest] = [:]
+    private var arrivals = 0
 
     /// - Parameters:
     ///   - total: places in all, at least 1.
@@ -48,16 +51,18 @@ package struct ConnectionPlaces<ID: Hashable & Sendable>: Sendable {
 
     /// A connection was taken from the system's queue. It waits.
     package mutating func arrive(_ id: ID, from address: String, at now: Instant) -> Arrival {
+        arrivals += 1
         var leaving: ID?
         if guests.values.count(where: { $0.address == address && !$0.isLeaving }) >= perAddress {
             leaving = longestWaiting { $0 == address }
             guard let leaving else {
-                guests[id] = Guest(address: address, waitsSince: nil, isLeaving: true)
+                guests[id] = Guest(
+                    address: address, number: arrivals, waitsSince: nil, isLeaving: true)
                 return .refused
             }
             guests[leaving]?.isLeaving = true
         }
-        guests[id] = Guest(address: address, waitsSince: now)
+        guests[id] = Guest(address: address, number: arrivals, waitsSince: now)
         return .admitted(leaving: leaving ?? makeRoom(at: now))
     }
 
@@ -85,11 +90,10 @@ package struct ConnectionPlaces<ID: Hashable & Sendable>: Sendable {
     }
 
     private func longestWaiting(where fits: (String) -> Bool) -> ID? {
-        var found: (id: ID, since: Instant)?
-        for (id, guest) in guests where guest.canLeave && fits(guest.address) {
-            guard let since = guest.waitsSince else { continue }
-            if since < found?.since ?? since.advanced(by: .nanoseconds(1)) { found = (id, since) }
+        let waiting = guests.compactMap { id, guest -> (id: ID, since: Instant, number: Int)? in
+            guard guest.canLeave, fits(guest.address), let since = guest.waitsSince else { return nil }
+            return (id, since, guest.number)
         }
-        return found?.id
+        return waiting.min { ($0.since, $0.number) < ($1.since, $1.number) }?.id
     }
 }
