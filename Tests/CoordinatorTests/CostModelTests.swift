@@ -147,7 +147,7 @@ import Testing
             $0.threads = 1
         }
         let prefill = CostModel(work: work, rates: [rates()]).predict(
-            try ShardPlan(tokens: 128, weights: [1], capacities: nil), pieceTokens: 2048)
+            try Layout(tokens: 128, speeds: [1]), tokens: 128, sweepTokens: 4096)
         #expect(
             JobCost(work: work, measured: ["w": rates()]).seconds(
                 promptTokens: 128, answerTokens: 7, on: [worker])

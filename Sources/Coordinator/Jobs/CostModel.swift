@@ -87,7 +87,7 @@ package struct CostModel: Sendable {
         return (
             parts.map { Cost(computeSeconds: $0.dense + $0.attention, wireSeconds: $0.wire) },
             parts.reduce(0) { max($0, $1.dense + max($1.attention, slowestLink)) }
-                + work.ringMessageSeconds(ranks: shards.ranks) * Double(shards.ranks)
+                + work.ringMessageSeconds(ranks: layout.ranks) * Double(layout.ranks)
         )
     }
 }
@@ -138,7 +138,7 @@ extension CostModel {
         let (costs, seconds) = predict(plan.layout, tokens: plan.promptTokens, sweepTokens: plan.sweepTokens)
         forecast.prefillSeconds = seconds
         forecast.decodeSeconds = work.decodeSeconds(
-            promptTokens: plan.shards.tokens, answerTokens: Int(clamping: forecast.reservedTokens),
+            promptTokens: plan.promptTokens, answerTokens: Int(clamping: forecast.reservedTokens),
             ranks: plan.members.count)
         forecast.totalSeconds = forecast.prefillSeconds + forecast.decodeSeconds
         forecast.costs = plan.members.indices.map { rank in
