@@ -385,6 +385,7 @@ import Testing
         #expect(error.message.contains("free some space"))
         // The process lives and still shows what it has.
         #expect(try await !bench.core.jobs(ListJobsRequest()).jobs.isEmpty)
-        #expect(await bench.core.cluster().running == 0)
+        // The last job's run may still be letting go.
+        while await bench.core.cluster().running > 0 { try await Task.sleep(for: .milliseconds(2)) }
     }
 }
