@@ -243,7 +243,7 @@ let package = Package(
                 "TestSupport", log,
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
-            swiftSettings: swift),
+            exclude: ["Scenarios"], swiftSettings: swift),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

@@ -94,7 +94,7 @@ struct CoordinatorServices: Sendable {
             },
             .unary(MembershipService.leave) { request, context in
                 try certificates.require(await core.hosts(of: request.name), context)
-                return await core.leave(request)
+                return try await withStatus { try await core.leave(request) }
             },
         ]
     }

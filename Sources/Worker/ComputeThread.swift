@@ -7,8 +7,10 @@ package func onComputeThread<Value: Sendable, Failure: Error>(
 ) async throws(Failure) -> Value {
     let result = await withCheckedContinuation {
         (continuation: CheckedContinuation<Result<Value, Failure>, Never>) in
+        let hasStarted = DispatchSemaphore(value: 0)
         let thread = Thread {
-            // From within: only a thread that runs can be named for the system's tools.
+            // For the system's tools. A thread knows itself, which its name needs, once its starter has told it.
+            hasStarted.wait()
             Thread.current.name = name
             do throws(Failure) {
                 continuation.resume(returning: .success(try body()))
@@ -18,6 +20,7 @@ package func onComputeThread<Value: Sendable, Failure: Error>(
         }
         thread.stackSize = 8 << 20
         thread.start()
+        hasStarted.signal()
     }
     return try result.get()
 }

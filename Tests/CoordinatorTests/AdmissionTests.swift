@@ -138,7 +138,8 @@ import Testing
         var seen: [UInt32] = []
         for rank in 0..<3 {
             let message = plan.message(
-                rank: rank, job: job, prompt: prompt, profile: ProfileMessage(), epoch: 9, stallSeconds: 5)
+                rank: rank, job: job, prompt: prompt, profile: ProfileMessage(), epoch: 9, stallSeconds: 5,
+                runKey: "0123456789abcdef")
             #expect(message.recent == (rank == plan.leader ? Array(prompt.suffix(5)) : []))
             let commands = plan.tokenCommands(rank: rank, prompt: prompt, kind: .score)
             let tokens = commands.flatMap(\.tokens)

@@ -167,14 +167,15 @@ final class ScriptedWorkers: WorkerDialler {
         private let name: String
         private let script: Script
         private let workers: ScriptedWorkers
-        private let said = RunInbox<Said>()
-        private let backlog = Mutex<[Said]>([])
+        private let said: AsyncStream<Said>
+        private let mouth: AsyncStream<Said>.Continuation
         private let received = Mutex(Received())
 
         init(name: String, script: Script, workers: ScriptedWorkers) {
             self.name = name
             self.script = script
             self.workers = workers
+            (said, mouth) = AsyncStream.makeStream()
         }
 
         func send(_ command: RunCommand) async throws(WorkerFailure) {
@@ -203,18 +204,15 @@ final class ScriptedWorkers: WorkerDialler {
         }
 
         func next() async throws(WorkerFailure) -> RunEvent? {
-            while true {
-                let first = backlog.withLock { $0.isEmpty ? nil : $0.removeFirst() }
+            for await first in said {
                 switch first {
                 case .event(let event): return event
                 case .end(let failure):
                     if let failure { throw failure }
                     return nil
-                case nil:
-                    let more = await said.take()
-                    backlog.withLock { $0 += more }
                 }
             }
+            return nil
         }
 
         func finishSending() async { end(nil) }
@@ -229,10 +227,10 @@ final class ScriptedWorkers: WorkerDialler {
                 defer { received.over = true }
                 return received.over
             }
-            if !over { said.post(.end(failure)) }
+            if !over { mouth.yield(.end(failure)) }
         }
 
-        private func say(_ what: Said) { said.post(what) }
+        private func say(_ what: Said) { mouth.yield(what) }
 
         private func play() {
             let plan = received.withLock { $0.plan }
@@ -384,6 +382,16 @@ struct Bench {
     let journal: Journal
     let core: CoordinatorCore
     let workers = ScriptedWorkers()
+    private let clock: Clock
+
+    /// Runs as long as the bench.
+    private final class Clock: Sendable {
+        let task: Task<Void, Never>
+
+        init(_ core: CoordinatorCore) { task = Task { await core.watch() } }
+
+        deinit { task.cancel() }
+    }
 
     @inline(never) init(
         _ directory: TemporaryDirectory, names: [String] = ["alpha", "beta"],
@@ -402,6 +410,7 @@ struct Bench {
             configuration: configuration, model: ByteModel(), journal: journal, dialler: workers,
             start: try await journal.nextStart(at: 1), logger: logger)
         try await core.recover()
+        clock = Clock(core)
         for name in names { try await join(name) }
     }
 

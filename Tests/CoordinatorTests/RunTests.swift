@@ -121,7 +121,7 @@ import Testing
         for name in ["alpha", "beta"] { bench.workers[name] = .hangInPrefill(layers: 1) }
         let id = try await bench.submit("hello").id
         try await bench.waitUntil(id) { $0.prefilledTokens > 0 }
-        _ = await bench.core.leave(
+        _ = try await bench.core.leave(
             .with {
                 $0.name = "beta"
                 $0.instance = "i-beta"
@@ -153,7 +153,6 @@ import Testing
         for name in ["alpha", "beta"] { bench.workers[name] = .hangInPrefill(layers: 1) }
         let id = try await bench.submit("hello").id
         try await bench.waitUntil(id) { $0.prefilledTokens > 0 }
-        let watch = Task { await bench.core.watch() }
         // Only alpha goes on to give signs of life.
         let alive = Task {
             while !Task.isCancelled {
@@ -167,7 +166,6 @@ import Testing
         }
         let job = try await bench.result(id)
         alive.cancel()
-        watch.cancel()
         // Where the job was by then depends on the machine's load.
         #expect(job.state == .failed)
         #expect(job.reason.contains(" was lost ") && job.reason.contains("(not heard for "))
@@ -260,9 +258,7 @@ import Testing
             try await bench.journal.append([], to: record)
         }
         let bench = try await Bench(directory)
-        let watch = Task { await bench.core.watch() }
         let job = try await bench.result(id)
-        watch.cancel()
         #expect(job.state == .failed)
         #expect(
             job.reason
@@ -307,10 +303,8 @@ import Testing
         #expect(try await bench.core.job(third.id).queuePosition == 2)
         bench.workers["alpha"] = .answer("x")
         try await bench.join("alpha")
-        let watch = Task { await bench.core.watch() }
         #expect(try await bench.result(first.id).state == .succeeded)
         #expect(try await bench.result(third.id).state == .succeeded)
-        watch.cancel()
         let started = try await [bench.core.job(first.id), bench.core.job(third.id)]
         #expect(started[0].finishedMicroseconds <= started[1].startedMicroseconds)
         #expect(
@@ -359,11 +353,9 @@ import Testing
         #expect(try await bench.core.job(waiting).state == .queued)
         bench.workers["alpha"] = .answer("x")
         try await bench.join("alpha")
-        let watch = Task { await bench.core.watch() }
         let ran = try await bench.result(waiting)
         #expect(ran.state == .succeeded, "\(ran.reason)")
         #expect(bench.workers.prompt("alpha") == [3, 4])
-        watch.cancel()
     }
 
     @Test func aFullDiskEndsTheJobAndRefusesNewOnes() async throws {

@@ -88,7 +88,7 @@ import Testing
         let ids = [try await submit(bench, workers: 1), try await submit(bench, workers: 1)]
         for id in ids { try await bench.waitUntil(id) { $0.prefilledTokens > 0 } }
         let lost = try await shares(bench, ids[0])[0]
-        _ = await bench.core.leave(
+        _ = try await bench.core.leave(
             .with {
                 $0.name = lost
                 $0.instance = "i-\(lost)"

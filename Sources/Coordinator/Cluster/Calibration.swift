@@ -3,10 +3,10 @@ import Messages
 import Protobuf
 
 /// Why nothing is known about the time a job would take.
-struct Unmeasured: Error, Equatable, Sendable {
-    let reason: String
+package struct Unmeasured: Error, Equatable, Sendable {
+    package let reason: String
 
-    init(_ reason: String) { self.reason = reason }
+    package init(_ reason: String) { self.reason = reason }
 
     static let jobRuns = Unmeasured("not measured yet: a job is running; ask again when none is")
     static let membersChange = Unmeasured("not measured yet: workers come and go; ask again in a moment")

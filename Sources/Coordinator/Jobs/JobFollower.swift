@@ -37,9 +37,9 @@ package struct JobFollower {
                     if event.kind == .end { return }
                 }
             }
-            guard let feed, let news, !news.ended else { return try await writeEnd(next, write) }
+            guard let feed, let news, !news.value.ended else { return try await writeEnd(next, write) }
             let now = ContinuousClock.now
-            if news.version > shown, news.record.state == .prefill,
+            if news.version > shown, news.value.record.state == .prefill,
                 now - lastProgress >= Self.progressInterval
             {
                 lastProgress = now
@@ -47,7 +47,7 @@ package struct JobFollower {
                     JobEvent.with {
                         $0.number = next - 1
                         $0.kind = .progress
-                        $0.job = news.record
+                        $0.job = news.value.record
                         $0.job?.profile?.factors = []
                     })
             }

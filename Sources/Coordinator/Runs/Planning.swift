@@ -10,8 +10,6 @@ package struct JobPlan: Sendable {
     package let promptTokens: Int
     /// Most tokens of the answer.
     private let reserved: Int
-    /// 128 random bits that only this run's workers are told.
-    private let runKey: String
     private let kvBytesPerToken: Int
 
     /// What the stripes of two rounds, which wait at each worker, may take.
@@ -44,7 +42,6 @@ package struct JobPlan: Sendable {
         self.members = members
         promptTokens = prompt
         self.reserved = reserved
-        runKey = (0..<2).map { _ in String(UInt64.random(in: .min ... .max), radix: 16) }.joined()
     }
 
     /// The kernels that compute it: one name, or where workers differ one for each rank.
@@ -81,9 +78,10 @@ package struct JobPlan: Sendable {
     package var ringBytes: Int { promptTokens * kvBytesPerToken * (members.count - 1) }
 
     /// The plan for one rank.
+    /// - Parameter runKey: random, for this run's workers alone.
     package func message(
         rank: Int, job: JobRecord, prompt: [UInt32], profile: ProfileMessage, epoch: UInt64,
-        stallSeconds: Double
+        stallSeconds: Double, runKey: String
     ) -> RunPlan {
         RunPlan.with {
             $0.job = job.id

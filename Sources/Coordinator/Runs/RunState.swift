@@ -153,7 +153,7 @@ package struct RunState: Sendable {
             guard let progress, let rank = ranks.firstIndex(where: { $0.name == worker }) else { break }
             blame.note(rank, waitsFor: progress.waitsFor == 0 ? nil : Int(progress.waitsFor) - 1)
         case .cancel: end(.cancelled, reason: "cancelled by request", finish: "cancelled")
-        case .stop: fail(RunFailure(.stopped))
+        case .stop: fail(RunFailure(.stopped, detail: "the coordinator stops"))
         case .tick: tick(now)
         }
         if phase != .over, finishing != nil, ranks.allSatisfy(\.finished) { succeed() }

@@ -34,3 +34,23 @@ package protocol WorkerDialler: Sendable {
         _ member: MemberRecord, _ request: CalibrateRequest, timeout: Duration
     ) async throws(WorkerFailure) -> WorkerRates
 }
+
+extension WorkerDialler {
+    /// Those of these workers that cannot be spoken to, by name.
+    func unreached(of workers: [MemberRecord]) async -> [Scheduler.Unreached] {
+        let failures = await withTaskGroup(of: Scheduler.Unreached?.self) { group in
+            for worker in workers {
+                group.addTask {
+                    do throws(WorkerFailure) { try await reach(worker) } catch {
+                        return Scheduler.Unreached(worker: worker.name, reason: error.message)
+                    }
+                    return nil
+                }
+            }
+            var failures: [Scheduler.Unreached] = []
+            for await failure in group { if let failure { failures.append(failure) } }
+            return failures
+        }
+        return failures.sorted { $0.worker < $1.worker }
+    }
+}

@@ -1,0 +1,99 @@
+// The commands of a scenario that are about a run: what its workers say and how their calls go.
+import Coordinator
+import Messages
+import Protobuf
+
+extension ScenarioPlayer {
+    /// The second word is a job, the third one of its workers, `leader` or `all`.
+    mutating func performRun(_ words: ScenarioWords) throws -> [String] {
+        let command = try words.at(0)
+        let job = try words.at(1)
+        guard var run = runs[job] else { throw ScenarioError("\(job) has no run: \(command)") }
+        run.turn = try words.number("turn", run.turn)
+        switch command {
+        case "reached": return take(.reached(run, lastToken: 97))
+        case "unreachable":
+            let failures = words.plain.dropFirst(2).map {
+                Scheduler.Unreached(worker: $0, reason: "connection refused")
+            }
+            return take(.unreachable(run, Array(failures)))
+        case "unreadable":
+            return take(
+                .unreadable(
+                    run,
+                    CoordinatorError(.internalFault, "the prompt of job \(job) is not in the journal")))
+        case "closed": return take(.ended(run))
+        case "begin":
+            // The way to prefill in one line.
+            return take(.reached(run, lastToken: 97)) + (try performRun(ScenarioWords("accepted \(job) all")))
+        default:
+            var named = try words.at(2)
+            if named == "leader", let plan = orders[job]?.plan { named = plan.members[plan.leader].name }
+            let ranks =
+                named == "all"
+                ? Array((orders[job]?.plan.members ?? []).indices)
+                : [rank(of: named, in: job)].compactMap { $0 }
+            guard !ranks.isEmpty else { throw ScenarioError("\(named) is not in a run of \(job)") }
+            var lines: [String] = []
+            for rank in ranks {
+                if let reason = words["broke"] {
+                    lines += take(.broken(worker: named, reason: reason))
+                }
+                for input in try inputs(command, words, rank, job) { lines += take(.run(run, input)) }
+            }
+            return lines
+        }
+    }
+
+    private func inputs(
+        _ command: String, _ words: ScenarioWords, _ rank: Int, _ job: String
+    ) throws -> [RunState.Input] {
+        var event = RunEvent()
+        switch command {
+        case "accepted": event.kind = .accepted
+        case "layers":
+            event.kind = .progress
+            event.layers = 10
+            event.prefilledLayers = UInt32(try words.at(3)) ?? 0
+        case "says":
+            return try words.at(3).utf8.map { byte in
+                .event(
+                    rank: rank,
+                    .with {
+                        $0.kind = .token
+                        $0.token = UInt32(byte)
+                    })
+            }
+        case "scores":
+            event.kind = .scores
+            event.firstPosition = try words.number("first", UInt64(1))
+            event.nll = Array(repeating: 2, count: try words.number("count", 1))
+        case "finished":
+            event.kind = .finished
+            event.finish = words["finish"] ?? "end"
+            if let share = orders[job]?.plan.shares[rank] {
+                var share = share
+                share.computeSeconds = try words.number("compute") ?? 0
+                event.share = share
+            }
+        case "fault":
+            event.kind = .fault
+            event.fault = .with {
+                $0.kind = ScenarioText.faults[words["kind"] ?? ""] ?? .own
+                $0.accused = UInt32(words["accused"].flatMap { self.rank(of: $0, in: job) } ?? rank)
+                $0.detail = words["detail"] ?? "no words"
+            }
+        case "logs":
+            event.kind = .log
+            event.level = "info"
+            event.text = try words.at(3)
+        case "ended": return [.ended(rank: rank, nil)]
+        case "fails":
+            return [.ended(rank: rank, WorkerFailure(connectionLost: false, message: try words.at(3)))]
+        case "dies":
+            return [.ended(rank: rank, WorkerFailure(connectionLost: true, message: "connection reset"))]
+        default: throw ScenarioError("\"\(command)\" is no command")
+        }
+        return [.event(rank: rank, event)]
+    }
+}

@@ -1,0 +1,77 @@
+// Effects as the lines of a scenario.
+import Coordinator
+import Messages
+
+enum ScenarioText {
+    static let faults: [String: FaultMessage.Kind] = [
+        "own": .own, "busy": .busy, "stale": .stale, "refused": .refused, "unreachable": .unreachable,
+        "broken": .broken, "silent": .silent, "wrong-bytes": .wrongBytes, "gave-up": .gaveUp,
+    ]
+
+    static func seconds(_ duration: Duration) -> String {
+        let tenths = Int((duration / .milliseconds(100)).rounded())
+        return "\(tenths / 10).\(tenths % 10)"
+    }
+
+    static func lines(_ effect: Scheduler.Effect) -> [String] {
+        switch effect {
+        case .reply(let reply): return [self.reply(reply)]
+        case .reject(let error): return ["reject, \(error.kind.rawValue): \(error.message)"]
+        case .accept(let job):
+            return ["accept \(job.promptTokens) tokens and \(job.options?.maxTokens ?? 0) of an answer"]
+        case .journal(let job, let events): return events.map { "journal \(job.id) \(event($0))" }
+        case .log(let job, let lines): return lines.map { "log \(job) \($0.source): \($0.text)" }
+        case .trace(let job, let part): return ["trace \(job) \(part.worker): \(part.spans.count) spans"]
+        case .notify(let job, let isOver):
+            return [
+                "notify \(job.id) "
+                    + (isOver ? "over, \(outcome(job))" : "\(job.prefilledTokens) of \(job.promptTokens)")
+            ]
+        case .forget: return ["forget"]
+        case .reach(let id, let workers): return ["reach \(id.job): \(names(workers))"]
+        case .start(let id, let order):
+            let shares = order.plan.shares.map { "\($0.worker) \($0.tokens)" }.joined(separator: ", ")
+            return [
+                "start \(id.job), epoch \(order.epoch): \(shares); \(order.plan.members[order.plan.leader].name) leads"
+            ]
+        case .tell(let id, let rank, let command):
+            return ["tell \(id.job) rank \(rank): \(command.start ? "start" : command.stop ? "stop" : "?")"]
+        case .finish(let id, let cuts): return ["\(cuts ? "cut" : "finish") \(id.job)"]
+        case .measure(let workers, let epoch): return ["measure \(names(workers)), epoch \(epoch)"]
+        case .say(let notice):
+            let details = notice.details.filter { !$0.value.isEmpty }.sorted { $0.key < $1.key }
+                .map { "\($0.key)=\($0.value)" }.joined(separator: " ")
+            return ["\(notice.level == .warning ? "warn" : "say") \(notice.text): \(details)"]
+        }
+    }
+
+    private static func names(_ workers: [MemberRecord]) -> String {
+        workers.map(\.name).joined(separator: ", ")
+    }
+
+    private static func reply(_ reply: Scheduler.Reply) -> String {
+        switch reply {
+        case .epoch(let epoch): "reply epoch \(epoch)"
+        case .beat(let beat): "reply epoch \(beat.epoch)\(beat.leave ? ", it may leave" : "")"
+        case .workers(let names): "reply \(names.joined(separator: ", "))"
+        case .unmeasured(let why): "reply \(why.reason)"
+        }
+    }
+
+    private static func outcome(_ job: JobRecord) -> String {
+        "\(job.state)" + (job.finish.isEmpty ? "" : " (\(job.finish))")
+            + (job.reason.isEmpty ? "" : ": \(job.reason)")
+    }
+
+    private static func event(_ event: JobEvent) -> String {
+        switch event.kind {
+        case .state:
+            let job = event.job ?? JobRecord()
+            return "\(job.state)" + (job.attempt > 1 ? ", attempt \(job.attempt)" : "")
+        case .tokens: return "tokens \"\(String(decoding: event.text, as: UTF8.self))\""
+        case .scores: return "scores from \(event.firstPosition), \(event.nll.count) of them"
+        case .end: return "end \(outcome(event.job ?? JobRecord()))"
+        case .progress, .unspecified: return "?"
+        }
+    }
+}
