@@ -1,19 +1,23 @@
 """The page's stream of events beside a long queue: small, and in nobody's way."""
 
+import concurrent.futures
 import contextlib
 import json
+import shutil
 import urllib.request
 
-from cluster import QUEUED, parts, pb, until
+import pytest
 
-JOBS = 55  # more than the coordinator tells of at once
-SYSTEM = "word " * 2000
+from cluster import PATIENCE, QUEUED, Cluster, parts, pb, until
+
+JOBS = 300  # more than the coordinator tells of at once
+SYSTEM = ("word " * (1 << 18))[:1 << 20]  # the longest that is taken
 
 
 @contextlib.contextmanager
 def page(cluster):
     """An open page: reads its events, `(name, data)`, as they come."""
-    with urllib.request.urlopen(f"{cluster.web}/api/v1/events", timeout=60) as reply:
+    with urllib.request.urlopen(f"{cluster.web}/api/v1/events", timeout=PATIENCE) as reply:
         def events():
             name = None
             for line in reply:
@@ -25,13 +29,19 @@ def page(cluster):
         yield events()
 
 
-def test_a_long_queue_is_told_in_small_pieces(make_cluster):
-    # Nobody computes: all of them wait.
-    cluster = make_cluster()
-    cluster.start("coordinator")
+@pytest.fixture
+def cluster(tmp_path):
+    """A coordinator without workers: all jobs wait. What it keeps of them is hundreds of megabytes, which go at once."""
+    with Cluster(tmp_path / "cluster") as cluster:
+        yield cluster.start("coordinator")
+    shutil.rmtree(cluster.data)
+
+
+def test_a_long_queue_is_told_in_small_pieces(cluster):
+    """F9: 300 jobs with a system message of 1 MiB each wait, and pages come and go."""
     until(cluster.state, "the coordinator answers")
     stub = cluster.stub()
-    ids = [stub.Submit(parts("x", chat=True, system=SYSTEM, beyond_window=True, max_tokens=1), timeout=60).id
+    ids = [stub.Submit(parts("x", chat=True, system=SYSTEM, beyond_window=True, max_tokens=1), timeout=PATIENCE).id
            for _ in range(JOBS)]
     with page(cluster) as events:
         told, order = set(), None
@@ -56,12 +66,21 @@ def test_a_long_queue_is_told_in_small_pieces(make_cluster):
             if again and order == ids[1:]:
                 break
         assert again == {ids[0]}
-    # Pages that come and go keep nobody from an answer.
-    for _ in range(20):
+    # Pages that come and go keep nobody from an answer, and no page from its first event.
+    def visit(number):
         with page(cluster) as events:
-            next(events)
-        with urllib.request.urlopen(f"{cluster.web}/v1/models", timeout=20) as reply:
-            assert reply.status == 200
+            return next(events)[0] if number % 2 else None
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        visits = [pool.submit(visit, number) for number in range(20)]
+        while True:
+            with page(cluster) as events:
+                assert next(events)[0] == "cluster"
+            with urllib.request.urlopen(f"{cluster.web}/v1/models", timeout=PATIENCE) as reply:
+                assert reply.status == 200
+            if all(one.done() for one in visits):
+                break
+        assert [one.result() for one in visits] == [None, "cluster"] * 10
     # The system message is in the prompt alone.
     waiting = cluster.job(ids[1])
     assert waiting.state == QUEUED and waiting.options.system == ""

@@ -1,6 +1,7 @@
 """Who gets which job: workers that are of no use cost none, the right one is named, short jobs do not wait for long ones."""
 
 import contextlib
+import time
 
 import frozen
 import grpc
@@ -128,10 +129,12 @@ def test_the_ring_follows_the_specification(make_cluster):
 
 
 def test_a_short_job_does_not_wait_for_a_long_one(make_cluster):
-    """A long prefill on two of three workers, a job for all three behind it, and a chat behind that."""
+    """F11: a prefill of 16,000 tokens on two of three workers, a job for all three behind it, and a chat behind that, a
+    second after the prefill began: the chat is over before the prefill."""
     cluster = make_cluster(workers=("alpha", "beta", "gamma")).start().wait_ready()
-    long = cluster.submit(tokens=golden_tokens(8192), kind=pb.SCORE, workers=2)
-    cluster.when(long, lambda now: now.prefilled_tokens > now.prompt_tokens // 18, "a part of it")
+    long = cluster.submit(tokens=(2 * golden_tokens(8192))[:16_000], max_tokens=1, beyond_window=True, workers=2)
+    cluster.when(long, lambda now: now.state == PREFILL, "prefill")
+    time.sleep(1)
     all_three = cluster.submit(PROMPT, max_tokens=2, workers=3)
     chat = cluster.submit(PROMPT, max_tokens=4, workers=0)
     ended = cluster.finished(chat)

@@ -128,7 +128,10 @@ def test_with_a_certificate_of_another_authority(secured, authorities):
 def test_in_plain_text(secured):
     for address in addresses(secured):
         unreachable(grpc.insecure_channel(address))
-    refused(command("jobs", "--coordinator", secured.address), secured.address, code=69)
+    # D13: who asks without certificates is told what is missing, not that nobody is there.
+    said = refused(command("jobs", "--coordinator", secured.address), secured.address,
+                   "it may want TLS: --tls-ca, --tls-certificate and --tls-key, all three", code=69)
+    assert "start one" not in said
     secured.run()
 
 

@@ -381,6 +381,23 @@ def test_up_status_down(spread):
 
 
 @needs_ssh
+def test_a_drained_worker_has_stopped_and_not_failed(spread):
+    """D11: it ended in order, so the cluster is well without it, until somebody starts it again."""
+    assert spread.lariat("cluster", "up", spread.specification, token=spread.token).returncode == 0
+    drained = spread.lariat("drain", "beta", "--wait", 120, *spread.client(), token=spread.token)
+    assert drained.returncode == 0, drained.stdout + drained.stderr
+    until(lambda: spread.status(spread.token)[0]["beta"][0] != "running", "beta's process ended")
+    states, done = spread.status(spread.token)
+    assert states["beta"][0] == "stopped" and states["alpha"] == ("running", "ready"), states
+    assert done.returncode == 0 and json.loads(done.stdout)["ok"], done.stdout + done.stderr
+    again = spread.lariat("cluster", "up", spread.specification, "--only", "beta", token=spread.token)
+    assert again.returncode == 0 and "beta started" in again.stdout, again.stdout + again.stderr
+    states, done = spread.status(spread.token)
+    assert done.returncode == 0 and states["beta"] == ("running", "ready"), states
+    assert spread.lariat("cluster", "down", spread.specification, "--within", 30).returncode == 0
+
+
+@needs_ssh
 def test_down_kills_what_does_not_end(spread):
     assert spread.lariat("cluster", "up", spread.specification, token=spread.token).returncode == 0
     pid = int((spread.directory("beta") / "beta.pid").read_text())
