@@ -163,6 +163,7 @@ let package = Package(
                 "LongRoPE",
                 "Sampling", "WholeFiles", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: swift),
 

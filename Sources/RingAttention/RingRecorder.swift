@@ -40,15 +40,16 @@ struct RingRecorder {
                 note(.transfer, step: hops, arrived - piece.transfer, piece.transfer, piece.payload.count)
             }
         }
-        let (_, start, took) = try timed(body)
+        var (_, start, took) = try timed(body)
         let tokens = pieces.reduce(0) { $0 + $1.positions.count }
-        for piece in pieces {
-            let part = Double(piece.positions.count) / Double(max(tokens, 1))
-            timings.steps[schedule.hops(piece.stripe)].compute += took * part
+        // A sweep meets stripes of several ranks at once: one span for each step that has a part in it.
+        let steps = Dictionary(grouping: pieces) { schedule.hops($0.stripe) }
+        for (hops, mine) in steps.sorted(by: { $0.key < $1.key }) {
+            let part = took * (Double(mine.reduce(0) { $0 + $1.positions.count }) / Double(max(tokens, 1)))
+            timings.steps[hops].compute += part
+            note(.attention, step: hops, start, part, mine.reduce(0) { $0 + $1.payload.count })
+            start += part
         }
-        note(
-            .attention, step: pieces.first.map { schedule.hops($0.stripe) } ?? 0, start, took,
-            pieces.reduce(0) { $0 + $1.payload.count })
         meter.computed(for: took)
     }
 

@@ -27,9 +27,9 @@ struct Lariat: AsyncParsableCommand {
             CommandGroup(
                 name: "Jobs",
                 subcommands: [
-                    SubmitCommand.self, ScoreCommand.self, PlanCommand.self, JobsCommand.self,
-                    ShowCommand.self, LogsCommand.self, TraceCommand.self, WaitCommand.self,
-                    AttachCommand.self, CancelCommand.self,
+                    SubmitCommand.self, ScoreCommand.self, PlanCommand.self, VerifyCommand.self,
+                    JobsCommand.self, ShowCommand.self, LogsCommand.self, TraceCommand.self,
+                    WaitCommand.self, AttachCommand.self, CancelCommand.self,
                 ]),
             CommandGroup(
                 name: "Long contexts", subcommands: [EvalCommand.self, ExtendCommand.self]),

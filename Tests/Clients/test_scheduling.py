@@ -60,7 +60,7 @@ def test_a_worker_that_takes_no_plan_costs_no_job(cluster):
 def test_a_frozen_compute_thread_is_named_and_costs_no_other_job(make_cluster):
     """Of three workers the last one's compute thread stands still, while the process goes on to send heartbeats."""
     cluster = make_cluster(workers=("alpha", "beta", "gamma"), extra="stall_seconds: 6\n").start().wait_ready()
-    job = cluster.submit(tokens=golden_tokens(8192), kind=pb.SCORE)
+    job = cluster.submit(tokens=golden_tokens(8192), kind=pb.SCORE, workers=3)
     cluster.when(job, lambda now: now.state == PREFILL and now.prefilled_tokens > 0, "prefill")
     with frozen.frozen(cluster.processes["beta"].pid, "lariat engine"):
         jobs = [cluster.submit(PROMPT, max_tokens=2) for _ in range(12)]
@@ -103,10 +103,11 @@ def test_a_member_with_a_large_version_is_refused(cluster):
     stub.Leave(pb.HeartbeatRequest(name="gamma", instance=fake.instance), timeout=10)
 
 
-@pytest.mark.parametrize("number", [0, 2])
-def test_another_protocol_is_refused_and_jobs_wait(make_cluster, number):
+@pytest.mark.parametrize("is_newer", [False, True])
+def test_another_protocol_is_refused_and_jobs_wait(make_cluster, is_newer):
     cluster = make_cluster().start("coordinator")
     until(cluster.state, "the coordinator answers")
+    number = cluster.state().protocol + 1 if is_newer else 0
     job = cluster.submit(PROMPT, max_tokens=2)
     stub = rpc.MembershipStub(cluster.channel())
     state = cluster.state()

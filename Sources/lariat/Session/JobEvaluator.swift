@@ -24,7 +24,7 @@ struct JobEvaluator: Evaluator {
             $0.workers = UInt32(workers)
             $0.beyondWindow = true
         }
-        let (scores, _) = try await run(options, tokens)
+        let scores = try await scores(options, try PromptInput(.ids(tokens)))
         guard scores.count == tokens.count - 1 else {
             throw Failure(
                 "a job scored \(scores.count) of \(tokens.count - 1) tokens; look at the coordinator's log")
@@ -43,7 +43,12 @@ struct JobEvaluator: Evaluator {
             $0.workers = UInt32(workers)
             $0.beyondWindow = true
         }
-        return try await run(options, tokens).text
+        return try await run(options, try PromptInput(.ids(tokens))).text
+    }
+
+    /// Negative log-likelihoods of the second token and of every later one, as a job with these options gives them.
+    func scores(_ options: JobOptions, _ input: PromptInput) async throws -> [Float] {
+        try await run(options, input).scores
     }
 
     func seconds(tokens: Int, workers: Int) async throws -> Double {
@@ -64,11 +69,10 @@ struct JobEvaluator: Evaluator {
         return forecast.prefillSeconds + Self.overhead
     }
 
-    private func run(_ options: JobOptions, _ tokens: [UInt32]) async throws -> (
+    private func run(_ options: JobOptions, _ input: PromptInput) async throws -> (
         scores: [Float], text: String
     ) {
-        let job = try await coordinator.upload(
-            CoordinatorService.submit, options, try PromptInput(.ids(tokens)))
+        let job = try await coordinator.upload(CoordinatorService.submit, options, input)
         let call = try await coordinator.replies(
             CoordinatorService.attach,
             AttachRequest.with {
