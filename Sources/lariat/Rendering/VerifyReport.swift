@@ -81,8 +81,8 @@ package struct VerifyReport {
             ]
         }
         return differences.map { run, position in
-            "Other bits on \(run.workers) workers than on \(first.workers): from token \(position) on. Do all workers have "
-                + "the same instruction set (`lariat doctor`)?"
+            "Other bits on \(run.workers) workers than on \(first.workers): from token \(position) on. This is a fault of "
+                + "Lariat or of a host: run it again, and tell the developers what it says."
         }
     }
 
