@@ -12,6 +12,8 @@ static const ProtobufCMessageDescriptor *const descriptors[] = {
     &lariat__v1__ring_step__descriptor,
     &lariat__v1__worker_share__descriptor,
     &lariat__v1__job__descriptor,
+    &lariat__v1__job_fault__descriptor,
+    &lariat__v1__straggler__descriptor,
     &lariat__v1__job_request__descriptor,
     &lariat__v1__attach_request__descriptor,
     &lariat__v1__job_event__descriptor,

@@ -457,6 +457,96 @@ void   lariat__v1__job__free_unpacked
   assert(message->base.descriptor == &lariat__v1__job__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   lariat__v1__job_fault__init
+                     (Lariat__V1__JobFault         *message)
+{
+  static const Lariat__V1__JobFault init_value = LARIAT__V1__JOB_FAULT__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__job_fault__get_packed_size
+                     (const Lariat__V1__JobFault *message)
+{
+  assert(message->base.descriptor == &lariat__v1__job_fault__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__job_fault__pack
+                     (const Lariat__V1__JobFault *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__job_fault__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__job_fault__pack_to_buffer
+                     (const Lariat__V1__JobFault *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__job_fault__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__JobFault *
+       lariat__v1__job_fault__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__JobFault *)
+     protobuf_c_message_unpack (&lariat__v1__job_fault__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__job_fault__free_unpacked
+                     (Lariat__V1__JobFault *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__job_fault__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__straggler__init
+                     (Lariat__V1__Straggler         *message)
+{
+  static const Lariat__V1__Straggler init_value = LARIAT__V1__STRAGGLER__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__straggler__get_packed_size
+                     (const Lariat__V1__Straggler *message)
+{
+  assert(message->base.descriptor == &lariat__v1__straggler__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__straggler__pack
+                     (const Lariat__V1__Straggler *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__straggler__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__straggler__pack_to_buffer
+                     (const Lariat__V1__Straggler *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__straggler__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__Straggler *
+       lariat__v1__straggler__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__Straggler *)
+     protobuf_c_message_unpack (&lariat__v1__straggler__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__straggler__free_unpacked
+                     (Lariat__V1__Straggler *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__straggler__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   lariat__v1__job_request__init
                      (Lariat__V1__JobRequest         *message)
 {
@@ -2800,7 +2890,7 @@ const ProtobufCMessageDescriptor lariat__v1__worker_share__descriptor =
   (ProtobufCMessageInit) lariat__v1__worker_share__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__job__field_descriptors[26] =
+static const ProtobufCFieldDescriptor lariat__v1__job__field_descriptors[28] =
 {
   {
     "id",
@@ -3114,10 +3204,35 @@ static const ProtobufCFieldDescriptor lariat__v1__job__field_descriptors[26] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "fault",
+    27,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Job, fault),
+    &lariat__v1__job_fault__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "straggler",
+    28,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Job, straggler),
+    &lariat__v1__straggler__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__job__field_indices_by_name[] = {
   21,   /* field[21] = attempt */
   13,   /* field[13] = decode_seconds */
+  26,   /* field[26] = fault */
   17,   /* field[17] = fingerprint */
   11,   /* field[11] = finish */
   6,   /* field[6] = finished_us */
@@ -3140,13 +3255,14 @@ static const unsigned lariat__v1__job__field_indices_by_name[] = {
   18,   /* field[18] = shares */
   5,   /* field[5] = started_us */
   2,   /* field[2] = state */
+  27,   /* field[27] = straggler */
   4,   /* field[4] = submitted_us */
   10,   /* field[10] = text */
 };
 static const ProtobufCIntRange lariat__v1__job__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 26 }
+  { 0, 28 }
 };
 const ProtobufCMessageDescriptor lariat__v1__job__descriptor =
 {
@@ -3156,11 +3272,355 @@ const ProtobufCMessageDescriptor lariat__v1__job__descriptor =
   "Lariat__V1__Job",
   "lariat.v1",
   sizeof(Lariat__V1__Job),
-  26,
+  28,
   lariat__v1__job__field_descriptors,
   lariat__v1__job__field_indices_by_name,
   1,  lariat__v1__job__number_ranges,
   (ProtobufCMessageInit) lariat__v1__job__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue lariat__v1__job_fault__kind__enum_values_by_number[15] =
+{
+  { "KIND_UNSPECIFIED", "LARIAT__V1__JOB_FAULT__KIND__KIND_UNSPECIFIED", 0 },
+  { "LOST", "LARIAT__V1__JOB_FAULT__KIND__LOST", 1 },
+  { "LATE", "LARIAT__V1__JOB_FAULT__KIND__LATE", 2 },
+  { "UNFINISHED", "LARIAT__V1__JOB_FAULT__KIND__UNFINISHED", 3 },
+  { "OWN", "LARIAT__V1__JOB_FAULT__KIND__OWN", 4 },
+  { "BUSY", "LARIAT__V1__JOB_FAULT__KIND__BUSY", 5 },
+  { "STALE", "LARIAT__V1__JOB_FAULT__KIND__STALE", 6 },
+  { "REFUSED", "LARIAT__V1__JOB_FAULT__KIND__REFUSED", 7 },
+  { "UNREACHABLE", "LARIAT__V1__JOB_FAULT__KIND__UNREACHABLE", 8 },
+  { "LOST_BY_OTHERS", "LARIAT__V1__JOB_FAULT__KIND__LOST_BY_OTHERS", 9 },
+  { "WRONG_BYTES", "LARIAT__V1__JOB_FAULT__KIND__WRONG_BYTES", 10 },
+  { "NONSENSE", "LARIAT__V1__JOB_FAULT__KIND__NONSENSE", 11 },
+  { "QUIET", "LARIAT__V1__JOB_FAULT__KIND__QUIET", 12 },
+  { "STOPPED", "LARIAT__V1__JOB_FAULT__KIND__STOPPED", 13 },
+  { "COORDINATOR", "LARIAT__V1__JOB_FAULT__KIND__COORDINATOR", 14 },
+};
+static const ProtobufCIntRange lariat__v1__job_fault__kind__value_ranges[] = {
+{0, 0},{0, 15}
+};
+static const ProtobufCEnumValueIndex lariat__v1__job_fault__kind__enum_values_by_name[15] =
+{
+  { "BUSY", 5 },
+  { "COORDINATOR", 14 },
+  { "KIND_UNSPECIFIED", 0 },
+  { "LATE", 2 },
+  { "LOST", 1 },
+  { "LOST_BY_OTHERS", 9 },
+  { "NONSENSE", 11 },
+  { "OWN", 4 },
+  { "QUIET", 12 },
+  { "REFUSED", 7 },
+  { "STALE", 6 },
+  { "STOPPED", 13 },
+  { "UNFINISHED", 3 },
+  { "UNREACHABLE", 8 },
+  { "WRONG_BYTES", 10 },
+};
+const ProtobufCEnumDescriptor lariat__v1__job_fault__kind__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "lariat.v1.JobFault.Kind",
+  "Kind",
+  "Lariat__V1__JobFault__Kind",
+  "lariat.v1",
+  15,
+  lariat__v1__job_fault__kind__enum_values_by_number,
+  15,
+  lariat__v1__job_fault__kind__enum_values_by_name,
+  1,
+  lariat__v1__job_fault__kind__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue lariat__v1__job_fault__phase__enum_values_by_number[4] =
+{
+  { "PHASE_UNSPECIFIED", "LARIAT__V1__JOB_FAULT__PHASE__PHASE_UNSPECIFIED", 0 },
+  { "ACCEPTING", "LARIAT__V1__JOB_FAULT__PHASE__ACCEPTING", 1 },
+  { "PREFILLING", "LARIAT__V1__JOB_FAULT__PHASE__PREFILLING", 2 },
+  { "DECODING", "LARIAT__V1__JOB_FAULT__PHASE__DECODING", 3 },
+};
+static const ProtobufCIntRange lariat__v1__job_fault__phase__value_ranges[] = {
+{0, 0},{0, 4}
+};
+static const ProtobufCEnumValueIndex lariat__v1__job_fault__phase__enum_values_by_name[4] =
+{
+  { "ACCEPTING", 1 },
+  { "DECODING", 3 },
+  { "PHASE_UNSPECIFIED", 0 },
+  { "PREFILLING", 2 },
+};
+const ProtobufCEnumDescriptor lariat__v1__job_fault__phase__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "lariat.v1.JobFault.Phase",
+  "Phase",
+  "Lariat__V1__JobFault__Phase",
+  "lariat.v1",
+  4,
+  lariat__v1__job_fault__phase__enum_values_by_number,
+  4,
+  lariat__v1__job_fault__phase__enum_values_by_name,
+  1,
+  lariat__v1__job_fault__phase__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__job_fault__field_descriptors[7] =
+{
+  {
+    "kind",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__JobFault, kind),
+    &lariat__v1__job_fault__kind__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "accused",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Lariat__V1__JobFault, n_accused),
+    offsetof(Lariat__V1__JobFault, accused),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "witnesses",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Lariat__V1__JobFault, n_witnesses),
+    offsetof(Lariat__V1__JobFault, witnesses),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "phase",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__JobFault, phase),
+    &lariat__v1__job_fault__phase__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "layer",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__JobFault, layer),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "token",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__JobFault, token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "detail",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__JobFault, detail),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__job_fault__field_indices_by_name[] = {
+  1,   /* field[1] = accused */
+  6,   /* field[6] = detail */
+  0,   /* field[0] = kind */
+  4,   /* field[4] = layer */
+  3,   /* field[3] = phase */
+  5,   /* field[5] = token */
+  2,   /* field[2] = witnesses */
+};
+static const ProtobufCIntRange lariat__v1__job_fault__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor lariat__v1__job_fault__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.JobFault",
+  "JobFault",
+  "Lariat__V1__JobFault",
+  "lariat.v1",
+  sizeof(Lariat__V1__JobFault),
+  7,
+  lariat__v1__job_fault__field_descriptors,
+  lariat__v1__job_fault__field_indices_by_name,
+  1,  lariat__v1__job_fault__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__job_fault__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__straggler__field_descriptors[9] =
+{
+  {
+    "worker",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Straggler, worker),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "sender",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Straggler, sender),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "compute_seconds",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Straggler, compute_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "others_seconds",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Straggler, others_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "only_other",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Straggler, only_other),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "waited_seconds",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Straggler, waited_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "prefill_seconds",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Straggler, prefill_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Straggler, bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "wire_seconds",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Straggler, wire_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__straggler__field_indices_by_name[] = {
+  7,   /* field[7] = bytes */
+  2,   /* field[2] = compute_seconds */
+  4,   /* field[4] = only_other */
+  3,   /* field[3] = others_seconds */
+  6,   /* field[6] = prefill_seconds */
+  1,   /* field[1] = sender */
+  5,   /* field[5] = waited_seconds */
+  8,   /* field[8] = wire_seconds */
+  0,   /* field[0] = worker */
+};
+static const ProtobufCIntRange lariat__v1__straggler__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 9 }
+};
+const ProtobufCMessageDescriptor lariat__v1__straggler__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.Straggler",
+  "Straggler",
+  "Lariat__V1__Straggler",
+  "lariat.v1",
+  sizeof(Lariat__V1__Straggler),
+  9,
+  lariat__v1__straggler__field_descriptors,
+  lariat__v1__straggler__field_indices_by_name,
+  1,  lariat__v1__straggler__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__straggler__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor lariat__v1__job_request__field_descriptors[1] =

@@ -268,6 +268,10 @@ public struct JobRecord: BridgedMessage {
     public var queuePosition: UInt32 = 0
     /// What admission has to say about the choice of the profile.
     public var note: String = ""
+    /// Why it failed, for programs.
+    public var fault: JobFault?
+    /// What its prefill waited for, where that cost enough to matter.
+    public var straggler: StragglerMessage?
 
     public init() {}
 
@@ -281,6 +285,7 @@ public struct JobRecord: BridgedMessage {
         .message(16, \.profile), .string(17, \.model), .string(18, \.fingerprint), .messages(19, \.shares),
         .double(20, \.meanNLL), .double(21, \.perplexity), .uint64(22, \.attempt), .string(23, \.isa),
         .string(24, \.precision), .uint32(25, \.queuePosition), .string(26, \.note),
+        .message(27, \.fault), .message(28, \.straggler),
     ]
 }
 

@@ -141,6 +141,7 @@ extension JobRecord: JSONRepresentable {
             ("mean_nll", .number(meanNLL)), ("perplexity", .number(perplexity)),
             ("attempt", .unsigned(attempt)), ("isa", .string(isa)), ("precision", .string(precision)),
             ("queue_position", .unsigned(UInt64(queuePosition))), ("note", .string(note)),
+            ("fault", fault?.json ?? .null), ("straggler", straggler?.json ?? .null),
         ])
     }
 }

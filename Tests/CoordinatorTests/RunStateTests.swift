@@ -138,7 +138,7 @@ import Testing
             state.record.reason.hasPrefix(
                 "worker beta was lost in prefill, at layer 1 of 10 (worker alpha says: worker beta did not move for"
             ))
-        #expect(state.failure?.workers == ["beta"] && state.failure?.setsAside == true)
+        #expect(state.failure?.accused == ["beta"] && state.failure?.setsAside == true)
     }
 
     /// Names count for nothing: a rank is a field.
@@ -156,7 +156,7 @@ import Testing
             fault(&state, other, .gaveUp, accused: witness, "worker \(names[witness]) gave up", 1.1)
             _ = tick(&state, 3)
             #expect(state.record.reason.hasPrefix("worker \(names[victim]) was lost in prefill"), "\(names)")
-            #expect(state.failure?.workers == [names[victim]])
+            #expect(state.failure?.accused == [names[victim]])
         }
     }
 
@@ -183,14 +183,14 @@ import Testing
         fault(&state, 2, .gaveUp, accused: 1, "worker beta gave up: the peer cancelled the call", 1)
         fault(&state, 1, .unreachable, accused: 0, "cannot reach worker alpha", 1.5)
         _ = tick(&state, 3)
-        #expect(state.failure?.workers == ["alpha"])
+        #expect(state.failure?.accused == ["alpha"])
     }
 
     @Test func accusationsOfNobodyAreTheAccusersOwn() {
         var state = state()
         fault(&state, 0, .silent, accused: 7, "nonsense", 1)
         _ = tick(&state, 3)
-        #expect(state.failure?.workers == ["alpha"])
+        #expect(state.failure?.accused == ["alpha"])
     }
 
     // MARK: jobs that had not begun
@@ -209,7 +209,7 @@ import Testing
             // Followers see it wait again; there is no end.
             #expect(shown.kind == .state && shown.job?.state == .queued && shown.job?.shares.isEmpty == true)
             #expect(state.record.attempt == 2 && state.record.finishedMicroseconds == 0)
-            #expect(state.failure?.workers == ["beta"])
+            #expect(state.failure?.accused == ["beta"])
         }
     }
 
@@ -277,7 +277,7 @@ import Testing
         _ = tick(&silent, 30)
         #expect(!silent.isOver)
         _ = tick(&silent, 31)
-        #expect(silent.isReturned && silent.failure?.workers == ["beta"])
+        #expect(silent.isReturned && silent.failure?.accused == ["beta"])
         #expect(silent.failure?.standing == "no answer to the plan within 30 s")
 
         var quiet = state()

@@ -232,15 +232,17 @@ struct ScenarioPlayer {
                 }))
     }
 
-    /// `beat NAME job=j1 layer=3 waits=beta draining`: what it says is said again while time passes.
+    /// `beat NAME job=j1 layer=3 waits=beta compute=9 waited=1 draining`: what it says is said again while time passes.
     private mutating func beat(_ words: ScenarioWords) throws -> [String] {
         let name = try words.at(1)
         let job = words["job"] ?? ""
         if words.plain.contains("draining") { draining.insert(name) }
         var progress: RunProgress?
-        if words["layer"] != nil || words["waits"] != nil {
+        if ["layer", "waits", "compute"].contains(where: { words[$0] != nil }) {
             var given = RunProgress()
             given.layer = try words.number("layer", UInt32(0))
+            given.computeSeconds = try words.number("compute") ?? 0
+            given.waitSeconds = try words.number("waited") ?? 0
             if let waited = words["waits"], let rank = rank(of: waited, in: job) {
                 given.waitsFor = UInt32(rank + 1)
             }

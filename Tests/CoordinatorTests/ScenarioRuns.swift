@@ -74,6 +74,7 @@ extension ScenarioPlayer {
             if let share = orders[job]?.plan.shares[rank] {
                 var share = share
                 share.computeSeconds = try words.number("compute") ?? 0
+                share.waitSeconds = try words.number("waited") ?? 0
                 event.share = share
             }
         case "fault":

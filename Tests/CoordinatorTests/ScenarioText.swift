@@ -23,10 +23,9 @@ enum ScenarioText {
         case .log(let job, let lines): return lines.map { "log \(job) \($0.source): \($0.text)" }
         case .trace(let job, let part): return ["trace \(job) \(part.worker): \(part.spans.count) spans"]
         case .notify(let job, let isOver):
-            return [
-                "notify \(job.id) "
-                    + (isOver ? "over, \(outcome(job))" : "\(job.prefilledTokens) of \(job.promptTokens)")
-            ]
+            if isOver { return ["notify \(job.id) over, \(outcome(job))"] }
+            let straggler = job.straggler.map { ", \($0.worker) is slow" } ?? ""
+            return ["notify \(job.id) \(job.prefilledTokens) of \(job.promptTokens)\(straggler)"]
         case .forget: return ["forget"]
         case .reach(let id, let workers): return ["reach \(id.job): \(names(workers))"]
         case .start(let id, let order):
@@ -60,7 +59,20 @@ enum ScenarioText {
 
     private static func outcome(_ job: JobRecord) -> String {
         "\(job.state)" + (job.finish.isEmpty ? "" : " (\(job.finish))")
+            + (job.fault.map { " [\(fault($0))]" } ?? "")
+            + (job.straggler.map { ", \($0.worker) was slow" } ?? "")
             + (job.reason.isEmpty ? "" : ": \(job.reason)")
+    }
+
+    private static func fault(_ fault: JobFault) -> String {
+        var words = [fault.kind.name] + fault.accused
+        if !fault.witnesses.isEmpty { words.append("seen by \(fault.witnesses.joined(separator: ", "))") }
+        switch fault.phase {
+        case .prefilling: words.append("at layer \(fault.layer)")
+        case .decoding: words.append("after token \(fault.token)")
+        case .accepting, .unspecified: break
+        }
+        return words.joined(separator: " ")
     }
 
     private static func event(_ event: JobEvent) -> String {

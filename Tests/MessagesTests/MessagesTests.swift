@@ -8,7 +8,8 @@ import Testing
 let everyMessage: [any BridgedMessage.Type] = [
     SamplingMessage.self, JobOptions.self, SubmitPart.self, ProfileMessage.self, WorkerShare.self,
     RingStepRecord.self,
-    JobRecord.self, JobRequest.self, AttachRequest.self, JobEvent.self, ListJobsRequest.self,
+    JobRecord.self, JobFault.self, StragglerMessage.self, JobRequest.self, AttachRequest.self, JobEvent.self,
+    ListJobsRequest.self,
     ListJobsReply.self, LogLine.self, Forecast.self, CalibrateRequest.self, WorkerRates.self,
     WorkerCost.self, ClusterRequest.self, ClusterState.self,
     MemberRecord.self, RegisterRequest.self, RegisterReply.self, HeartbeatRequest.self, HeartbeatReply.self,

@@ -122,6 +122,19 @@ class Scenario:
                 "wait_seconds": sum(step["wait_seconds"] for step in steps), "steps": steps})
         return shares
 
+    def straggler(self, shares):
+        """What the coordinator says of shares with measured times."""
+        slow = [share for share in shares if share["worker"] == self.slow and share["compute_seconds"] > 0]
+        others = [share for share in shares if share["worker"] != self.slow]
+        if not slow or not others:
+            return None
+        return {"worker": self.slow, "sender": "", "compute_seconds": slow[0]["compute_seconds"],
+                "others_seconds": sorted(share["compute_seconds"] for share in others)[(len(others) - 1) // 2],
+                "only_other": others[0]["worker"] if len(others) == 1 else "",
+                "waited_seconds": sum(share["wait_seconds"] for share in others) / len(others),
+                "prefill_seconds": max(share["compute_seconds"] + share["wait_seconds"] for share in shares),
+                "bytes": 0, "wire_seconds": 0}
+
     def job(self, ident, state, **fields):
         now = time.time()
         job = {
@@ -137,10 +150,11 @@ class Scenario:
                         "start_tokens": 0, "attention_factor": 1.0733, "window": 32768, "identity": "5f1e2c", "gap": None},
             "model": "smollm2-135m-instruct-q4_1.gguf", "fingerprint": "9f2c44d1a7b8e6605c1d", "shares": [],
             "mean_nll": 0, "perplexity": 0, "attempt": 1, "isa": "avx512bf16", "precision": "bf16",
-            "queue_position": 0, "note": ""}
+            "queue_position": 0, "note": "", "fault": None}
         options = fields.pop("options", {})
         job["options"].update(options)
         job.update(fields)
+        job["straggler"] = self.straggler(job["shares"])
         return job
 
     def running_job(self):

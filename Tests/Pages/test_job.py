@@ -21,7 +21,8 @@ def test_shows_everything_about_a_job(open_page, size, scheme):
     expect(page.locator("table.shares tbody tr")).to_have_count(3)
     expect(page.locator("table.shares tfoot")).to_contain_text("100.0%")
     expect(page.locator(".verdict")).to_have_text(
-        "Straggler: beta computed for 1 min 13 s, the others for 54.0 s (median), and they waited 13.4 s each on average.")
+        "beta is the slowest: 1 min 13 s of computing where the others need 54.0 s; they waited for it 13.4 s of "
+        "1 min 15 s; its share follows its speed from the next job on")
     expect(page.locator("tr.slow th")).to_have_text("beta")
     expect(page.locator(".map rect.heat")).to_have_count(9)
     expect(page.locator(".log li").last).to_contain_text("block of layer 3 came 1.2 s late")
@@ -164,4 +165,4 @@ def test_a_job_that_ends_gets_its_steps(open_page):
     expect(page.locator(".map")).to_be_hidden()
     scenario.phase = "DECODE"
     expect(page.locator(".map rect.heat")).to_have_count(9)
-    expect(page.locator(".verdict")).to_contain_text("Straggler: beta")
+    expect(page.locator(".verdict")).to_contain_text("beta is the slowest")

@@ -71,19 +71,23 @@ def test_time_left_needs_little_memory(evaluate):
         == pytest.approx(5001)
 
 
-def share(name, compute, wait):
-    return {"worker": name, "compute_seconds": compute, "wait_seconds": wait}
+BETA = {"worker": "beta", "sender": "", "compute_seconds": 14.5, "others_seconds": 9, "only_other": "",
+        "waited_seconds": 4.5, "prefill_seconds": 15, "bytes": 0, "wire_seconds": 0}
 
 
-@pytest.mark.parametrize("shares, name", [
-    ([share("a", 10, 4), share("b", 14, 0.1), share("c", 10, 4)], "b"),
-    ([share("a", 10, 0.1), share("b", 10.2, 0.1), share("c", 10, 0.2)], None),
-    ([share("a", 10, 0.1), share("b", 14, 0.1), share("c", 10, 0.1)], None),  # slower, but nobody waits
-    ([share("a", 10, 4)], None), ([], None), ([share("a", 0, 0), share("b", 0, 0)], None),
+@pytest.mark.parametrize("change, over, text", [
+    ({}, True, "beta is the slowest: 14.5 s of computing where the others need 9.00 s; they waited for it 4.50 s of "
+     "15.0 s; its share follows its speed from the next job on"),
+    ({"only_other": "alpha"}, False, "beta is the slowest: 14.5 s of computing where alpha needs 9.00 s; alpha waited "
+     "for it 4.50 s of 15.0 s"),
+    ({"worker": "gamma", "sender": "beta", "waited_seconds": 6, "bytes": 1 << 20, "wire_seconds": 5.8}, True,
+     "the link from beta to gamma is slow: 1.00 MiB in 5.80 s, 177 KiB/s; gamma waited 6.00 s of 15.0 s, most of it "
+     "for blocks on their way"),
 ])
-def test_the_straggler_is_who_others_wait_for(evaluate, shares, name):
-    found = evaluate("state.js", "return m.straggler(argument);", shares)
-    assert (found and found["name"]) == name
+def test_a_straggler_is_told_as_by_the_command_line(evaluate, change, over, text):
+    """The same sentences as in Tests/lariatTests/StragglerTests.swift."""
+    found = evaluate("state.js", "return m.stragglerText(argument[0], argument[1]);", [BETA | change, over])
+    assert found == text
 
 
 def test_jobs_are_bounded_and_running_ones_kept(evaluate):

@@ -1,117 +1,57 @@
-// Which worker or link a prefill waited for, and what `lariat show` says of jobs that wait or run.
+// What `lariat show` says of what held up a prefill, and of jobs that wait or run.
 
 import Messages
 import Protobuf
 import Testing
 import lariat
 
-@Suite struct StragglerTests {
-    /// Shares by rank: (compute, wait, wire, bytes).
-    private func job(_ figures: [(Double, Double, Double, UInt64)], prefill: Double = 15) -> JobRecord {
-        let names = ["alpha", "beta", "gamma", "delta"]
-        var job = JobRecord()
-        job.state = .succeeded
-        job.prefillSeconds = prefill
-        job.shares = figures.enumerated().map { rank, figure in
-            .with {
-                $0.rank = UInt32(rank)
-                $0.worker = names[rank]
-                $0.tokens = 100
-                $0.computeSeconds = figure.0
-                $0.waitSeconds = figure.1
-                $0.steps = [
-                    .with { $0.computeSeconds = figure.0 },
-                    .with {
-                        $0.step = 1
-                        $0.waitSeconds = figure.1
-                        $0.wireSeconds = figure.2
-                        $0.bytes = figure.3
-                    },
-                ]
-            }
-        }
-        return job
+@Suite struct StragglerTextTests {
+    private let worker = StragglerMessage.with {
+        $0.worker = "beta"
+        $0.computeSeconds = 14.5
+        $0.othersSeconds = 9
+        $0.waitedSeconds = 4.5
+        $0.prefillSeconds = 15
     }
 
-    @Test func aSlowWorker() throws {
-        let found = try #require(
-            Straggler.find(in: job([(9, 5, 1, 100), (14.5, 0.1, 1, 100), (9.5, 4, 1, 100)])))
-        #expect(found.worker == "beta")
-        #expect(found.cause == .computing(others: 9, only: nil))
-        #expect(found.waited == 4.5)
+    @Test func aSlowWorker() {
         #expect(
-            found.text(isOver: true)
+            worker.text(isOver: true)
                 == "beta is the slowest: 14.5 s of computing where the others need 9.00 s; they waited for it 4.50 s of "
                 + "15.0 s; its share follows its speed from the next job on")
-        #expect(!found.text(isOver: false).contains("next job"))
-    }
-
-    @Test func theSlowerOfTwo() throws {
-        let found = try #require(Straggler.find(in: job([(14, 0.5, 0, 100), (10, 4, 0, 100)])))
+        #expect(!worker.text(isOver: false).contains("next job"))
+        var one = worker
+        one.onlyOther = "alpha"
         #expect(
-            found.text(isOver: false)
-                == "alpha is the slowest: 14.0 s of computing where beta needs 10.0 s; beta waited for it 4.00 s of 15.0 s"
+            one.text(isOver: false)
+                == "beta is the slowest: 14.5 s of computing where alpha needs 9.00 s; alpha waited for it 4.50 s of 15.0 s"
         )
     }
 
-    /// Every worker computes alike; the blocks that come to gamma from beta take long.
-    @Test func aSlowLink() throws {
-        let found = try #require(
-            Straggler.find(in: job([(9, 5.5, 0.5, 1 << 20), (9, 5.5, 0.5, 1 << 20), (9, 6, 5.8, 1 << 20)])))
-        #expect(found.worker == "gamma")
-        #expect(found.cause == .link(from: "beta", bytes: 1 << 20, wire: 5.8))
+    @Test func aSlowLink() {
+        var link = worker
+        link.worker = "gamma"
+        link.sender = "beta"
+        link.waitedSeconds = 6
+        link.bytes = 1 << 20
+        link.wireSeconds = 5.8
         #expect(
-            found.text(isOver: true)
+            link.text(isOver: true)
                 == "the link from beta to gamma is slow: 1.00 MiB in 5.80 s, 177 KiB/s; gamma waited 6.00 s of 15.0 s, "
                 + "most of it for blocks on their way")
-        // The first one's blocks come from the last.
-        let first = try #require(Straggler.find(in: job([(9, 6, 5.8, 1 << 20), (9, 5, 0.5, 1 << 20)])))
-        #expect(first.cause == .link(from: "beta", bytes: 1 << 20, wire: 5.8))
-    }
-
-    /// The order of the list does not matter, only ranks.
-    @Test func ranks() {
-        var shuffled = job([(9, 5.5, 0.5, 1 << 20), (9, 5.5, 0.5, 1 << 20), (9, 6, 5.8, 1 << 20)])
-        let found = Straggler.find(in: shuffled)
-        shuffled.shares.swapAt(0, 2)
-        #expect(found != nil && Straggler.find(in: shuffled) == found)
-    }
-
-    @Test func onlyWhenItMatters() {
-        // Waits of a tenth of prefill are no news.
-        #expect(Straggler.find(in: job([(13, 1.5, 0, 0), (14.5, 0, 0, 0)])) == nil)
-        #expect(Straggler.find(in: job([(12.9, 1.6, 0, 0), (14.5, 0, 0, 0)])) != nil)
-        // Waits that neither computing nor a transfer explains.
-        #expect(Straggler.find(in: job([(9, 5, 0.1, 100), (9.1, 5, 0.1, 100)])) == nil)
-        // Transfers that took long but were not waited for.
-        #expect(Straggler.find(in: job([(14, 0.5, 12, 100), (14, 0.5, 12, 100)])) == nil)
-        #expect(Straggler.find(in: job([(14, 5, 0, 0)])) == nil)
-        #expect(Straggler.find(in: JobRecord()) == nil)
-        // Not measured yet.
-        #expect(Straggler.find(in: job([(0, 0, 0, 0), (0, 0, 0, 0)])) == nil)
-    }
-
-    /// A worker without tokens has nothing to compute: its waits say nothing.
-    @Test func workersWithoutTokens() {
-        var idle = job([(14, 0.2, 0, 0), (14, 0.2, 0, 0), (0.1, 14, 0, 0)])
-        idle.shares[2].tokens = 0
-        #expect(Straggler.find(in: idle) == nil)
-    }
-
-    @Test func oddFigures() {
-        for figure in [-Double.infinity, -1, .nan, .infinity, 1e300] {
-            for other in [(figure, 5.0, 1.0, UInt64.max), (5, figure, 1, 1), (5, 5, figure, 1)] {
-                let found = Straggler.find(in: job([(9, 6, 5, .max), other], prefill: figure))
-                #expect(found?.text(isOver: true) != "")
-            }
+        for odd in [-Double.infinity, -1, 0, .nan, .infinity, 1e300] {
+            link.wireSeconds = odd
+            link.waitedSeconds = odd
+            #expect(link.text(isOver: true).contains("gamma waited"))
         }
     }
 
     @Test func showSaysIt() {
-        let lines = JobReport(job([(14, 0.5, 0, 100), (10, 4, 0, 100)])).lines()
-        #expect(lines.last?.hasPrefix("alpha is the slowest: ") == true)
-        #expect(
-            JobReport(job([(14, 0.5, 0, 100), (14, 0.5, 0, 100)])).lines().last?.hasPrefix("from 1") == true)
+        var job = JobRecord()
+        job.state = .succeeded
+        #expect(!JobReport(job).lines().contains { $0.contains("slowest") })
+        job.straggler = worker
+        #expect(JobReport(job).lines().last == worker.text(isOver: true))
     }
 }
 

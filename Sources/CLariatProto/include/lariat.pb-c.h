@@ -25,6 +25,8 @@ typedef struct Lariat__V1__Profile Lariat__V1__Profile;
 typedef struct Lariat__V1__RingStep Lariat__V1__RingStep;
 typedef struct Lariat__V1__WorkerShare Lariat__V1__WorkerShare;
 typedef struct Lariat__V1__Job Lariat__V1__Job;
+typedef struct Lariat__V1__JobFault Lariat__V1__JobFault;
+typedef struct Lariat__V1__Straggler Lariat__V1__Straggler;
 typedef struct Lariat__V1__JobRequest Lariat__V1__JobRequest;
 typedef struct Lariat__V1__AttachRequest Lariat__V1__AttachRequest;
 typedef struct Lariat__V1__JobEvent Lariat__V1__JobEvent;
@@ -59,6 +61,76 @@ typedef struct Lariat__V1__RingReply Lariat__V1__RingReply;
 
 /* --- enums --- */
 
+typedef enum _Lariat__V1__JobFault__Kind {
+  LARIAT__V1__JOB_FAULT__KIND__KIND_UNSPECIFIED = 0,
+  /*
+   * the connection to the worker broke, or it was not heard
+   */
+  LARIAT__V1__JOB_FAULT__KIND__LOST = 1,
+  /*
+   * it did not answer the plan
+   */
+  LARIAT__V1__JOB_FAULT__KIND__LATE = 2,
+  /*
+   * it did not finish when the others did
+   */
+  LARIAT__V1__JOB_FAULT__KIND__UNFINISHED = 3,
+  /*
+   * it failed by itself
+   */
+  LARIAT__V1__JOB_FAULT__KIND__OWN = 4,
+  /*
+   * it still ran another job
+   */
+  LARIAT__V1__JOB_FAULT__KIND__BUSY = 5,
+  /*
+   * it knew a newer epoch than the plan's
+   */
+  LARIAT__V1__JOB_FAULT__KIND__STALE = 6,
+  /*
+   * it could not carry out this plan
+   */
+  LARIAT__V1__JOB_FAULT__KIND__REFUSED = 7,
+  /*
+   * other workers could not connect to it for blocks
+   */
+  LARIAT__V1__JOB_FAULT__KIND__UNREACHABLE = 8,
+  /*
+   * another worker lost it: its connection broke, it went silent, or it left without a word
+   */
+  LARIAT__V1__JOB_FAULT__KIND__LOST_BY_OTHERS = 9,
+  /*
+   * it sent blocks that were damaged or out of order
+   */
+  LARIAT__V1__JOB_FAULT__KIND__WRONG_BYTES = 10,
+  /*
+   * it did not keep to the protocol between coordinator and worker
+   */
+  LARIAT__V1__JOB_FAULT__KIND__NONSENSE = 11,
+  /*
+   * no worker reported anything
+   */
+  LARIAT__V1__JOB_FAULT__KIND__QUIET = 12,
+  /*
+   * the coordinator was stopped
+   */
+  LARIAT__V1__JOB_FAULT__KIND__STOPPED = 13,
+  /*
+   * it lay with the coordinator
+   */
+  LARIAT__V1__JOB_FAULT__KIND__COORDINATOR = 14
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__JOB_FAULT__KIND)
+} Lariat__V1__JobFault__Kind;
+typedef enum _Lariat__V1__JobFault__Phase {
+  LARIAT__V1__JOB_FAULT__PHASE__PHASE_UNSPECIFIED = 0,
+  /*
+   * before it began
+   */
+  LARIAT__V1__JOB_FAULT__PHASE__ACCEPTING = 1,
+  LARIAT__V1__JOB_FAULT__PHASE__PREFILLING = 2,
+  LARIAT__V1__JOB_FAULT__PHASE__DECODING = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__JOB_FAULT__PHASE)
+} Lariat__V1__JobFault__Phase;
 typedef enum _Lariat__V1__JobEvent__Kind {
   LARIAT__V1__JOB_EVENT__KIND__KIND_UNSPECIFIED = 0,
   /*
@@ -567,10 +639,99 @@ struct  Lariat__V1__Job
    * what admission has to say about the choice of the profile
    */
   char *note;
+  /*
+   * why it failed, for programs: `reason` is for people
+   */
+  Lariat__V1__JobFault *fault;
+  /*
+   * what its prefill waited for, where that cost enough to matter
+   */
+  Lariat__V1__Straggler *straggler;
 };
 #define LARIAT__V1__JOB__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__job__descriptor) \
-    , (char *)protobuf_c_empty_string, NULL, LARIAT__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, {0,NULL}, (char *)protobuf_c_empty_string, 0, 0, 0, NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, NULL, LARIAT__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, {0,NULL}, (char *)protobuf_c_empty_string, 0, 0, 0, NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, NULL, NULL }
+
+
+/*
+ * Why a job failed, as far as the coordinator could find it.
+ */
+struct  Lariat__V1__JobFault
+{
+  ProtobufCMessage base;
+  Lariat__V1__JobFault__Kind kind;
+  /*
+   * workers, by name; none where the fault lies elsewhere
+   */
+  size_t n_accused;
+  char **accused;
+  /*
+   * workers that say so: each complains of the next, or waits for it
+   */
+  size_t n_witnesses;
+  char **witnesses;
+  Lariat__V1__JobFault__Phase phase;
+  /*
+   * of prefill, from 1
+   */
+  uint32_t layer;
+  /*
+   * of the answer, that had come before
+   */
+  uint64_t token;
+  /*
+   * what was seen, for people; not read by programs
+   */
+  char *detail;
+};
+#define LARIAT__V1__JOB_FAULT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__job_fault__descriptor) \
+    , LARIAT__V1__JOB_FAULT__KIND__KIND_UNSPECIFIED, 0,NULL, 0,NULL, LARIAT__V1__JOB_FAULT__PHASE__PHASE_UNSPECIFIED, 0, 0, (char *)protobuf_c_empty_string }
+
+
+/*
+ * A worker or a link that slowed a prefill down, in the coordinator's judgement.
+ */
+struct  Lariat__V1__Straggler
+{
+  ProtobufCMessage base;
+  /*
+   * that computed longest, or that a slow link leads to
+   */
+  char *worker;
+  /*
+   * the other end of the slow link; empty: the worker computed for long
+   */
+  char *sender;
+  /*
+   * the worker's
+   */
+  double compute_seconds;
+  /*
+   * of the others' computing, the median; 0 for a link
+   */
+  double others_seconds;
+  /*
+   * the other worker, where there is one alone
+   */
+  char *only_other;
+  /*
+   * of the others, on average; of the worker itself for a link
+   */
+  double waited_seconds;
+  double prefill_seconds;
+  /*
+   * over the link
+   */
+  uint64_t bytes;
+  /*
+   * that they took
+   */
+  double wire_seconds;
+};
+#define LARIAT__V1__STRAGGLER__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__straggler__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0 }
 
 
 struct  Lariat__V1__JobRequest
@@ -1442,6 +1603,44 @@ Lariat__V1__Job *
 void   lariat__v1__job__free_unpacked
                      (Lariat__V1__Job *message,
                       ProtobufCAllocator *allocator);
+/* Lariat__V1__JobFault methods */
+void   lariat__v1__job_fault__init
+                     (Lariat__V1__JobFault         *message);
+size_t lariat__v1__job_fault__get_packed_size
+                     (const Lariat__V1__JobFault   *message);
+size_t lariat__v1__job_fault__pack
+                     (const Lariat__V1__JobFault   *message,
+                      uint8_t             *out);
+size_t lariat__v1__job_fault__pack_to_buffer
+                     (const Lariat__V1__JobFault   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__JobFault *
+       lariat__v1__job_fault__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__job_fault__free_unpacked
+                     (Lariat__V1__JobFault *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__Straggler methods */
+void   lariat__v1__straggler__init
+                     (Lariat__V1__Straggler         *message);
+size_t lariat__v1__straggler__get_packed_size
+                     (const Lariat__V1__Straggler   *message);
+size_t lariat__v1__straggler__pack
+                     (const Lariat__V1__Straggler   *message,
+                      uint8_t             *out);
+size_t lariat__v1__straggler__pack_to_buffer
+                     (const Lariat__V1__Straggler   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__Straggler *
+       lariat__v1__straggler__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__straggler__free_unpacked
+                     (Lariat__V1__Straggler *message,
+                      ProtobufCAllocator *allocator);
 /* Lariat__V1__JobRequest methods */
 void   lariat__v1__job_request__init
                      (Lariat__V1__JobRequest         *message);
@@ -2044,6 +2243,12 @@ typedef void (*Lariat__V1__WorkerShare_Closure)
 typedef void (*Lariat__V1__Job_Closure)
                  (const Lariat__V1__Job *message,
                   void *closure_data);
+typedef void (*Lariat__V1__JobFault_Closure)
+                 (const Lariat__V1__JobFault *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__Straggler_Closure)
+                 (const Lariat__V1__Straggler *message,
+                  void *closure_data);
 typedef void (*Lariat__V1__JobRequest_Closure)
                  (const Lariat__V1__JobRequest *message,
                   void *closure_data);
@@ -2152,6 +2357,10 @@ extern const ProtobufCMessageDescriptor lariat__v1__profile__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__ring_step__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__worker_share__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__job__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__job_fault__descriptor;
+extern const ProtobufCEnumDescriptor    lariat__v1__job_fault__kind__descriptor;
+extern const ProtobufCEnumDescriptor    lariat__v1__job_fault__phase__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__straggler__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__job_request__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__attach_request__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__job_event__descriptor;

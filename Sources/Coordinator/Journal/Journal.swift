@@ -154,6 +154,7 @@ package final class Journal: Sendable {
                 var record = Self.record(row["sequence"], row["record"])
                 record.state = .failed
                 record.reason = "the coordinator stopped while this job ran; submit it again"
+                record.fault = JobFault(.stopped, detail: "the coordinator stopped")
                 try Self.close(db, row["sequence"], record, at: now)
             }
             let waiting = try Row.fetchAll(

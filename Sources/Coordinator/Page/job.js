@@ -5,7 +5,7 @@ import { element, keyed, progressBar, setAttribute, setFacts, setText } from "./
 import { bytes, clock, count, duration, percent, rate, shortened, time, wholeSeconds } from "./format.js";
 import { jobMark } from "./overview.js";
 import { stateChip } from "./ring.js";
-import { ACTIVE, list, stateWord, straggler } from "./state.js";
+import { ACTIVE, list, stateWord, stragglerText } from "./state.js";
 
 const MOST_LINES = 500;
 const LONGEST_ANSWER = 500_000; // characters
@@ -278,7 +278,7 @@ export class JobView {
     const known = shares.filter((share) => share.known);
     const sum = (key, from = known) => from.reduce((total, share) => total + (share[key] || 0), 0);
     const tokens = sum("tokens", shares);
-    const slow = straggler(recorded);
+    const slow = job.straggler ?? null;
     const row = () => {
       const cells = Array.from({ length: 8 }, () => element("td", { class: "number" }));
       return element("tr", {}, element("th", { scope: "row" }), ...cells);
@@ -298,7 +298,7 @@ export class JobView {
       row,
       (node, share) => {
         fill(node, shortened(share.worker, 24), share);
-        setAttribute(node, "class", slow?.name === share.worker ? "slow" : null);
+        setAttribute(node, "class", slow?.worker === share.worker ? "slow" : null);
       },
     );
     const total = {
@@ -324,8 +324,7 @@ export class JobView {
     setText(
       this.#straggler,
       slow
-        ? `Straggler: ${shortened(slow.name, 40)} computed for ${duration(slow.seconds)}, the others for `
-            + `${duration(slow.median)} (median), and they waited ${duration(slow.waiting)} each on average.`
+        ? stragglerText(slow, job.state === "SUCCEEDED")
         : "Even: no worker kept the others waiting.",
     );
   }

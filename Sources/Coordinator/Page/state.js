@@ -1,5 +1,7 @@
 // What is known of the cluster and its jobs, bounded, and what follows from it. No network, no document.
 
+import { bytes, duration } from "./format.js";
+
 const MOST_JOBS = 200;
 const MOST_SAMPLES = 32;
 const PROGRESS_SECONDS = 5; // live figures older than this are not shown
@@ -211,21 +213,18 @@ export class State {
   }
 }
 
-/**
- * The worker that the others wait for in a prefill, or null when the ring is even:
- * `{name, seconds, median, waiting}`; `waiting` is the others' mean wait in seconds.
- */
-export function straggler(shares) {
-  const measured = list(shares).filter((share) => share.compute_seconds > 0);
-  if (measured.length < 2) return null;
-  const sorted = [...measured].sort((a, b) => a.compute_seconds - b.compute_seconds);
-  const slowest = sorted.at(-1);
-  const others = sorted.slice(0, -1);
-  const median = others[Math.floor((others.length - 1) / 2)].compute_seconds;
-  const waiting = others.reduce((sum, share) => sum + share.wait_seconds, 0) / others.length;
-  const whole = slowest.compute_seconds + slowest.wait_seconds;
-  if (slowest.compute_seconds < 1.1 * median || waiting < 0.05 * whole) return null;
-  return { name: slowest.worker, seconds: slowest.compute_seconds, median, waiting };
+/** What held up a prefill, in the words of `lariat show`; the coordinator judges. `isOver`: the job has ended well. */
+export function stragglerText(straggler, isOver) {
+  const { worker, sender, only_other: only } = straggler;
+  const lost = `${duration(straggler.waited_seconds)} of ${duration(straggler.prefill_seconds)}`;
+  if (sender) {
+    const pace = bytes(straggler.bytes / Math.max(straggler.wire_seconds, 1e-9));
+    return `the link from ${sender} to ${worker} is slow: ${bytes(straggler.bytes)} in `
+      + `${duration(straggler.wire_seconds)}, ${pace}/s; ${worker} waited ${lost}, most of it for blocks on their way`;
+  }
+  return `${worker} is the slowest: ${duration(straggler.compute_seconds)} of computing where `
+    + `${only ? `${only} needs` : "the others need"} ${duration(straggler.others_seconds)}; `
+    + `${only || "they"} waited for it ${lost}${isOver ? "; its share follows its speed from the next job on" : ""}`;
 }
 
 /** The members in ring order: job by job by rank, then those that are free, as the coordinator lists them. */

@@ -122,6 +122,22 @@ extension RunState {
             record.decodeSeconds = event.decodeSeconds
             if finish.isEmpty { finish = String(event.finish.prefix(64)) }
         }
+        if ranks.allSatisfy(\.finished) { record.straggler = StragglerMessage.find(in: record) }
         if finishing == nil { finishing = now }
+    }
+
+    /// Where a worker stands: shown is what the prefill waits for so far.
+    mutating func advanced(_ rank: Int, _ progress: RunProgress) {
+        guard phase == .prefill else { return }
+        ranks[rank].computeSeconds = progress.computeSeconds
+        ranks[rank].waitSeconds = progress.waitSeconds
+        var live = record
+        for index in ranks.indices where live.shares.indices.contains(index) {
+            live.shares[index].computeSeconds = ranks[index].computeSeconds
+            live.shares[index].waitSeconds = ranks[index].waitSeconds
+        }
+        let found = StragglerMessage.find(in: live)
+        if found != record.straggler { actions.append(.progress) }
+        record.straggler = found
     }
 }

@@ -69,6 +69,9 @@ package struct RunState: Sendable {
         var layers = 0
         var spans = 0
         var finished = false
+        /// Of prefill so far, as its last heartbeat said.
+        var computeSeconds = 0.0
+        var waitSeconds = 0.0
     }
     package internal(set) var record: JobRecord
     /// Times between the tokens of the answer.
@@ -88,7 +91,7 @@ package struct RunState: Sendable {
     private var firstComplaint: Instant?
     private var complaints: [Int: FaultMessage] = [:]
     /// Why it did not end well.
-    package private(set) var failure: RunFailure?
+    package private(set) var failure: JobFault?
     /// Something was computed that the record shows.
     var hasBegun = false
     var stopped = false
@@ -146,14 +149,15 @@ package struct RunState: Sendable {
         case .ended: break
         case .lost(let worker, let reason):
             if ranks.contains(where: { $0.name == worker && !$0.finished }) {
-                fail(RunFailure(.lost, workers: [worker], detail: reason))
+                fail(JobFault(.lost, accused: [worker], detail: reason))
             }
         case .heartbeat(let worker, let progress, let hasGotOn):
             if hasGotOn { lastHeard = now }
             guard let progress, let rank = ranks.firstIndex(where: { $0.name == worker }) else { break }
             blame.note(rank, waitsFor: progress.waitsFor == 0 ? nil : Int(progress.waitsFor) - 1)
+            advanced(rank, progress)
         case .cancel: end(.cancelled, reason: "cancelled by request", finish: "cancelled")
-        case .stop: fail(RunFailure(.stopped, detail: "the coordinator stops"))
+        case .stop: fail(JobFault(.stopped, detail: "the coordinator stops"))
         case .tick: tick(now)
         }
         if phase != .over, finishing != nil, ranks.allSatisfy(\.finished) { succeed() }
@@ -169,7 +173,7 @@ package struct RunState: Sendable {
     /// Ends the job for a reason that lies with the coordinator itself.
     package mutating func abort(_ reason: String, wallMicroseconds: UInt64) -> [Action] {
         guard phase != .over else { return [] }
-        fail(RunFailure(.coordinator, detail: reason))
+        fail(JobFault(.coordinator, detail: reason))
         record.finishedMicroseconds = wallMicroseconds
         publishEnd()
         return take()
@@ -178,6 +182,7 @@ package struct RunState: Sendable {
     /// The job was over, but its end could not be written: it did not succeed for anybody.
     package mutating func overrule(_ reason: String) {
         record.state = .failed
+        record.fault = JobFault(.coordinator, detail: reason)
         record.reason = reason
         record.finish = "error"
     }
@@ -187,7 +192,7 @@ package struct RunState: Sendable {
     private mutating func ended(_ rank: Int, _ failure: WorkerFailure?, at now: Instant) {
         let worker = ranks[rank].name
         if let failure, failure.connectionLost {
-            return fail(RunFailure(.lost, workers: [worker], detail: failure.message))
+            return fail(JobFault(.lost, accused: [worker], detail: failure.message))
         }
         // One that gave up has said why, in an event before the end.
         guard complaints[rank] == nil else { return }
@@ -216,18 +221,18 @@ package struct RunState: Sendable {
     }
 
     /// What all complaints come to.
-    private var verdict: RunFailure? {
+    private var verdict: JobFault? {
         guard let verdict = blame.verdict, let witness = verdict.chain.first, let fault = complaints[witness]
         else { return nil }
         let culprit = ranks[verdict.culprit].name
         let detail = String(fault.detail.prefix(1000))
         guard witness != verdict.culprit else {
-            return RunFailure(
-                Complaint.Kind(fault.kind) == .own ? RunFailure.Kind(fault.kind) : .own, workers: [culprit],
+            return JobFault(
+                Complaint.Kind(fault.kind) == .own ? JobFault.Kind(fault.kind) : .own, accused: [culprit],
                 detail: detail)
         }
-        return RunFailure(
-            RunFailure.Kind(fault.kind), workers: [culprit], witnesses: verdict.chain.map { ranks[$0].name },
+        return JobFault(
+            JobFault.Kind(fault.kind), accused: [culprit], witnesses: verdict.chain.map { ranks[$0].name },
             detail: detail)
     }
 
@@ -235,19 +240,19 @@ package struct RunState: Sendable {
         if let firstComplaint, now - firstComplaint >= limits.blame, let verdict { return fail(verdict) }
         if phase == .accepting, now - startedAt > limits.accept, firstComplaint == nil {
             return fail(
-                RunFailure(
-                    .late, workers: names { !$0.accepted },
+                JobFault(
+                    .late, accused: names { !$0.accepted },
                     detail: "no answer to the plan within \(seconds(limits.accept)) s"))
         }
         if let finishing, now - finishing > limits.finish {
             return fail(
-                RunFailure(
-                    .unfinished, workers: names { !$0.finished },
+                JobFault(
+                    .unfinished, accused: names { !$0.finished },
                     detail: "it did not finish within \(seconds(limits.finish)) s of the others"))
         }
         if now - lastHeard > limits.silence {
             return fail(
-                RunFailure(
+                JobFault(
                     .quiet, detail: "no worker reported anything for \(seconds(limits.silence)) s"))
         }
     }
@@ -261,7 +266,7 @@ package struct RunState: Sendable {
         if record.options?.kind == .score {
             guard hasEverything else {
                 return fail(
-                    RunFailure(
+                    JobFault(
                         .coordinator,
                         detail:
                             "the workers sent \(output.scoreCount) scores for \(record.promptTokens) tokens. This is "
@@ -285,21 +290,24 @@ package struct RunState: Sendable {
             || record.generatedTokens == UInt64(record.options?.maxTokens ?? 0)
     }
 
-    private mutating func fail(_ cause: RunFailure) {
-        if cause.kind != .coordinator, cause.kind != .nonsense, hasEverything { return succeed() }
+    private mutating func fail(_ given: JobFault) {
+        if given.kind != .coordinator, given.kind != .nonsense, hasEverything { return succeed() }
+        let cause = located(given)
         failure = cause
         if cause.mayPass, !hasBegun, record.attempt < Self.mostAttempts || cause.kind == .stopped {
             return goBack(cause)
         }
-        end(.failed, reason: cause.text(place: place, attempt: record.attempt), finish: "error")
+        record.fault = cause
+        end(.failed, reason: cause.text(layers: layers, attempt: record.attempt), finish: "error")
     }
 
     /// Nothing was computed or shown: the job waits again, at the place that it had.
-    private mutating func goBack(_ cause: RunFailure) {
+    private mutating func goBack(_ cause: JobFault) {
         phase = .over
         record.state = .queued
         record.reason = ""
         record.shares = []
+        record.straggler = nil
         record.isa = ""
         record.startedMicroseconds = 0
         // That the coordinator stops is no failed attempt.
@@ -315,19 +323,23 @@ package struct RunState: Sendable {
     }
 
     mutating func wrong(_ rank: Int, _ what: String) {
-        fail(RunFailure(.nonsense, workers: [ranks[rank].name], detail: what))
+        fail(JobFault(.nonsense, accused: [ranks[rank].name], detail: what))
     }
 
-    /// Where the job was, for people.
-    private var place: String {
+    /// With the place where the job was.
+    private func located(_ given: JobFault) -> JobFault {
+        var fault = given
         switch phase {
-        case .accepting: "before the job began"
+        case .accepting: fault.phase = .accepting
         case .prefill:
-            "in prefill, at layer \(min((ranks.map(\.layers).min() ?? 0) + 1, layers)) of \(layers)"
+            fault.phase = .prefilling
+            fault.layer = UInt32(min((ranks.map(\.layers).min() ?? 0) + 1, layers))
         case .decode:
-            "in decode, after \(record.generatedTokens) token\(record.generatedTokens == 1 ? "" : "s") of the answer"
-        case .over: "at the end"
+            fault.phase = .decoding
+            fault.token = record.generatedTokens
+        case .over: break
         }
+        return fault
     }
 
     private func seconds(_ duration: Duration) -> Int { Int(duration / .seconds(1)) }

@@ -39,6 +39,7 @@ extension Scheduler {
         release(run, at: now)
         record.state = .failed
         record.reason = error.message
+        record.fault = JobFault(.coordinator, detail: error.message)
         record.finish = "error"
         close(record, at: now)
         place(at: now)
@@ -141,7 +142,7 @@ extension Scheduler {
             // That the coordinator stops is no attempt that counts.
             let attempt = state.record.attempt - (state.failure?.kind == .stopped ? 0 : 1)
             let why = state.failure.map {
-                $0.workers.isEmpty ? $0.standing : "worker \($0.worker): \($0.standing)"
+                $0.accused.isEmpty ? $0.standing : "worker \($0.worker): \($0.standing)"
             }
             note(
                 "attempt \(attempt) of \(RunState.mostAttempts) ended before the job had begun; "
@@ -188,7 +189,7 @@ extension Scheduler {
     private mutating func learn(from state: RunState, _ plan: JobPlan, at now: Time) {
         let record = state.record
         if let failure = state.failure, failure.setsAside {
-            setAside(failure.workers, why: failure.standing, at: now)
+            setAside(failure.accused, why: failure.standing, at: now)
         }
         guard record.state == .succeeded else { return }
         members.succeeded(plan.members.map(\.name))

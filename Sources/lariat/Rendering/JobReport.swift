@@ -92,7 +92,7 @@ package struct JobReport {
         if !job.shares.isEmpty { lines += [""] + shares() }
         let steps = Self.steps(job.shares)
         if !steps.isEmpty { lines += [""] + steps }
-        if let straggler = Straggler.find(in: job) {
+        if let straggler = job.straggler {
             lines += ["", straggler.text(isOver: job.state == .succeeded).printable]
         }
         return lines
