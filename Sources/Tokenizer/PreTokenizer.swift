@@ -45,8 +45,12 @@ package struct PreTokenizer: Sendable {
                 "qwen2", "deepseek-r1-qwen", "stablelm2", "kormo", "f2llmv2", "megrez", "hunyuan",
                 "solar-open",
                 "grok-2",
+                // Written with other quantifiers, which match the same.
+                "bailingmoe", "bailingmoe2", "llada-moe",
             ], PreTokenizer([.llama3(digits: 1)])
         ),
+        (["qwen35"], PreTokenizer([.llama3(digits: 1, withMarks: true)])),
+        (["seed-coder"], PreTokenizer([.llama3(digits: 1, withNewlines: false)])),
         (
             ["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"],
             PreTokenizer([.cased(digits: 3, contractions: true)])
@@ -67,6 +71,12 @@ package struct PreTokenizer: Sendable {
             ["deepseek-coder"],
             PreTokenizer([.eachNewline, .spacedLetters, .spacedPunctuation, .asianScripts, .eachNumber])
         ),
+        (
+            ["deepseek-v3", "hunyuan-dense", "joyai-llm"],
+            PreTokenizer([.numberGroups, .chineseAndKana, .deepSeek])
+        ),
+        (["falcon"], PreTokenizer([.falconPunctuation, .gpt2, .threeDigits])),
+        (["superbpe"], PreTokenizer([.numbers, .threesFromTheRight])),
         (["poro-chat", "bloom", "gpt3-finnish"], PreTokenizer([.betweenPunctuation])),
         (["viking"], PreTokenizer([.betweenPunctuation, .eachNumber])),
         (["default"], PreTokenizer([.defaultPunctuation, .gpt2, .numbers, .threeDigits])),
@@ -97,6 +107,7 @@ package struct WordCutter {
     private let stages: [WordExpression]
     /// Where the piece of each stage ends that the next word is in.
     private var pieceEnds: [Int]
+    private var groups = DigitGroups()
 
     package init(_ preTokenizer: PreTokenizer) {
         stages = preTokenizer.stages
@@ -111,7 +122,7 @@ package struct WordCutter {
         for stage in stages.indices {
             if pieceEnds[stage] <= start {
                 // What an expression does not match is a piece as well.
-                let match = stages[stage].next(text, from: start, to: end)
+                let match = stages[stage].next(text, from: start, to: end, &groups)
                 pieceEnds[stage] = match.lowerBound > start ? match.lowerBound : match.upperBound
             }
             end = min(end, pieceEnds[stage])

@@ -32,6 +32,8 @@ struct ScalarClass: OptionSet, Sendable {
     static let whiteSpace: ScalarClass = [.space, .newline]
     /// `[^\s\p{L}\p{N}]`
     static let rest: ScalarClass = [.mark, .punctuation, .symbol, .other]
+    /// `[^\s\p{L}\p{M}\p{N}]`
+    static let restWithoutMarks: ScalarClass = [.punctuation, .symbol, .other]
 
     /// Whether this, the class of one scalar, is in the set.
     @inline(__always)

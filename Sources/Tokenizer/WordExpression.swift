@@ -7,41 +7,59 @@
 ///     gpt2        's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 ///     llama3      (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*
 ///                 |\s*[\r\n]+|\s+(?!\S)|\s+
+///                 (`withMarks`: [\p{L}\p{M}]+ in place of \p{L}+, and no marks in the rest; `withNewlines` false: no
+///                 [\r\n]* behind the rest)
 ///     cased       see WordExpression+Cased
+///     deepSeek    see WordExpression+DeepSeek
+///     numberGroups \p{N}{1,3}
 ///     eachNumber  \p{N}
 ///     numbers     \p{N}+
 ///     threeDigits [0-9][0-9][0-9]
+///     threesFromTheRight (?=(\d{3})+(?!\d)): cuts and matches nothing, see DigitGroups
 ///     eachNewline [\r\n]
 ///     defaultPunctuation     [\p{P}\$\+<=>\^~\|]+
+///     falconPunctuation      [\p{P}\$\+<=>\^~\|`]+
 ///     spacedLetters          \s?\p{L}+
 ///     spacedPunctuation      \s?\p{P}+
 ///     spacedCasedLetters     \s?[A-Za-zµÀ-Ö...]+    (DeepSeek LLM, see CasedLetters)
 ///     spacedASCIIPunctuation \s?[!-/:-~！-／：-～‘-‟　-。]+
 ///     spaceAtEnd             \s+$
 ///     asianScripts           [一-龥ࠀ-一가-퟿]+
+///     chineseAndKana         [一-龥\u3040-ゟ゠-ヿ]+
 ///     betweenPunctuation      ?[^(\s|.,!?…。，、।۔،)]+
 enum WordExpression: Sendable, Equatable {
     case gpt2
     /// Numbers in groups of so many digits.
-    case llama3(digits: Int)
+    case llama3(digits: Int, withMarks: Bool = false, withNewlines: Bool = true)
     /// Words that end where an upper-case letter follows a lower-case one.
     case cased(digits: Int, contractions: Bool)
-    case eachNumber, numbers, threeDigits
+    case deepSeek
+    case eachNumber, numbers, numberGroups, threeDigits
+    case threesFromTheRight
     case eachNewline
-    case defaultPunctuation
+    case defaultPunctuation, falconPunctuation
     case spacedLetters, spacedPunctuation, spacedCasedLetters, spacedASCIIPunctuation
     case spaceAtEnd
-    case asianScripts
+    case asianScripts, chineseAndKana
     case betweenPunctuation
 
     /// The first match in `text[start..<end]`; where there is none, the empty range at `end`.
-    func next(_ text: Span<UInt8>, from start: Int, to end: Int) -> Range<Int> {
+    /// - Parameter groups: what `threesFromTheRight` knows of the digits ahead.
+    func next(
+        _ text: Span<UInt8>, from start: Int, to end: Int, _ groups: inout DigitGroups
+    ) -> Range<Int> {
         switch self {
         case .gpt2: return start..<gpt2WordEnd(text, start, end)
-        case .llama3(let digits): return start..<llama3WordEnd(text, start, end, digits: digits)
+        case .llama3(let digits, let withMarks, let withNewlines):
+            return
+                start..<llama3WordEnd(
+                    text, start, end, digits: digits, marks: withMarks, newlines: withNewlines)
         case .cased(let digits, let contractions):
             return start..<casedWordEnd(text, start, end, digits: digits, contractions: contractions)
         case .spaceAtEnd: return spaceAtEnd(text, start, end)..<end
+        case .threesFromTheRight:
+            let cut = groups.cut(text, after: start, end)
+            return cut..<cut
         default: break
         }
         var at = start
@@ -66,6 +84,7 @@ enum WordExpression: Sendable, Equatable {
             let (kind, width) = ScalarClass.at(at, text, end)
             return kind == .number ? at + width : at
         case .numbers: return Self.run(of: .number, text, at, end)
+        case .numberGroups: return Self.numbers(text, at, end, more: 3)
         case .threeDigits:
             guard at + 3 <= end, (at..<at + 3).allSatisfy({ (0x30...0x39).contains(text[$0]) }) else {
                 return at
@@ -75,6 +94,10 @@ enum WordExpression: Sendable, Equatable {
         case .defaultPunctuation:
             return Self.run(text, at, end) { kind, scalar in
                 kind == .punctuation || Self.alsoPunctuation.contains(scalar)
+            }
+        case .falconPunctuation:
+            return Self.run(text, at, end) { kind, scalar in
+                kind == .punctuation || scalar == 0x60 || Self.alsoPunctuation.contains(scalar)
             }
         case .spacedLetters:
             let start = afterSpace()
@@ -94,6 +117,11 @@ enum WordExpression: Sendable, Equatable {
             return Self.run(text, at, end) { _, scalar in
                 (0x0800...0x9FA5).contains(scalar) || (0xAC00...0xD7FF).contains(scalar)
             }
+        case .chineseAndKana:
+            return Self.run(text, at, end) { _, scalar in
+                (0x4E00...0x9FA5).contains(scalar) || (0x3040...0x30FF).contains(scalar)
+            }
+        case .deepSeek: return deepSeekWordEnd(text, at, end)
         case .betweenPunctuation:
             let start = text[at] == 0x20 ? at + 1 : at
             return spaced(
@@ -101,7 +129,7 @@ enum WordExpression: Sendable, Equatable {
                 Self.run(text, start, end) { kind, scalar in
                     !kind.isIn(.whiteSpace) && !Self.sentenceMarks.contains(scalar)
                 })
-        case .gpt2, .llama3, .cased, .spaceAtEnd: return at
+        case .gpt2, .llama3, .cased, .spaceAtEnd, .threesFromTheRight: return at
         }
     }
 
@@ -150,17 +178,22 @@ enum WordExpression: Sendable, Equatable {
         kind.isIn(.letter) ? .letter : kind == .number ? .number : .rest
     }
 
-    private func llama3WordEnd(_ text: Span<UInt8>, _ start: Int, _ end: Int, digits: Int) -> Int {
+    private func llama3WordEnd(
+        _ text: Span<UInt8>, _ start: Int, _ end: Int, digits: Int, marks: Bool, newlines: Bool
+    ) -> Int {
+        let letters: ScalarClass = marks ? [.letter, .mark] : .letter
         if let length = Self.contraction(text, start, end, anyCase: true) { return start + length }
         let (kind, width) = ScalarClass.at(start, text, end)
         let next = start + width
-        if kind.isIn(.letter) { return Self.run(of: .letter, text, next, end) }
+        if kind.isIn(letters) { return Self.run(of: letters, text, next, end) }
         if kind == .number { return Self.numbers(text, next, end, more: digits - 1) }
         if kind != .newline, next < end {
             let (following, width) = ScalarClass.at(next, text, end)
-            if following.isIn(.letter) { return Self.run(of: .letter, text, next + width, end) }
+            if following.isIn(letters) { return Self.run(of: letters, text, next + width, end) }
         }
-        return Self.restOrSpace(text, start, end) { $0 == 0x0A || $0 == 0x0D }
+        return Self.restOrSpace(text, start, end, rest: marks ? .restWithoutMarks : .rest) {
+            newlines && ($0 == 0x0A || $0 == 0x0D)
+        }
     }
 
     // MARK: Parts that several expressions have
@@ -169,21 +202,26 @@ enum WordExpression: Sendable, Equatable {
     /// stands at `start`.
     @inline(__always)
     static func restOrSpace(
-        _ text: Span<UInt8>, _ start: Int, _ end: Int, _ goesOn: (UInt8) -> Bool
+        _ text: Span<UInt8>, _ start: Int, _ end: Int, rest: ScalarClass = .rest, _ goesOn: (UInt8) -> Bool
     ) -> Int {
         let (kind, width) = ScalarClass.at(start, text, end)
         var at = start + width
-        var isRest = kind.isIn(.rest)
+        var isRest = kind.isIn(rest)
         if text[start] == 0x20, at < end {
             let (following, width) = ScalarClass.at(at, text, end)
-            isRest = following.isIn(.rest)
+            isRest = following.isIn(rest)
             if isRest { at += width }
         }
         if isRest {
-            at = run(of: .rest, text, at, end)
+            at = run(of: rest, text, at, end)
             while at < end, goesOn(text[at]) { at += 1 }
             return at
         }
+        return spaceEnd(text, start, end)
+    }
+
+    /// The end of `\s*[\r\n]+|\s+(?!\S)|\s+` at `start`, where white space stands.
+    static func spaceEnd(_ text: Span<UInt8>, _ start: Int, _ end: Int) -> Int {
         let (runEnd, last, afterNewline) = whitespace(text, start, end)
         if let afterNewline { return afterNewline }
         return runEnd == end || last == start ? runEnd : last
@@ -235,7 +273,7 @@ enum WordExpression: Sendable, Equatable {
     }
 
     /// The same for characters that `belongs` says, by class and scalar value; bytes that are not UTF-8 never do.
-    private static func run(
+    static func run(
         _ text: Span<UInt8>, _ at: Int, _ end: Int, _ belongs: (ScalarClass, UInt32) -> Bool
     ) -> Int {
         var at = at

@@ -1,14 +1,16 @@
 """Writes pre-tokenizers.json: texts with characters of all kinds, and the words that pre-tokenizers cut them into.
 
-usage: pip install tokenizers==0.23.3; python pre_tokenizers.py
+usage: pip install tokenizers==0.23.3 regex==2026.5.9; python pre_tokenizers.py
 
-The words are made by Hugging Face's tokenizers from the published regular expressions, applied one after the other.
+The words are made by Hugging Face's tokenizers from the published regular expressions, applied one after the other,
+and made again by Python's regex module: the two must agree.
 In the file, a text is a list of words' lengths in bytes of UTF-8 for each expression.
 """
 import json
 import pathlib
 import random
 
+import regex
 from tokenizers import Regex, pre_tokenizers
 
 GPT2 = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
@@ -42,6 +44,14 @@ EXPRESSIONS = {
     "deepseek-coder": [r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", ASIAN, r"\p{N}"],
     "bloom": [BETWEEN],
     "viking": [BETWEEN, r"\p{N}"],
+    "qwen35": [CONTRACTION + r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"],
+    "seed-coder": [CONTRACTION + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+"],
+    "bailingmoe": [r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"],
+    "deepseek-v3": [r"\p{N}{1,3}", "[一-龥\u3040-ゟ゠-ヿ]+",
+                    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
+                    r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"],
+    "falcon": [r"[\p{P}\$\+<=>\^~\|`]+", GPT2, "[0-9][0-9][0-9]"],
+    "superbpe": [r"\p{N}+", r"(?=(\d{3})+(?!\d))"],
     "default": [r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"],
 }
 TEXTS = [
@@ -52,6 +62,9 @@ TEXTS = [
     "Привет, МИР! ПриветМир", "שלום עולם مرحبا بالعالم، كيف", "नमस्ते दुनिया। ๏ สวัสดี", "e\u0301a\u0301 \u0301x A\u0301B \u0301AB \u0301\u03011 'é's",
     "🙂👩‍👩‍👧‍👦 done ❤️ 🇺🇸", "def f(x):\n    return x**2  # square\n", "$100 + €5 = ~£7 <a> `b` ^c|d _e_ f-g", "ʰa Aʰ ʰB ªº ƻX ʔa ა Ა ա Ա",
     "'s 't 're 've 'm 'll 'd 'S 'RE a'llx A'LL B'ſ", "\x00\x01a\x7f\u200b\u200db\ufeff", "word \n\n word\n  \n", "   ", "\n", " \n", "\r", "7", "١٢٣٤",
+    "1 12 123 1234 12345 123456 1234567 12345678901234567890", "x123456y 1234½567 ½123456 123½ ١٢٣٤٥٦٧ 12٣٤5678 Ⅷ123", "1,234,567.89 3.14abc",
+    "(hello .world 'Tis -x _y #tag @me $var /path ~/a\\b 'llama 'é", "漢字かな交じり文とカタカナー123個の「括弧」。々〆ヶ", "a\u0301\u0302b \u0301c -\u0301d 1\u0301 \u0301\u0301\n",
+    "...\n\n  ?!\r\n!\n x", "\x00\x01 \x00a\x00\x00 \u200b\u200bz\x00",
 ]
 KINDS = ("aZßǅʰ上א\u0301\u093e\u20dd٣Ⅷ½①7049" "e.,!?'’-_(/“»…。，—$€+<=>^~|`°©\t\x00\x1f\u200d\xad\ue000\ufffd \xa0\u3000\n\r" "  sStTREVdll" "ПриАβΩがカ한🙂\U0001f1fa")
 
@@ -59,6 +72,20 @@ KINDS = ("aZßǅʰ上א\u0301\u093e\u20dd٣Ⅷ½①7049" "e.,!?'’-_(/“»…�
 def words(text, stages):
     splitter = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(s), "isolated") for s in stages])
     return [w for w, _ in splitter.pre_tokenize_str(text)]
+
+
+def again(text, stages):
+    pieces = [text]
+    for stage in stages:
+        cut = []
+        for piece in pieces:
+            at = 0
+            for match in regex.finditer(stage, piece):
+                cut += [piece[at:match.start()], match[0]]
+                at = match.end()
+            cut.append(piece[at:])
+        pieces = [piece for piece in cut if piece]
+    return pieces
 
 
 def main():
@@ -70,6 +97,7 @@ def main():
         for name, stages in EXPRESSIONS.items():
             cut = words(text, stages)
             assert "".join(cut) == text, (name, text, cut)
+            assert cut == again(text, stages), (name, text, cut, again(text, stages))
             case[name] = [len(w.encode()) for w in cut]
         cases.append(case)
     lines = ",\n".join(json.dumps(c, ensure_ascii=True, separators=(",", ":")) for c in cases)
