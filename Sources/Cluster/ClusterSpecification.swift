@@ -28,6 +28,14 @@ public struct ClusterSpecification: Sendable, Equatable {
         public let key: String
     }
 
+    /// How the coordinator writes conversations, instead of as the model file says.
+    public enum Template: Sendable, Equatable {
+        /// The name of a chat template; whoever reads it knows which there are.
+        case named(String)
+        /// An absolute path.
+        case file(String)
+    }
+
     public struct Coordinator: Sendable, Equatable {
         public let listen: HostPort
         /// Where workers and clients reach it; `listen` unless given.
@@ -40,8 +48,15 @@ public struct ClusterSpecification: Sendable, Equatable {
         public let login: Login
         /// The folder of its journal.
         public let data: String
+        /// nil: the model file's chat template.
+        public let template: Template?
         /// nil: no TLS.
         public let tls: TLSFiles?
+
+        /// The file of the chat template, if it is one.
+        public var templateFile: String? {
+            if case .file(let path)? = template { path } else { nil }
+        }
     }
 
     public struct Worker: Sendable, Equatable {

@@ -75,12 +75,15 @@ public struct Deployment: Sendable {
             guard path.hasPrefix(folder + "/") else { return nil }
             return File(source: path, target: String(path.dropFirst(folder.count + 1)), isSecret: isSecret)
         }
-        func files(_ tls: ClusterSpecification.TLSFiles?, tokens: String?) -> [File] {
+        func files(
+            _ tls: ClusterSpecification.TLSFiles?, template: String? = nil, tokens: String? = nil
+        ) -> [File] {
             let files = [
                 File(source: nil, target: Self.specificationFile, isSecret: false),
                 tls.flatMap { file($0.ca, isSecret: false) },
                 tls.flatMap { file($0.certificate, isSecret: false) },
                 tls.flatMap { file($0.key, isSecret: true) },
+                template.flatMap { file($0, isSecret: false) },
                 tokens.flatMap { file($0, isSecret: true) },
             ]
             return files.compactMap(\.self)
@@ -89,10 +92,12 @@ public struct Deployment: Sendable {
             [
                 Process(
                     name: "coordinator", role: .coordinator, login: specification.coordinator.login,
-                    files: files(specification.coordinator.tls, tokens: specification.tokens))
+                    files: files(
+                        specification.coordinator.tls, template: specification.coordinator.templateFile,
+                        tokens: specification.tokens))
             ]
             + specification.workers.map {
-                Process(name: $0.name, role: .worker, login: $0.login, files: files($0.tls, tokens: nil))
+                Process(name: $0.name, role: .worker, login: $0.login, files: files($0.tls))
             }
     }
 

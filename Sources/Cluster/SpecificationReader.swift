@@ -91,7 +91,7 @@ struct SpecificationReader {
     private func coordinator(
         _ mapping: YAMLMapping, tls: CommonTLS?
     ) throws(ClusterError) -> ClusterSpecification.Coordinator {
-        try mapping.allow(["listen", "advertise", "web", "metrics", "host", "data", "tls"])
+        try mapping.allow(["listen", "advertise", "web", "metrics", "host", "data", "template", "tls"])
         guard let listen = try address(mapping, "listen") else {
             throw mapping.missing("listen", example: "127.0.0.1:7400")
         }
@@ -100,7 +100,15 @@ struct SpecificationReader {
             listen: listen, advertise: advertise, web: try address(mapping, "web"),
             metrics: try address(mapping, "metrics"), login: try login(mapping, advertise),
             data: try file(mapping, "data", otherwise: ClusterSpecification.usualData),
+            template: try template(mapping),
             tls: try files(mapping, tls, of: "the coordinator"))
+    }
+
+    /// A word of letters, digits, hyphens and underscores is a name; all else is a file, and `./word` is one too.
+    private func template(_ mapping: YAMLMapping) throws(ClusterError) -> ClusterSpecification.Template? {
+        guard let text = try mapping.string("template") else { return nil }
+        if text.utf8.allSatisfy({ $0.isNameCharacter && $0 != UInt8(ascii: ".") }) { return .named(text) }
+        return try file(mapping, "template").map { .file($0) }
     }
 
     private func worker(

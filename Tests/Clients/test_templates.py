@@ -5,7 +5,7 @@ import json
 import grpc
 import pytest
 
-from cluster import parts, refused
+from cluster import command, parts, refused
 
 QUESTION = "What is a lariat?"
 
@@ -36,6 +36,29 @@ def test_another_template(cluster, tmp_path):
 def test_an_answer_by_another_template(cluster):
     result = cluster.command("submit", "--chat", "--template", "chatml", "--max-tokens", 2, QUESTION)
     assert result.returncode == 0, result.stderr
+
+
+def test_a_specification_names_the_template(make_cluster):
+    cluster = make_cluster(workers=("alpha",))
+    (cluster.folder / "own.jinja").write_text("{{ messages[0].content }}")
+    text = cluster.specification.read_text()
+
+    def tokens(template):
+        cluster.specification.write_text(text.replace("coordinator:", f"coordinator:\n  template: {template}"))
+        cluster.start().wait_ready()
+        try:
+            return planned(cluster, "--chat", QUESTION), planned(cluster, "--chat", "--template", "chatml", QUESTION)
+        finally:
+            cluster.kill(*cluster.processes)
+
+    raw, chatml = tokens("own.jinja")
+    assert raw < chatml
+    assert tokens("chatml") == (chatml, chatml)
+    cluster.specification.write_text(text.replace("coordinator:", "coordinator:\n  template: chatlm"))
+    cluster.start("coordinator")
+    cluster.processes["coordinator"].wait(20)
+    assert "no chat template called chatlm" in cluster.log("coordinator").read_text()
+    refused(command("cluster", "check", cluster.specification), "chatlm", "./chatlm")
 
 
 @pytest.mark.parametrize("text, words", [

@@ -37,6 +37,7 @@ struct ClusterSpecificationTests {
         #expect(specification.coordinator.advertise == specification.coordinator.listen)
         #expect(specification.coordinator.data == "/home/rope/.local/share/lariat")
         #expect(specification.coordinator.tls == nil)
+        #expect(specification.coordinator.template == nil && specification.coordinator.templateFile == nil)
         #expect(specification.workers.count == 1)
         let worker = try #require(specification.worker(named: "a"))
         #expect(worker.listen.port == 1 && worker.ring.port == 2)
@@ -46,6 +47,21 @@ struct ClusterSpecificationTests {
         #expect(specification.heartbeat == .seconds(1) && specification.lostAfter == .seconds(5))
         #expect(specification.stall == .seconds(300))
         #expect(specification.worker(named: "b") == nil)
+    }
+
+    @Test("A chat template is a name or a file")
+    func templates() throws {
+        for (text, template) in [
+            ("chatml", ClusterSpecification.Template.named("chatml")), ("no-such_1", .named("no-such_1")),
+            ("./chatml", .file("/etc/lariat/chatml")), ("own.jinja", .file("/etc/lariat/own.jinja")),
+            ("chat/own", .file("/etc/lariat/chat/own")), ("~/own", .file("/home/rope/own")),
+            ("\"${DATA}/own\"", .file("/data/own")),
+        ] {
+            let specification = try Self.parse(
+                Self.smallest.replacing(
+                    "listen: 127.0.0.1:7400", with: "listen: 127.0.0.1:7400, template: \(text)"))
+            #expect(specification.coordinator.template == template)
+        }
     }
 
     @Test("Every key is read")

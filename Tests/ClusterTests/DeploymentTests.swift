@@ -9,7 +9,7 @@ struct DeploymentTests {
         try ClusterSpecification.parse(
             """
             model: m.gguf
-            coordinator: { listen: 10.0.0.1:7400, tls: { certificate: tls/c.pem, key: tls/c.key } }
+            coordinator: { listen: 10.0.0.1:7400, template: chat/own.jinja, tls: { certificate: tls/c.pem, key: tls/c.key } }
             workers:
               - { name: a-1, listen: 10.0.0.2:1, ring: 10.0.0.2:2, host: root@gate, memory: 1GiB }
             tls: { ca: tls/ca.pem, certificate: /etc/pki/w.pem, key: w.key }
@@ -26,9 +26,9 @@ struct DeploymentTests {
         #expect(coordinator.login.description == "10.0.0.1" && worker.login.description == "root@gate")
         #expect(
             coordinator.files.map(\.target) == [
-                "cluster.yaml", "tls/ca.pem", "tls/c.pem", "tls/c.key", "tokens",
+                "cluster.yaml", "tls/ca.pem", "tls/c.pem", "tls/c.key", "chat/own.jinja", "tokens",
             ])
-        #expect(coordinator.files.map(\.isSecret) == [false, false, false, true, true])
+        #expect(coordinator.files.map(\.isSecret) == [false, false, false, true, false, true])
         #expect(coordinator.files[0].source == nil && coordinator.files[1].source == "/x/tls/ca.pem")
         // What lies outside of the specification's folder is on the host already.
         #expect(

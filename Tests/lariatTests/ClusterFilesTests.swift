@@ -127,6 +127,43 @@ import lariat
         }
     }
 
+    @Test("A chat template is one that Lariat has, or a file that can be run")
+    func templates() throws {
+        try withFolder { folder, _ in
+            func findings(_ template: String, here: [String] = []) throws -> (
+                errors: [String], remarks: [String]
+            ) {
+                var check = SpecificationCheck(
+                    try ClusterSpecification.parse(
+                        Self.text.replacing("7400, ", with: "7400, template: \(template), "),
+                        path: folder + "/cluster.yaml"), here: here, at: Date())
+                check.checkAll()
+                func told(_ found: [ClusterError]) -> [String] {
+                    found.map { "\($0)" }.filter { $0.contains("template") || $0.contains("own.jinja") }
+                }
+                return (told(check.errors), told(check.remarks))
+            }
+            let named = try findings("chatml")
+            #expect(named.errors.isEmpty && named.remarks.isEmpty)
+            let wrong = try findings("chatlm").errors
+            #expect(wrong.count == 1 && wrong[0].contains("no chat template called chatlm"), "\(wrong)")
+            #expect(wrong[0].contains("chatml, ") && wrong[0].contains("./chatlm"), "\(wrong)")
+            let absent = try findings("own.jinja")
+            #expect(absent.errors.isEmpty && absent.remarks.count == 1, "\(absent)")
+            #expect(absent.remarks[0].contains("own.jinja: the chat template is not here"), "\(absent)")
+            let needed = try findings("own.jinja", here: ["coordinator"]).errors
+            #expect(
+                needed.count == 1 && needed[0].contains("is not there; coordinator needs it"), "\(needed)")
+            let path = folder + "/own.jinja"
+            try Data("{{ messages".utf8).write(to: URL(filePath: path))
+            let broken = try findings("own.jinja").errors
+            #expect(broken.count == 1 && broken[0].contains("own.jinja: ") && broken[0].contains("line 1"))
+            try Data("{{ messages[0].content }}".utf8).write(to: URL(filePath: path))
+            let right = try findings("own.jinja")
+            #expect(right.errors.isEmpty && right.remarks.isEmpty, "\(right)")
+        }
+    }
+
     @Test("Only processes of this host must have their files here")
     func here() throws {
         try withFolder { _, specification in

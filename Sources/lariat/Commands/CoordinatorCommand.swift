@@ -44,12 +44,14 @@ struct CoordinatorCommand: ReportingCommand {
     @OptionGroup var common: ServerOptions
 
     func execute() async throws {
-        let configuration = try settings()
+        let spec = try spec.map { path throws(ClusterError) in try ClusterSpecification.load(path) }
+        let configuration = try settings(spec)
+        let choice = try template.choice() ?? spec?.coordinator.template.map(TemplateFile.choice)
         let logger = common.log.logger("coordinator", normally: .info)
         let file = try Model(path: configuration.modelPath)
         for remark in file.remarks { logger.warning("\(remark)") }
         let model = try ModelAdapter(
-            file, precision: configuration.precision, template: ChatTemplate.chosen(template.choice() ?? ""))
+            file, precision: configuration.precision, template: ChatTemplate.chosen(choice ?? ""))
         let server = try CoordinatorServer(configuration: configuration, model: model, logger: logger)
         let limit = Duration.seconds(common.drainSeconds)
         try await common.run(drain: { server.shutdown(drainingFor: limit) }) { ready in
@@ -57,8 +59,7 @@ struct CoordinatorCommand: ReportingCommand {
         }
     }
 
-    private func settings() throws -> CoordinatorConfiguration {
-        let spec = try spec.map { path throws(ClusterError) in try ClusterSpecification.load(path) }
+    private func settings(_ spec: ClusterSpecification?) throws -> CoordinatorConfiguration {
         let listen = listen ?? spec?.coordinator.listen ?? HostPort(host: "127.0.0.1", port: 7400)
         var configuration = CoordinatorConfiguration(
             host: listen.host, port: listen.port,

@@ -41,6 +41,7 @@ package struct SpecificationCheck {
     package mutating func checkAll() {
         checkCertificates(of: nil)
         checkModels()
+        checkTemplate()
         checkTokens()
         checkPorts()
         checkResources()
@@ -181,17 +182,21 @@ package struct SpecificationCheck {
         return stat(path, &status) == 0 ? UInt64(max(0, status.st_size)) : 0
     }
 
-    /// Files that `lariat cluster up` would send and that are not here: for each folder, and for the tokens, which, and
-    /// what makes them.
+    /// Files that `lariat cluster up` would send and that are not here: for each folder, for the chat template and for
+    /// the tokens, which, and what makes them.
     /// - Parameter names: of processes; nil: all.
     package func missingFiles(of names: Set<String>?) -> [ClusterError] {
         var folders: [(path: String, files: [String])] = []
-        var hasNoTokens = false
+        var (hasNoTokens, hasNoTemplate) = (false, false)
         for process in Deployment(specification).processes where names?.contains(process.name) ?? true {
             for path in process.files.compactMap(\.source)
             where !FileManager.default.fileExists(atPath: path) {
                 guard path != specification.tokens else {
                     hasNoTokens = true
+                    continue
+                }
+                guard path != specification.coordinator.templateFile else {
+                    hasNoTemplate = true
                     continue
                 }
                 let (folder, file) = (
@@ -212,12 +217,21 @@ package struct SpecificationCheck {
                     + (what.hasSuffix("is") ? "it" : "them"))
         }
         let tokens = hasNoTokens ? specification.tokens : nil
+        let template = hasNoTemplate ? specification.coordinator.templateFile : nil
+        let noTemplate = template.map {
+            ClusterError(
+                path: $0, line: nil, key: nil,
+                problem:
+                    "the chat template is not here for `lariat cluster up` to send; write it there, or name "
+                    + "one of \(TemplateFile.names)")
+        }
         return folders.map { folder in
             missing(
                 folder.path,
                 folder.files.joined(separator: ", ") + (folder.files.count == 1 ? " is" : " are"),
                 "lariat cluster certs \(specification.path) -o \(folder.path)")
-        } + (tokens.map { [missing($0, "is", "lariat cluster token NAME --role ROLE --file \($0)")] } ?? [])
+        } + [noTemplate].compactMap(\.self)
+            + (tokens.map { [missing($0, "is", "lariat cluster token NAME --role ROLE --file \($0)")] } ?? [])
     }
 
     // MARK: Threads and memory
@@ -238,6 +252,15 @@ package struct SpecificationCheck {
                 specification.path,
                 "\(workers.map(\.name).joined(separator: ", ")) together take \(Quantity.bytes(memory)) for keys and "
                     + "values, more than the memory here: \(limits.memoryText)")
+        }
+    }
+
+    private mutating func checkTemplate() {
+        guard let template = specification.coordinator.template else { return }
+        if let path = specification.coordinator.templateFile, !isHere(path, for: "coordinator") { return }
+        do throws(Failure) { _ = try TemplateFile.choice(template) } catch {
+            let path = specification.coordinator.templateFile ?? specification.path
+            fail(path, String(error.message.trimmingPrefix("\(path): ")))
         }
     }
 
