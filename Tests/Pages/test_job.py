@@ -43,14 +43,32 @@ def test_the_map_is_read_by_pointer_and_keyboard(open_page):
     page.locator(".map").focus()
     page.keyboard.press("ArrowRight")
     readout = page.locator(".readout")
-    expect(readout).to_contain_text("alpha, step 0")
+    expect(readout).to_contain_text("alpha, own block: ")
+    expect(readout).not_to_contain_text("waiting")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
     step = opened.scenario.shares(1)[1]["steps"][1]
-    expect(readout).to_contain_text(f"beta, step 1: {step['compute_seconds']:.1f} s computing")
+    expect(readout).to_contain_text(f"beta, from 1 before: {step['compute_seconds']:.1f} s computing")
+    expect(readout).to_contain_text("of the prefill)")
     expect(readout).to_contain_text("MiB")
     page.locator(".map rect.heat").nth(8).hover()
-    expect(readout).to_contain_text("gamma, step 2")
+    expect(readout).to_contain_text("gamma, from 2 before")
+    assert page.locator(".map-names text").all_text_contents()[-3:] == ["own block", "from 1 before", "from 2 before"]
+
+
+def test_the_map_is_as_dark_as_the_verdict_is_bad(open_page):
+    opened = open_page(workers=3, fragment="#/jobs/j41", busy=False)
+    page = opened.page
+    expect(page.locator(".verdict")).to_have_text("Even: no worker kept the others waiting.")
+    expect(page.locator(".map rect.heat")).to_have_count(9)
+    # Nobody waited for a tenth of the prefill, and of what is below a hundredth nothing is written.
+    expect(page.locator(".map rect.heat-4")).to_have_count(0)
+    assert "0%" not in page.locator(".map text").all_text_contents()
+    slow = open_page(workers=3, slow="beta", fragment="#/jobs/j41", busy=False)
+    waited = [step["wait_seconds"] for share in slow.scenario.shares(1) for step in share["steps"]]
+    whole = max(share["compute_seconds"] + share["wait_seconds"] for share in slow.scenario.shares(1))
+    expect(slow.page.locator(".map rect.heat-4")).to_have_count(sum(wait >= 0.095 * whole for wait in waited))
+    assert any(wait >= 0.095 * whole for wait in waited)
 
 
 def test_many_workers_are_condensed(open_page):

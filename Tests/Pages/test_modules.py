@@ -153,6 +153,18 @@ def test_back_off_is_bounded(evaluate):
 
 # ---------------------------------------------------------------- charts.js
 
+@pytest.mark.parametrize("share, level", [
+    (0, 0), (0.004, 0), (0.006, 1), (0.02, 2), (0.044, 2), (0.05, 3), (0.094, 3), (0.096, 4), (1, 4),
+])
+def test_levels_of_waiting(evaluate, share, level):
+    assert evaluate("charts.js", "return m.level(argument);", share) == level
+
+
+def test_prefill_seconds_are_those_of_the_slowest(evaluate):
+    shares = [{"compute_seconds": 8, "wait_seconds": 2}, {"compute_seconds": 11, "wait_seconds": 1}]
+    assert evaluate("state.js", "return m.prefillSeconds(argument);", shares) == 12
+
+
 def test_condensed_cells_are_means(evaluate):
     result = evaluate("charts.js", """
         const cell = (wait) => ({ compute: 1, wait, wire: 0, bytes: 8 });

@@ -2,7 +2,7 @@
 
 import { element, keyed, setAttribute, setAttributes, setText, svg } from "./dom.js";
 import { bytes, clock, count, duration, percent, rate, shortened, wholeSeconds } from "./format.js";
-import { list } from "./state.js";
+import { list, prefillSeconds } from "./state.js";
 
 /** The smallest of 1, 2, 5, 10, 20 ... that is at least `value`. */
 export function niceCeiling(value) {
@@ -203,7 +203,10 @@ export function condensed(table) {
   return { cells, size };
 }
 
-/** Ring steps of a job, worker by worker: a cell is the darker, the more of its time went into waiting. */
+/**
+ * Ring steps of a job, worker by worker: a cell is the darker, the more of the prefill its worker waited in that step.
+ * That is how the verdict below the shares measures waiting too, so that a dark cell is one that cost the job time.
+ */
 export class HeatMap {
   root;
   #picture;
@@ -218,6 +221,7 @@ export class HeatMap {
   #width = 0;
   #size = { cell: 0, left: 0, rowHeight: 0 };
   #at = null; // [row, column]
+  #whole = 0; // seconds of the prefill
 
   constructor() {
     this.#names = svg("g", { class: "map-names" });
@@ -235,7 +239,7 @@ export class HeatMap {
     const key = element(
       "p",
       { class: "map-key muted" },
-      "share of a step's time spent waiting: 0%",
+      "share of the prefill that a worker waited in a step: below 1%",
       svg(
         "svg",
         { width: 100, height: 10, "aria-hidden": "true" },
@@ -243,7 +247,7 @@ export class HeatMap {
           svg("rect", { x: level * 20, y: 0, width: 19, height: 10, class: `heat heat-${level}` }),
         ),
       ),
-      "40% and more. ",
+      "10% and more. ",
       this.#note,
     );
     const stage = element("div", { class: "map-stage" }, this.#picture);
@@ -275,6 +279,7 @@ export class HeatMap {
     const signature = `${job.id} ${job.attempt} ${this.#shares.length} ${last?.compute_seconds} ${last?.wait_seconds}`;
     if (signature === this.#signature) return;
     this.#signature = signature;
+    this.#whole = prefillSeconds(this.#shares);
     const rows = this.#shares.slice(0, 1024).map((share) => {
       const row = [];
       for (const step of share.steps.slice(0, 1024)) {
@@ -315,20 +320,22 @@ export class HeatMap {
       }
       for (const [column, value] of line.entries()) {
         if (value.number === 0) continue;
-        const share = waitShare(value);
+        const share = this.#waited(value);
         const x = left + column * cell;
         const y = 18 + row * rowHeight;
         const box = { x, y, width: cell - gap, height: rowHeight - gap };
         drawn.push(svg("rect", { ...box, rx: gap > 1 ? 3 : 0, class: `heat heat-${level(share)}` }));
-        if (cell >= 38 && rowHeight >= 18) {
+        // Below 1% there is nothing to read, and a worker does not wait for its own block.
+        if (cell >= 38 && rowHeight >= 18 && level(share) > 0) {
           const at = { x: x + (cell - gap) / 2, y: y + (rowHeight - gap) / 2 + 4, "text-anchor": "middle" };
           drawn.push(svg("text", { ...at, class: `heat-text-${level(share)}` }, percent(share, 0)));
         }
       }
     }
     const every = Math.max(1, Math.ceil(26 / cell));
+    const isWide = size === 1 && cell >= 92;
     for (let column = 0; column < columns; column += every) {
-      const word = column === 0 && cell >= 56 ? "own block" : String(column * size);
+      const word = isWide || (column === 0 && cell >= 56) ? stepWord(column) : String(column * size);
       const x = left + (column + 0.5) * cell;
       if (x + 4 * word.length <= this.#width) names.push(svg("text", { x, y: 11, "text-anchor": "middle" }, word));
     }
@@ -342,12 +349,18 @@ export class HeatMap {
   #spoken() {
     let worst = null;
     for (const cell of this.#table.cells.flat()) {
-      if (cell.number > 0 && (!worst || waitShare(cell) > waitShare(worst))) worst = cell;
+      if (cell.number > 0 && (!worst || cell.wait > worst.wait)) worst = cell;
     }
     const text = `Ring steps of ${this.#shares.length} workers; arrow keys read cells.`;
     if (!worst) return text;
     const { worker } = this.#shares[worst.row];
-    return `${text} Most waiting: ${worker}, step ${worst.column}, ${percent(waitShare(worst))}.`;
+    const share = percent(this.#waited(worst));
+    return `${text} Most waiting: ${worker}, ${stepWord(worst.column)}, ${share} of the prefill.`;
+  }
+
+  /** How much of the prefill a cell's worker waited in that step. */
+  #waited({ wait }) {
+    return this.#whole > 0 ? wait / this.#whole : 0;
   }
 
   #point(event) {
@@ -368,7 +381,8 @@ export class HeatMap {
     this.#at = value ? inside : null;
     setAttribute(this.#cursor, "hidden", !value);
     if (!value) {
-      setText(this.#readout, "Point at a cell to read it. Step 0 is a worker's own block, step 1 its predecessor's.");
+      const hint = "Point at a cell to read it: a worker's own block, or that of the worker so many places before it.";
+      setText(this.#readout, hint);
       return;
     }
     const { cell, left, rowHeight } = this.#size;
@@ -377,20 +391,22 @@ export class HeatMap {
     setAttributes(this.#cursor, box);
     const from = this.#shares[value.row].worker;
     const parts = [
-      `${shortened(from, 40)}, step ${value.column}: ${duration(value.compute)} computing`,
-      `${duration(value.wait)} waiting (${percent(waitShare(value))})`,
+      `${shortened(from, 40)}, ${stepWord(value.column)}: ${duration(value.compute)} computing`,
     ];
     if (value.column > 0) {
+      parts.push(`${duration(value.wait)} waiting (${percent(this.#waited(value))} of the prefill)`);
       parts.push(`${duration(value.wire)} on the wire, ${bytes(value.bytes)}`);
     }
     setText(this.#readout, parts.join(", "));
   }
 }
 
-function waitShare({ compute, wait }) {
-  return compute + wait > 0 ? wait / (compute + wait) : 0;
+/** Whose block a step of the ring attends to, in the words of `lariat show`. */
+export function stepWord(step) {
+  return step === 0 ? "own block" : `from ${step} before`;
 }
 
-function level(share) {
-  return Math.min(4, Math.floor(share * 10 + 0.000001));
+/** From 0 to 4, for a part of the prefill in whole percent, as it is shown: below 1, 2, 5 and 10, and from there on. */
+export function level(share) {
+  return [1, 2, 5, 10].filter((limit) => Math.round(100 * share) >= limit).length;
 }

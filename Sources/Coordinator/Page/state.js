@@ -213,6 +213,11 @@ export class State {
   }
 }
 
+/** What a prefill took, from its workers' shares: computing and waiting of the one that took longest. */
+export function prefillSeconds(shares) {
+  return Math.max(0, ...list(shares).map((share) => (share.compute_seconds || 0) + (share.wait_seconds || 0)));
+}
+
 /** What held up a prefill, in the words of `lariat show`; the coordinator judges. `isOver`: the job has ended well. */
 export function stragglerText(straggler, isOver) {
   const { worker, sender, only_other: only } = straggler;
