@@ -214,3 +214,15 @@ struct TestCertificate {
                     key: folder.appending(path: "key.pem").path)))
     }
 }
+
+let get = "GET /quick HTTP/1.1\r\nHost: a\r\n\r\n"
+let quick = WebRoute(.get, "/quick") { _ in .text("quick\n") }
+struct Secret: Error { let text = "the password is 1234" }
+
+/// What a handler tells its test.
+final class Observed<Value: Sendable>: Sendable {
+    private let state: Mutex<Value>
+    init(_ value: Value) { state = Mutex(value) }
+    var value: Value { state.withLock { $0 } }
+    func change(_ change: @Sendable (inout Value) -> Void) { state.withLock { change(&$0) } }
+}
