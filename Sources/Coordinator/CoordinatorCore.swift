@@ -88,11 +88,10 @@ package actor CoordinatorCore {
             case .reject(let error): answer.error = error
             case .accept(let record): answer.accepted = record
             case .journal(let record, _), .notify(let record, _): add(effect, to: record.id)
-            case .log(let id, _), .trace(let id, _): add(effect, to: id)
+            case .log(let id, _), .trace(let id, _), .forget(let id): add(effect, to: id)
             case .start(let id, _), .tell(let id, _, _), .finish(let id, _): add(effect, to: id.job)
             case .reach(let id, let workers): Task { await reach(id, workers) }
             case .measure(let workers, let epoch): measurement = measure(workers, epoch)
-            case .forget: Task { try? await journal.forgetOld() }
             case .say(let notice): say(notice)
             }
         }

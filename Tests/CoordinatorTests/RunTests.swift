@@ -55,8 +55,11 @@ import Testing
         client.cancel()
         _ = try? await client.value
         #expect(try await bench.core.job(id).state != .cancelled)
+        try await bench.waitUntil(id) { $0.state == .prefill }
         let done = try await bench.core.cancel(id)
         #expect(done.state == .cancelled && done.finish == "cancelled")
+        // The job has ended before its calls have.
+        while await bench.core.cluster().running > 0 { try await Task.sleep(for: .milliseconds(2)) }
         #expect(bench.workers.cancelled("alpha") == 1 && bench.workers.cancelled("beta") == 1)
     }
 

@@ -26,7 +26,7 @@ enum ScenarioText {
             if isOver { return ["notify \(job.id) over, \(outcome(job))"] }
             let straggler = job.straggler.map { ", \($0.worker) is slow" } ?? ""
             return ["notify \(job.id) \(job.prefilledTokens) of \(job.promptTokens)\(straggler)"]
-        case .forget: return ["forget"]
+        case .forget(let job): return ["forget, after \(job)"]
         case .reach(let id, let workers): return ["reach \(id.job): \(names(workers))"]
         case .start(let id, let order):
             let shares = order.plan.shares.map { "\($0.worker) \($0.tokens)" }.joined(separator: ", ")

@@ -17,14 +17,14 @@ extension CoordinatorCore {
     }
 
     private func carryOut(_ effects: [Scheduler.Effect], of id: String) async {
-        let isWritten = await write(effects, of: id)
         var lines: [LogLine] = []
         for case .log(_, let more) in effects { lines += more }
-        // A log that cannot be written is no reason to end a job.
+        // First, so that whoever is told of the end finds them. One that cannot be written is no reason to end a job.
         if !lines.isEmpty { try? await journal.log(lines, job: id) }
+        for case .trace(_, let part) in effects { try? await journal.trace(part, job: id) }
+        let isWritten = await write(effects, of: id)
         for effect in effects {
             switch effect {
-            case .trace(_, let part): try? await journal.trace(part, job: id)
             case .start(let run, let order) where isWritten: start(run, order)
             case .tell(_, let rank, let command) where isWritten: desks[id]?.driver?.tell(rank, command)
             case .finish(let run, let cuts): finish(run, cuts: cuts)
@@ -50,15 +50,16 @@ extension CoordinatorCore {
             default: break
             }
         }
-        guard let newest, let feed = desks[id]?.feed else { return true }
-        var last = feed.value.lastEvent
+        var last = desks[id]?.feed.value.lastEvent ?? 0
         let holdsEnd = events.contains { $0.kind == .end }
-        if !events.isEmpty {
+        if let newest, !events.isEmpty {
             do throws(CoordinatorError) { last = try await journal.append(events, to: newest) } catch {
                 take(.unwritten(id, error))
                 return false
             }
         }
+        for case .forget in effects { try? await journal.forgetOld() }
+        guard let newest, let feed = desks[id]?.feed else { return true }
         let number = last
         feed.update {
             $0.lastEvent = number

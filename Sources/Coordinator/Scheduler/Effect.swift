@@ -49,8 +49,8 @@ extension Scheduler {
         case trace(job: String, TracePart)
         /// Show it to those who follow; over: it ended, though the journal does not know.
         case notify(JobRecord, isOver: Bool)
-        /// The oldest finished jobs, beyond those that are kept.
-        case forget
+        /// The oldest finished jobs, beyond those that are kept, once the end of this one is written.
+        case forget(after: String)
 
         // Workers.
         /// Make sure that there are connections and read the prompt, then say `reached`, `unreachable` or `unreadable`.

@@ -96,7 +96,7 @@ extension Scheduler {
         finishedSinceForgetting += 1
         guard finishedSinceForgetting >= 20 else { return }
         finishedSinceForgetting = 0
-        effects.append(.forget)
+        effects.append(.forget(after: record.id))
     }
 
     static func end(of record: JobRecord) -> JobEvent {
