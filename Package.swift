@@ -198,8 +198,9 @@ let package = Package(
             name: "RPCTests", dependencies: ["HTTP2", "Observability", "Protobuf", "RPC", log] + nio,
             swiftSettings: swift),
         .testTarget(
-            name: "MessagesTests", dependencies: ["JSONText", "Messages", "Protobuf", "RPC"],
-            swiftSettings: swift),
+            name: "MessagesTests",
+            dependencies: ["CLariatProto", "CProtobufC", "JSONText", "Messages", "Protobuf", "RPC"],
+            exclude: ["message-json.txt"], swiftSettings: swift),
         .testTarget(name: "ObservabilityTests", dependencies: ["Observability", log], swiftSettings: swift),
         .testTarget(
             name: "TransformerTests",
@@ -239,9 +240,7 @@ let package = Package(
             name: "CoordinatorTests",
             dependencies: [
                 "Cluster", "Coordinator", "CoordinatorPage", "JSONText", "Messages", "Observability",
-                "Protobuf",
-                "RPC", "RingAttention",
-                "TestSupport", log,
+                "OpenAI", "Protobuf", "RPC", "RingAttention", "TestSupport", log,
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             exclude: ["Scenarios"], swiftSettings: swift),

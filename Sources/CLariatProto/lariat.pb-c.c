@@ -1672,6 +1672,51 @@ void   lariat__v1__run_command__free_unpacked
   assert(message->base.descriptor == &lariat__v1__run_command__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   lariat__v1__shard_tokens__init
+                     (Lariat__V1__ShardTokens         *message)
+{
+  static const Lariat__V1__ShardTokens init_value = LARIAT__V1__SHARD_TOKENS__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__shard_tokens__get_packed_size
+                     (const Lariat__V1__ShardTokens *message)
+{
+  assert(message->base.descriptor == &lariat__v1__shard_tokens__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__shard_tokens__pack
+                     (const Lariat__V1__ShardTokens *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__shard_tokens__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__shard_tokens__pack_to_buffer
+                     (const Lariat__V1__ShardTokens *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__shard_tokens__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__ShardTokens *
+       lariat__v1__shard_tokens__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__ShardTokens *)
+     protobuf_c_message_unpack (&lariat__v1__shard_tokens__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__shard_tokens__free_unpacked
+                     (Lariat__V1__ShardTokens *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__shard_tokens__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   lariat__v1__run_event__init
                      (Lariat__V1__RunEvent         *message)
 {
@@ -1715,6 +1760,276 @@ void   lariat__v1__run_event__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &lariat__v1__run_event__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__prefill_progress__init
+                     (Lariat__V1__PrefillProgress         *message)
+{
+  static const Lariat__V1__PrefillProgress init_value = LARIAT__V1__PREFILL_PROGRESS__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__prefill_progress__get_packed_size
+                     (const Lariat__V1__PrefillProgress *message)
+{
+  assert(message->base.descriptor == &lariat__v1__prefill_progress__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__prefill_progress__pack
+                     (const Lariat__V1__PrefillProgress *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__prefill_progress__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__prefill_progress__pack_to_buffer
+                     (const Lariat__V1__PrefillProgress *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__prefill_progress__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__PrefillProgress *
+       lariat__v1__prefill_progress__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__PrefillProgress *)
+     protobuf_c_message_unpack (&lariat__v1__prefill_progress__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__prefill_progress__free_unpacked
+                     (Lariat__V1__PrefillProgress *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__prefill_progress__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__chosen_token__init
+                     (Lariat__V1__ChosenToken         *message)
+{
+  static const Lariat__V1__ChosenToken init_value = LARIAT__V1__CHOSEN_TOKEN__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__chosen_token__get_packed_size
+                     (const Lariat__V1__ChosenToken *message)
+{
+  assert(message->base.descriptor == &lariat__v1__chosen_token__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__chosen_token__pack
+                     (const Lariat__V1__ChosenToken *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__chosen_token__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__chosen_token__pack_to_buffer
+                     (const Lariat__V1__ChosenToken *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__chosen_token__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__ChosenToken *
+       lariat__v1__chosen_token__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__ChosenToken *)
+     protobuf_c_message_unpack (&lariat__v1__chosen_token__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__chosen_token__free_unpacked
+                     (Lariat__V1__ChosenToken *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__chosen_token__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__scores__init
+                     (Lariat__V1__Scores         *message)
+{
+  static const Lariat__V1__Scores init_value = LARIAT__V1__SCORES__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__scores__get_packed_size
+                     (const Lariat__V1__Scores *message)
+{
+  assert(message->base.descriptor == &lariat__v1__scores__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__scores__pack
+                     (const Lariat__V1__Scores *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__scores__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__scores__pack_to_buffer
+                     (const Lariat__V1__Scores *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__scores__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__Scores *
+       lariat__v1__scores__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__Scores *)
+     protobuf_c_message_unpack (&lariat__v1__scores__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__scores__free_unpacked
+                     (Lariat__V1__Scores *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__scores__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__run_log__init
+                     (Lariat__V1__RunLog         *message)
+{
+  static const Lariat__V1__RunLog init_value = LARIAT__V1__RUN_LOG__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__run_log__get_packed_size
+                     (const Lariat__V1__RunLog *message)
+{
+  assert(message->base.descriptor == &lariat__v1__run_log__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__run_log__pack
+                     (const Lariat__V1__RunLog *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__run_log__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__run_log__pack_to_buffer
+                     (const Lariat__V1__RunLog *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__run_log__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__RunLog *
+       lariat__v1__run_log__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__RunLog *)
+     protobuf_c_message_unpack (&lariat__v1__run_log__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__run_log__free_unpacked
+                     (Lariat__V1__RunLog *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__run_log__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__run_result__init
+                     (Lariat__V1__RunResult         *message)
+{
+  static const Lariat__V1__RunResult init_value = LARIAT__V1__RUN_RESULT__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__run_result__get_packed_size
+                     (const Lariat__V1__RunResult *message)
+{
+  assert(message->base.descriptor == &lariat__v1__run_result__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__run_result__pack
+                     (const Lariat__V1__RunResult *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__run_result__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__run_result__pack_to_buffer
+                     (const Lariat__V1__RunResult *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__run_result__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__RunResult *
+       lariat__v1__run_result__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__RunResult *)
+     protobuf_c_message_unpack (&lariat__v1__run_result__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__run_result__free_unpacked
+                     (Lariat__V1__RunResult *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__run_result__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__run_trace__init
+                     (Lariat__V1__RunTrace         *message)
+{
+  static const Lariat__V1__RunTrace init_value = LARIAT__V1__RUN_TRACE__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__run_trace__get_packed_size
+                     (const Lariat__V1__RunTrace *message)
+{
+  assert(message->base.descriptor == &lariat__v1__run_trace__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__run_trace__pack
+                     (const Lariat__V1__RunTrace *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__run_trace__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__run_trace__pack_to_buffer
+                     (const Lariat__V1__RunTrace *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__run_trace__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__RunTrace *
+       lariat__v1__run_trace__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__RunTrace *)
+     protobuf_c_message_unpack (&lariat__v1__run_trace__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__run_trace__free_unpacked
+                     (Lariat__V1__RunTrace *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__run_trace__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   lariat__v1__fault__init
@@ -2890,7 +3205,7 @@ const ProtobufCMessageDescriptor lariat__v1__worker_share__descriptor =
   (ProtobufCMessageInit) lariat__v1__worker_share__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__job__field_descriptors[28] =
+static const ProtobufCFieldDescriptor lariat__v1__job__field_descriptors[29] =
 {
   {
     "id",
@@ -3025,12 +3340,12 @@ static const ProtobufCFieldDescriptor lariat__v1__job__field_descriptors[28] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "finish",
+    "finish_word",
     12,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_STRING,
     0,   /* quantifier_offset */
-    offsetof(Lariat__V1__Job, finish),
+    offsetof(Lariat__V1__Job, finish_word),
     NULL,
     &protobuf_c_empty_string,
     0,             /* flags */
@@ -3228,13 +3543,26 @@ static const ProtobufCFieldDescriptor lariat__v1__job__field_descriptors[28] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "finish",
+    29,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Job, finish),
+    &lariat__v1__finish__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__job__field_indices_by_name[] = {
   21,   /* field[21] = attempt */
   13,   /* field[13] = decode_seconds */
   26,   /* field[26] = fault */
   17,   /* field[17] = fingerprint */
-  11,   /* field[11] = finish */
+  28,   /* field[28] = finish */
+  11,   /* field[11] = finish_word */
   6,   /* field[6] = finished_us */
   14,   /* field[14] = first_token_seconds */
   9,   /* field[9] = generated_tokens */
@@ -3262,7 +3590,7 @@ static const unsigned lariat__v1__job__field_indices_by_name[] = {
 static const ProtobufCIntRange lariat__v1__job__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 28 }
+  { 0, 29 }
 };
 const ProtobufCMessageDescriptor lariat__v1__job__descriptor =
 {
@@ -3272,7 +3600,7 @@ const ProtobufCMessageDescriptor lariat__v1__job__descriptor =
   "Lariat__V1__Job",
   "lariat.v1",
   sizeof(Lariat__V1__Job),
-  28,
+  29,
   lariat__v1__job__field_descriptors,
   lariat__v1__job__field_indices_by_name,
   1,  lariat__v1__job__number_ranges,
@@ -4730,6 +5058,44 @@ const ProtobufCMessageDescriptor lariat__v1__cluster_state__descriptor =
   (ProtobufCMessageInit) lariat__v1__cluster_state__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCEnumValue lariat__v1__member__state__enum_values_by_number[7] =
+{
+  { "STATE_UNSPECIFIED", "LARIAT__V1__MEMBER__STATE__STATE_UNSPECIFIED", 0 },
+  { "READY", "LARIAT__V1__MEMBER__STATE__READY", 1 },
+  { "BUSY", "LARIAT__V1__MEMBER__STATE__BUSY", 2 },
+  { "DRAINING", "LARIAT__V1__MEMBER__STATE__DRAINING", 3 },
+  { "ASIDE", "LARIAT__V1__MEMBER__STATE__ASIDE", 4 },
+  { "LOST", "LARIAT__V1__MEMBER__STATE__LOST", 5 },
+  { "REFUSED", "LARIAT__V1__MEMBER__STATE__REFUSED", 6 },
+};
+static const ProtobufCIntRange lariat__v1__member__state__value_ranges[] = {
+{0, 0},{0, 7}
+};
+static const ProtobufCEnumValueIndex lariat__v1__member__state__enum_values_by_name[7] =
+{
+  { "ASIDE", 4 },
+  { "BUSY", 2 },
+  { "DRAINING", 3 },
+  { "LOST", 5 },
+  { "READY", 1 },
+  { "REFUSED", 6 },
+  { "STATE_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor lariat__v1__member__state__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "lariat.v1.Member.State",
+  "State",
+  "Lariat__V1__Member__State",
+  "lariat.v1",
+  7,
+  lariat__v1__member__state__enum_values_by_number,
+  7,
+  lariat__v1__member__state__enum_values_by_name,
+  1,
+  lariat__v1__member__state__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
 static const ProtobufCFieldDescriptor lariat__v1__member__field_descriptors[19] =
 {
   {
@@ -4823,18 +5189,6 @@ static const ProtobufCFieldDescriptor lariat__v1__member__field_descriptors[19] 
     PROTOBUF_C_TYPE_STRING,
     0,   /* quantifier_offset */
     offsetof(Lariat__V1__Member, fingerprint),
-    NULL,
-    &protobuf_c_empty_string,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "state",
-    9,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_STRING,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__Member, state),
     NULL,
     &protobuf_c_empty_string,
     0,             /* flags */
@@ -4960,32 +5314,45 @@ static const ProtobufCFieldDescriptor lariat__v1__member__field_descriptors[19] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "state",
+    21,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Member, state),
+    &lariat__v1__member__state__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__member__field_indices_by_name[] = {
   1,   /* field[1] = address */
   7,   /* field[7] = fingerprint */
-  13,   /* field[13] = host_cores */
+  12,   /* field[12] = host_cores */
   5,   /* field[5] = isa */
-  15,   /* field[15] = job */
-  14,   /* field[14] = kv_bytes_used */
-  9,   /* field[9] = last_heartbeat_seconds */
+  14,   /* field[14] = job */
+  13,   /* field[13] = kv_bytes_used */
+  8,   /* field[8] = last_heartbeat_seconds */
   4,   /* field[4] = memory_bytes */
-  10,   /* field[10] = model */
+  9,   /* field[9] = model */
   0,   /* field[0] = name */
-  17,   /* field[17] = order */
+  16,   /* field[16] = order */
   6,   /* field[6] = precision */
-  16,   /* field[16] = progress */
-  18,   /* field[18] = protocol */
-  12,   /* field[12] = reason */
+  15,   /* field[15] = progress */
+  17,   /* field[17] = protocol */
+  11,   /* field[11] = reason */
   2,   /* field[2] = ring_address */
-  8,   /* field[8] = state */
+  18,   /* field[18] = state */
   3,   /* field[3] = threads */
-  11,   /* field[11] = version */
+  10,   /* field[10] = version */
 };
-static const ProtobufCIntRange lariat__v1__member__number_ranges[2 + 1] =
+static const ProtobufCIntRange lariat__v1__member__number_ranges[3 + 1] =
 {
   { 1, 0 },
-  { 14, 12 },
+  { 10, 8 },
+  { 14, 11 },
   { 0, 19 }
 };
 const ProtobufCMessageDescriptor lariat__v1__member__descriptor =
@@ -4999,7 +5366,7 @@ const ProtobufCMessageDescriptor lariat__v1__member__descriptor =
   19,
   lariat__v1__member__field_descriptors,
   lariat__v1__member__field_indices_by_name,
-  2,  lariat__v1__member__number_ranges,
+  3,  lariat__v1__member__number_ranges,
   (ProtobufCMessageInit) lariat__v1__member__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -5958,80 +6325,67 @@ const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor =
   (ProtobufCMessageInit) lariat__v1__run_plan__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__run_command__field_descriptors[5] =
+static const ProtobufCFieldDescriptor lariat__v1__run_command__field_descriptors[4] =
 {
   {
     "plan",
     1,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_MESSAGE,
-    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunCommand, command_case),
     offsetof(Lariat__V1__RunCommand, plan),
     &lariat__v1__run_plan__descriptor,
     NULL,
-    0,             /* flags */
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
     "tokens",
     2,
-    PROTOBUF_C_LABEL_REPEATED,
-    PROTOBUF_C_TYPE_UINT32,
-    offsetof(Lariat__V1__RunCommand, n_tokens),
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__RunCommand, command_case),
     offsetof(Lariat__V1__RunCommand, tokens),
+    &lariat__v1__shard_tokens__descriptor,
     NULL,
-    NULL,
-    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "next",
-    3,
-    PROTOBUF_C_LABEL_REPEATED,
-    PROTOBUF_C_TYPE_UINT32,
-    offsetof(Lariat__V1__RunCommand, n_next),
-    offsetof(Lariat__V1__RunCommand, next),
-    NULL,
-    NULL,
-    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
     "start",
-    4,
+    3,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_BOOL,
-    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunCommand, command_case),
     offsetof(Lariat__V1__RunCommand, start),
     NULL,
     NULL,
-    0,             /* flags */
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
     "stop",
-    5,
+    4,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_BOOL,
-    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunCommand, command_case),
     offsetof(Lariat__V1__RunCommand, stop),
     NULL,
     NULL,
-    0,             /* flags */
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
 };
 static const unsigned lariat__v1__run_command__field_indices_by_name[] = {
-  2,   /* field[2] = next */
   0,   /* field[0] = plan */
-  3,   /* field[3] = start */
-  4,   /* field[4] = stop */
+  2,   /* field[2] = start */
+  3,   /* field[3] = stop */
   1,   /* field[1] = tokens */
 };
 static const ProtobufCIntRange lariat__v1__run_command__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor lariat__v1__run_command__descriptor =
 {
@@ -6041,272 +6395,177 @@ const ProtobufCMessageDescriptor lariat__v1__run_command__descriptor =
   "Lariat__V1__RunCommand",
   "lariat.v1",
   sizeof(Lariat__V1__RunCommand),
-  5,
+  4,
   lariat__v1__run_command__field_descriptors,
   lariat__v1__run_command__field_indices_by_name,
   1,  lariat__v1__run_command__number_ranges,
   (ProtobufCMessageInit) lariat__v1__run_command__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue lariat__v1__run_event__kind__enum_values_by_number[9] =
-{
-  { "KIND_UNSPECIFIED", "LARIAT__V1__RUN_EVENT__KIND__KIND_UNSPECIFIED", 0 },
-  { "ACCEPTED", "LARIAT__V1__RUN_EVENT__KIND__ACCEPTED", 1 },
-  { "PROGRESS", "LARIAT__V1__RUN_EVENT__KIND__PROGRESS", 2 },
-  { "TOKEN", "LARIAT__V1__RUN_EVENT__KIND__TOKEN", 3 },
-  { "SCORES", "LARIAT__V1__RUN_EVENT__KIND__SCORES", 4 },
-  { "LOG", "LARIAT__V1__RUN_EVENT__KIND__LOG", 5 },
-  { "FINISHED", "LARIAT__V1__RUN_EVENT__KIND__FINISHED", 6 },
-  { "TRACE", "LARIAT__V1__RUN_EVENT__KIND__TRACE", 7 },
-  { "FAULT", "LARIAT__V1__RUN_EVENT__KIND__FAULT", 8 },
-};
-static const ProtobufCIntRange lariat__v1__run_event__kind__value_ranges[] = {
-{0, 0},{0, 9}
-};
-static const ProtobufCEnumValueIndex lariat__v1__run_event__kind__enum_values_by_name[9] =
-{
-  { "ACCEPTED", 1 },
-  { "FAULT", 8 },
-  { "FINISHED", 6 },
-  { "KIND_UNSPECIFIED", 0 },
-  { "LOG", 5 },
-  { "PROGRESS", 2 },
-  { "SCORES", 4 },
-  { "TOKEN", 3 },
-  { "TRACE", 7 },
-};
-const ProtobufCEnumDescriptor lariat__v1__run_event__kind__descriptor =
-{
-  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
-  "lariat.v1.RunEvent.Kind",
-  "Kind",
-  "Lariat__V1__RunEvent__Kind",
-  "lariat.v1",
-  9,
-  lariat__v1__run_event__kind__enum_values_by_number,
-  9,
-  lariat__v1__run_event__kind__enum_values_by_name,
-  1,
-  lariat__v1__run_event__kind__value_ranges,
-  NULL,NULL,NULL,NULL   /* reserved[1234] */
-};
-static const ProtobufCFieldDescriptor lariat__v1__run_event__field_descriptors[16] =
+static const ProtobufCFieldDescriptor lariat__v1__shard_tokens__field_descriptors[2] =
 {
   {
-    "kind",
+    "tokens",
     1,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_ENUM,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__RunEvent, kind),
-    &lariat__v1__run_event__kind__descriptor,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "layers",
-    2,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_UINT32,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__RunEvent, layers),
-    NULL,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "prefilled_layers",
-    3,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_UINT32,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__RunEvent, prefilled_layers),
-    NULL,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "token",
-    4,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_UINT32,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__RunEvent, token),
-    NULL,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "log_probability",
-    5,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_FLOAT,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__RunEvent, log_probability),
-    NULL,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "first_position",
-    6,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_UINT64,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__RunEvent, first_position),
-    NULL,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "nll",
-    7,
     PROTOBUF_C_LABEL_REPEATED,
-    PROTOBUF_C_TYPE_FLOAT,
-    offsetof(Lariat__V1__RunEvent, n_nll),
-    offsetof(Lariat__V1__RunEvent, nll),
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Lariat__V1__ShardTokens, n_tokens),
+    offsetof(Lariat__V1__ShardTokens, tokens),
     NULL,
     NULL,
     0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "level",
-    8,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_STRING,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__RunEvent, level),
-    NULL,
-    &protobuf_c_empty_string,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "text",
-    9,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_STRING,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__RunEvent, text),
-    NULL,
-    &protobuf_c_empty_string,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "finish",
-    10,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_STRING,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__RunEvent, finish),
-    NULL,
-    &protobuf_c_empty_string,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "share",
-    11,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_MESSAGE,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__RunEvent, share),
-    &lariat__v1__worker_share__descriptor,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "prefill_seconds",
-    12,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_DOUBLE,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__RunEvent, prefill_seconds),
-    NULL,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "decode_seconds",
-    13,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_DOUBLE,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__RunEvent, decode_seconds),
-    NULL,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "likely",
-    14,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_MESSAGE,
-    0,   /* quantifier_offset */
-    offsetof(Lariat__V1__RunEvent, likely),
-    &lariat__v1__likely_tokens__descriptor,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "spans",
-    15,
+    "next",
+    2,
     PROTOBUF_C_LABEL_REPEATED,
-    PROTOBUF_C_TYPE_MESSAGE,
-    offsetof(Lariat__V1__RunEvent, n_spans),
-    offsetof(Lariat__V1__RunEvent, spans),
-    &lariat__v1__trace_span__descriptor,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Lariat__V1__ShardTokens, n_next),
+    offsetof(Lariat__V1__ShardTokens, next),
     NULL,
-    0,             /* flags */
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__shard_tokens__field_indices_by_name[] = {
+  1,   /* field[1] = next */
+  0,   /* field[0] = tokens */
+};
+static const ProtobufCIntRange lariat__v1__shard_tokens__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor lariat__v1__shard_tokens__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.ShardTokens",
+  "ShardTokens",
+  "Lariat__V1__ShardTokens",
+  "lariat.v1",
+  sizeof(Lariat__V1__ShardTokens),
+  2,
+  lariat__v1__shard_tokens__field_descriptors,
+  lariat__v1__shard_tokens__field_indices_by_name,
+  1,  lariat__v1__shard_tokens__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__shard_tokens__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__run_event__field_descriptors[8] =
+{
+  {
+    "accepted",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    offsetof(Lariat__V1__RunEvent, event_case),
+    offsetof(Lariat__V1__RunEvent, accepted),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "progress",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__RunEvent, event_case),
+    offsetof(Lariat__V1__RunEvent, progress),
+    &lariat__v1__prefill_progress__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "token",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__RunEvent, event_case),
+    offsetof(Lariat__V1__RunEvent, token),
+    &lariat__v1__chosen_token__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "scores",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__RunEvent, event_case),
+    offsetof(Lariat__V1__RunEvent, scores),
+    &lariat__v1__scores__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "log",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__RunEvent, event_case),
+    offsetof(Lariat__V1__RunEvent, log),
+    &lariat__v1__run_log__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "finished",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__RunEvent, event_case),
+    offsetof(Lariat__V1__RunEvent, finished),
+    &lariat__v1__run_result__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "trace",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__RunEvent, event_case),
+    offsetof(Lariat__V1__RunEvent, trace),
+    &lariat__v1__run_trace__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
     "fault",
-    16,
+    8,
     PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_MESSAGE,
-    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunEvent, event_case),
     offsetof(Lariat__V1__RunEvent, fault),
     &lariat__v1__fault__descriptor,
     NULL,
-    0,             /* flags */
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
 };
 static const unsigned lariat__v1__run_event__field_indices_by_name[] = {
-  12,   /* field[12] = decode_seconds */
-  15,   /* field[15] = fault */
-  9,   /* field[9] = finish */
-  5,   /* field[5] = first_position */
-  0,   /* field[0] = kind */
-  1,   /* field[1] = layers */
-  7,   /* field[7] = level */
-  13,   /* field[13] = likely */
-  4,   /* field[4] = log_probability */
-  6,   /* field[6] = nll */
-  11,   /* field[11] = prefill_seconds */
-  2,   /* field[2] = prefilled_layers */
-  10,   /* field[10] = share */
-  14,   /* field[14] = spans */
-  8,   /* field[8] = text */
-  3,   /* field[3] = token */
+  0,   /* field[0] = accepted */
+  7,   /* field[7] = fault */
+  5,   /* field[5] = finished */
+  4,   /* field[4] = log */
+  1,   /* field[1] = progress */
+  3,   /* field[3] = scores */
+  2,   /* field[2] = token */
+  6,   /* field[6] = trace */
 };
 static const ProtobufCIntRange lariat__v1__run_event__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 16 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor lariat__v1__run_event__descriptor =
 {
@@ -6316,11 +6575,343 @@ const ProtobufCMessageDescriptor lariat__v1__run_event__descriptor =
   "Lariat__V1__RunEvent",
   "lariat.v1",
   sizeof(Lariat__V1__RunEvent),
-  16,
+  8,
   lariat__v1__run_event__field_descriptors,
   lariat__v1__run_event__field_indices_by_name,
   1,  lariat__v1__run_event__number_ranges,
   (ProtobufCMessageInit) lariat__v1__run_event__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__prefill_progress__field_descriptors[2] =
+{
+  {
+    "layers",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__PrefillProgress, layers),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "prefilled_layers",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__PrefillProgress, prefilled_layers),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__prefill_progress__field_indices_by_name[] = {
+  0,   /* field[0] = layers */
+  1,   /* field[1] = prefilled_layers */
+};
+static const ProtobufCIntRange lariat__v1__prefill_progress__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor lariat__v1__prefill_progress__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.PrefillProgress",
+  "PrefillProgress",
+  "Lariat__V1__PrefillProgress",
+  "lariat.v1",
+  sizeof(Lariat__V1__PrefillProgress),
+  2,
+  lariat__v1__prefill_progress__field_descriptors,
+  lariat__v1__prefill_progress__field_indices_by_name,
+  1,  lariat__v1__prefill_progress__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__prefill_progress__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__chosen_token__field_descriptors[3] =
+{
+  {
+    "token",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__ChosenToken, token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "log_probability",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FLOAT,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__ChosenToken, log_probability),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "likely",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__ChosenToken, likely),
+    &lariat__v1__likely_tokens__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__chosen_token__field_indices_by_name[] = {
+  2,   /* field[2] = likely */
+  1,   /* field[1] = log_probability */
+  0,   /* field[0] = token */
+};
+static const ProtobufCIntRange lariat__v1__chosen_token__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor lariat__v1__chosen_token__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.ChosenToken",
+  "ChosenToken",
+  "Lariat__V1__ChosenToken",
+  "lariat.v1",
+  sizeof(Lariat__V1__ChosenToken),
+  3,
+  lariat__v1__chosen_token__field_descriptors,
+  lariat__v1__chosen_token__field_indices_by_name,
+  1,  lariat__v1__chosen_token__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__chosen_token__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__scores__field_descriptors[2] =
+{
+  {
+    "first_position",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Scores, first_position),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "nll",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_FLOAT,
+    offsetof(Lariat__V1__Scores, n_nll),
+    offsetof(Lariat__V1__Scores, nll),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__scores__field_indices_by_name[] = {
+  0,   /* field[0] = first_position */
+  1,   /* field[1] = nll */
+};
+static const ProtobufCIntRange lariat__v1__scores__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor lariat__v1__scores__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.Scores",
+  "Scores",
+  "Lariat__V1__Scores",
+  "lariat.v1",
+  sizeof(Lariat__V1__Scores),
+  2,
+  lariat__v1__scores__field_descriptors,
+  lariat__v1__scores__field_indices_by_name,
+  1,  lariat__v1__scores__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__scores__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__run_log__field_descriptors[2] =
+{
+  {
+    "level",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunLog, level),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "text",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunLog, text),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__run_log__field_indices_by_name[] = {
+  0,   /* field[0] = level */
+  1,   /* field[1] = text */
+};
+static const ProtobufCIntRange lariat__v1__run_log__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor lariat__v1__run_log__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.RunLog",
+  "RunLog",
+  "Lariat__V1__RunLog",
+  "lariat.v1",
+  sizeof(Lariat__V1__RunLog),
+  2,
+  lariat__v1__run_log__field_descriptors,
+  lariat__v1__run_log__field_indices_by_name,
+  1,  lariat__v1__run_log__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__run_log__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__run_result__field_descriptors[4] =
+{
+  {
+    "finish",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunResult, finish),
+    &lariat__v1__finish__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "share",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunResult, share),
+    &lariat__v1__worker_share__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "prefill_seconds",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunResult, prefill_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "decode_seconds",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunResult, decode_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__run_result__field_indices_by_name[] = {
+  3,   /* field[3] = decode_seconds */
+  0,   /* field[0] = finish */
+  2,   /* field[2] = prefill_seconds */
+  1,   /* field[1] = share */
+};
+static const ProtobufCIntRange lariat__v1__run_result__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor lariat__v1__run_result__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.RunResult",
+  "RunResult",
+  "Lariat__V1__RunResult",
+  "lariat.v1",
+  sizeof(Lariat__V1__RunResult),
+  4,
+  lariat__v1__run_result__field_descriptors,
+  lariat__v1__run_result__field_indices_by_name,
+  1,  lariat__v1__run_result__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__run_result__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__run_trace__field_descriptors[1] =
+{
+  {
+    "spans",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__RunTrace, n_spans),
+    offsetof(Lariat__V1__RunTrace, spans),
+    &lariat__v1__trace_span__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__run_trace__field_indices_by_name[] = {
+  0,   /* field[0] = spans */
+};
+static const ProtobufCIntRange lariat__v1__run_trace__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor lariat__v1__run_trace__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.RunTrace",
+  "RunTrace",
+  "Lariat__V1__RunTrace",
+  "lariat.v1",
+  sizeof(Lariat__V1__RunTrace),
+  1,
+  lariat__v1__run_trace__field_descriptors,
+  lariat__v1__run_trace__field_indices_by_name,
+  1,  lariat__v1__run_trace__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__run_trace__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCEnumValue lariat__v1__fault__kind__enum_values_by_number[10] =
@@ -6908,5 +7499,41 @@ const ProtobufCEnumDescriptor lariat__v1__job_state__descriptor =
   lariat__v1__job_state__enum_values_by_name,
   1,
   lariat__v1__job_state__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue lariat__v1__finish__enum_values_by_number[6] =
+{
+  { "FINISH_UNSPECIFIED", "LARIAT__V1__FINISH__FINISH_UNSPECIFIED", 0 },
+  { "FINISH_STOP", "LARIAT__V1__FINISH__FINISH_STOP", 1 },
+  { "FINISH_LENGTH", "LARIAT__V1__FINISH__FINISH_LENGTH", 2 },
+  { "FINISH_END", "LARIAT__V1__FINISH__FINISH_END", 3 },
+  { "FINISH_CANCELLED", "LARIAT__V1__FINISH__FINISH_CANCELLED", 4 },
+  { "FINISH_ERROR", "LARIAT__V1__FINISH__FINISH_ERROR", 5 },
+};
+static const ProtobufCIntRange lariat__v1__finish__value_ranges[] = {
+{0, 0},{0, 6}
+};
+static const ProtobufCEnumValueIndex lariat__v1__finish__enum_values_by_name[6] =
+{
+  { "FINISH_CANCELLED", 4 },
+  { "FINISH_END", 3 },
+  { "FINISH_ERROR", 5 },
+  { "FINISH_LENGTH", 2 },
+  { "FINISH_STOP", 1 },
+  { "FINISH_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor lariat__v1__finish__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "lariat.v1.Finish",
+  "Finish",
+  "Lariat__V1__Finish",
+  "lariat.v1",
+  6,
+  lariat__v1__finish__enum_values_by_number,
+  6,
+  lariat__v1__finish__enum_values_by_name,
+  1,
+  lariat__v1__finish__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };

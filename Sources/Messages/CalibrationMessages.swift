@@ -1,4 +1,4 @@
-// Calibration: what the coordinator asks a worker to measure, and what predictions are made of.
+// Calibration and forecasts: what a worker measures, and what the coordinator predicts from it.
 // The meaning of each field stands in Proto/lariat.proto; zero or empty means "not given".
 
 public import Protobuf
@@ -57,5 +57,39 @@ public struct WorkerCost: BridgedMessage {
     package static let schema = MessageSchema("lariat.v1.WorkerCost", in: .lariat)
     package static let fields: [WireField<WorkerCost>] = [
         .string(1, \.worker), .double(2, \.computeSeconds), .double(3, \.wireSeconds), .message(4, \.rates),
+    ]
+}
+
+/// What a job would cost.
+public struct Forecast: BridgedMessage {
+    public var admissible: Bool = false
+    /// Why not.
+    public var reason: String = ""
+    public var promptTokens: UInt64 = 0
+    public var reservedTokens: UInt64 = 0
+    public var profile: ProfileMessage?
+    public var kvBytes: UInt64 = 0
+    public var ringBytes: UInt64 = 0
+    /// 0: not known, for `unmeasuredReason`.
+    public var prefillSeconds: Double = 0
+    public var shares: [WorkerShare] = []
+    public var slabs: UInt32 = 0
+    /// By rank; empty when `prefillSeconds` is 0.
+    public var costs: [WorkerCost] = []
+    public var unmeasuredReason: String = ""
+    /// Of the answer that is reserved; 0: not known, or there is none.
+    public var decodeSeconds: Double = 0
+    /// Prefill and decode, without waiting for other jobs; 0: not known.
+    public var totalSeconds: Double = 0
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.Forecast", in: .lariat)
+    package static let fields: [WireField<Forecast>] = [
+        .bool(1, \.admissible), .string(2, \.reason), .uint64(3, \.promptTokens),
+        .uint64(4, \.reservedTokens), .message(5, \.profile), .uint64(6, \.kvBytes), .uint64(7, \.ringBytes),
+        .double(8, \.prefillSeconds), .messages(9, \.shares), .uint32(10, \.slabs),
+        .messages(11, \.costs), .string(12, \.unmeasuredReason), .double(13, \.decodeSeconds),
+        .double(14, \.totalSeconds),
     ]
 }

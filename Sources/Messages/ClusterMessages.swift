@@ -22,6 +22,33 @@ public enum LariatProtocol {
     }
 }
 
+/// What the coordinator thinks of a worker.
+public enum MemberState: UInt32, WireEnumeration, CaseIterable {
+    case unspecified = 0
+    case ready = 1
+    case busy = 2
+    /// Takes no more jobs and leaves when it has none.
+    case draining = 3
+    /// Takes no jobs for a while, after faults.
+    case aside = 4
+    case lost = 5
+    case refused = 6
+
+    /// For people, in JSON and in metrics: "ready".
+    public var word: String { self == .unspecified ? "" : "\(self)" }
+
+    /// It computes, or would.
+    public var isAble: Bool { self == .ready || self == .busy }
+
+    /// It is in the cluster.
+    public var isThere: Bool {
+        switch self {
+        case .ready, .busy, .draining, .aside: true
+        case .lost, .refused, .unspecified: false
+        }
+    }
+}
+
 /// A worker as the coordinator knows it.
 public struct MemberRecord: BridgedMessage {
     public var name: String = ""
@@ -35,8 +62,8 @@ public struct MemberRecord: BridgedMessage {
     public var isa: String = ""
     public var precision: String = ""
     public var fingerprint: String = ""
-    /// "ready", "busy", "draining", "aside", "lost", "refused".
-    public var state: String = ""
+    /// As the coordinator sees it.
+    public var state: MemberState = .unspecified
     /// Age.
     public var lastHeartbeatSeconds: Double = 0
     /// File name.
@@ -62,10 +89,10 @@ public struct MemberRecord: BridgedMessage {
     package static let fields: [WireField<MemberRecord>] = [
         .string(1, \.name), .string(2, \.address), .string(3, \.ringAddress), .uint32(4, \.threads),
         .uint64(5, \.memoryBytes), .string(6, \.isa), .string(7, \.precision), .string(8, \.fingerprint),
-        .string(9, \.state), .double(10, \.lastHeartbeatSeconds), .string(11, \.model),
+        .double(10, \.lastHeartbeatSeconds), .string(11, \.model),
         .string(12, \.version), .string(14, \.reason), .uint32(15, \.hostCores),
         .uint64(16, \.kvBytesUsed), .string(17, \.job), .message(18, \.progress), .uint32(19, \.order),
-        .uint32(20, \.protocol),
+        .uint32(20, \.protocol), .enumeration(21, \.state),
     ]
 }
 

@@ -27,6 +27,22 @@ public enum JobState: UInt32, WireEnumeration, CaseIterable {
     case cancelled = 6
 }
 
+/// How an answer ended.
+public enum Finish: UInt32, WireEnumeration, CaseIterable {
+    case unspecified = 0
+    /// With a stop string.
+    case stop = 1
+    /// At the longest that was asked for.
+    case length = 2
+    /// With the model's end of text; a SCORE: with its last token.
+    case end = 3
+    case cancelled = 4
+    case error = 5
+
+    /// For people and in JSON: "stop".
+    public var word: String { self == .unspecified ? "" : "\(self)" }
+}
+
 /// How a token is chosen from logits.
 public struct SamplingMessage: BridgedMessage {
     /// 0: greedy.
@@ -247,8 +263,7 @@ public struct JobRecord: BridgedMessage {
     public var generatedTokens: UInt64 = 0
     /// The answer so far (GENERATE).
     public var text: [UInt8] = []
-    /// "stop", "length", "end", "cancelled", "error".
-    public var finish: String = ""
+    public var finish: Finish = .unspecified
     public var prefillSeconds: Double = 0
     public var decodeSeconds: Double = 0
     /// From start to the first token.
@@ -280,12 +295,16 @@ public struct JobRecord: BridgedMessage {
         .string(1, \.id), .message(2, \.options), .enumeration(3, \.state), .string(4, \.reason),
         .uint64(5, \.submittedMicroseconds), .uint64(6, \.startedMicroseconds),
         .uint64(7, \.finishedMicroseconds), .uint64(8, \.promptTokens), .uint64(9, \.prefilledTokens),
-        .uint64(10, \.generatedTokens), .bytes(11, \.text), .string(12, \.finish),
+        .uint64(10, \.generatedTokens), .bytes(11, \.text),
         .double(13, \.prefillSeconds), .double(14, \.decodeSeconds), .double(15, \.firstTokenSeconds),
         .message(16, \.profile), .string(17, \.model), .string(18, \.fingerprint), .messages(19, \.shares),
         .double(20, \.meanNLL), .double(21, \.perplexity), .uint64(22, \.attempt), .string(23, \.isa),
         .string(24, \.precision), .uint32(25, \.queuePosition), .string(26, \.note),
-        .message(27, \.fault), .message(28, \.straggler),
+        .message(27, \.fault), .message(28, \.straggler), .enumeration(29, \.finish),
+        // After 29, which a journal of an earlier version does not have.
+        .earlier(12) { job, word in
+            if let known = Finish.allCases.first(where: { $0.word == word }) { job.finish = known }
+        },
     ]
 }
 
@@ -311,60 +330,6 @@ public struct AttachRequest: BridgedMessage {
     package static let schema = MessageSchema("lariat.v1.AttachRequest", in: .lariat)
     package static let fields: [WireField<AttachRequest>] = [
         .string(1, \.id), .uint64(2, \.fromEvent),
-    ]
-}
-
-/// Numbered from 1 within a job, without gaps. Exactly the fields that `kind` names are set.
-public struct JobEvent: BridgedMessage {
-    /// Which fields are set.
-    public enum Kind: UInt32, WireEnumeration, CaseIterable {
-        case unspecified = 0
-        /// Job.
-        case state = 1
-        /// Job (not kept for replay: number is the last kept event's).
-        case progress = 2
-        /// Text, tokens.
-        case tokens = 3
-        /// First_position, nll.
-        case scores = 4
-        /// Job, in its last state; the stream ends.
-        case end = 5
-    }
-
-    public var number: UInt64 = 0
-    public var kind: Kind = .unspecified
-    public var job: JobRecord?
-    /// Whole UTF-8 characters only.
-    public var text: [UInt8] = []
-    public var tokens: [UInt32] = []
-    public var firstPosition: UInt64 = 0
-    public var nll: [Float] = []
-    /// One per token, where the job asked for them; natural logarithms.
-    public var logProbabilities: [Float] = []
-    /// Likewise.
-    public var likely: [LikelyTokens] = []
-
-    public init() {}
-
-    package static let schema = MessageSchema("lariat.v1.JobEvent", in: .lariat)
-    package static let fields: [WireField<JobEvent>] = [
-        .uint64(1, \.number), .enumeration(2, \.kind), .message(3, \.job), .bytes(4, \.text),
-        .uint32s(5, \.tokens), .uint64(6, \.firstPosition), .floats(7, \.nll),
-        .floats(8, \.logProbabilities), .messages(9, \.likely),
-    ]
-}
-
-/// The likeliest tokens at one place, likeliest first.
-public struct LikelyTokens: BridgedMessage {
-    public var tokens: [UInt32] = []
-    /// Natural logarithms, one per token.
-    public var logProbabilities: [Float] = []
-
-    public init() {}
-
-    package static let schema = MessageSchema("lariat.v1.LikelyTokens", in: .lariat)
-    package static let fields: [WireField<LikelyTokens>] = [
-        .uint32s(1, \.tokens), .floats(2, \.logProbabilities),
     ]
 }
 
@@ -409,39 +374,5 @@ public struct LogLine: BridgedMessage {
     package static let schema = MessageSchema("lariat.v1.LogLine", in: .lariat)
     package static let fields: [WireField<LogLine>] = [
         .uint64(1, \.timeMicroseconds), .string(2, \.level), .string(3, \.source), .string(4, \.text),
-    ]
-}
-
-/// What a job would cost.
-public struct Forecast: BridgedMessage {
-    public var admissible: Bool = false
-    /// Why not.
-    public var reason: String = ""
-    public var promptTokens: UInt64 = 0
-    public var reservedTokens: UInt64 = 0
-    public var profile: ProfileMessage?
-    public var kvBytes: UInt64 = 0
-    public var ringBytes: UInt64 = 0
-    /// 0: not known, for `unmeasuredReason`.
-    public var prefillSeconds: Double = 0
-    public var shares: [WorkerShare] = []
-    public var slabs: UInt32 = 0
-    /// By rank; empty when `prefillSeconds` is 0.
-    public var costs: [WorkerCost] = []
-    public var unmeasuredReason: String = ""
-    /// Of the answer that is reserved; 0: not known, or there is none.
-    public var decodeSeconds: Double = 0
-    /// Prefill and decode, without waiting for other jobs; 0: not known.
-    public var totalSeconds: Double = 0
-
-    public init() {}
-
-    package static let schema = MessageSchema("lariat.v1.Forecast", in: .lariat)
-    package static let fields: [WireField<Forecast>] = [
-        .bool(1, \.admissible), .string(2, \.reason), .uint64(3, \.promptTokens),
-        .uint64(4, \.reservedTokens), .message(5, \.profile), .uint64(6, \.kvBytes), .uint64(7, \.ringBytes),
-        .double(8, \.prefillSeconds), .messages(9, \.shares), .uint32(10, \.slabs),
-        .messages(11, \.costs), .string(12, \.unmeasuredReason), .double(13, \.decodeSeconds),
-        .double(14, \.totalSeconds),
     ]
 }

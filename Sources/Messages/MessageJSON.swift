@@ -134,7 +134,7 @@ extension JobRecord: JSONRepresentable {
             ("started_us", .unsigned(startedMicroseconds)), ("finished_us", .unsigned(finishedMicroseconds)),
             ("prompt_tokens", .unsigned(promptTokens)), ("prefilled_tokens", .unsigned(prefilledTokens)),
             ("generated_tokens", .unsigned(generatedTokens)), ("text", .string(String(lossy: text))),
-            ("finish", .string(finish)), ("prefill_seconds", .number(prefillSeconds)),
+            ("finish", .string(finish.word)), ("prefill_seconds", .number(prefillSeconds)),
             ("decode_seconds", .number(decodeSeconds)), ("first_token_seconds", .number(firstTokenSeconds)),
             ("profile", profile?.json ?? .null), ("model", .string(model)),
             ("fingerprint", .string(fingerprint)), ("shares", .array(shares.map(\.json))),
@@ -150,26 +150,26 @@ extension JobEvent: JSONRepresentable {
     /// Only the fields that its kind names.
     public var json: JSONValue {
         var members: [(String, JSONValue)] = [("number", .unsigned(number)), ("kind", .string(kindName))]
-        switch kind {
-        case .unspecified: break
-        case .state, .progress, .end: members.append(("job", job?.json ?? .null))
-        case .tokens:
-            members.append(("text", .string(String(lossy: text))))
-            members.append(("tokens", .array(tokens.map { .unsigned(UInt64($0)) })))
-            if !logProbabilities.isEmpty {
-                members.append(("log_probabilities", .array(logProbabilities.map { .float($0) })))
+        switch content {
+        case nil: break
+        case .state(let job), .progress(let job), .end(let job): members.append(("job", job.json))
+        case .tokens(let part):
+            members.append(("text", .string(String(lossy: part.text))))
+            members.append(("tokens", .array(part.tokens.map { .unsigned(UInt64($0)) })))
+            if !part.logProbabilities.isEmpty {
+                members.append(("log_probabilities", .array(part.logProbabilities.map { .float($0) })))
             }
-            if !likely.isEmpty { members.append(("likely", .array(likely.map(\.json)))) }
-        case .scores:
-            members.append(("first_position", .unsigned(firstPosition)))
-            members.append(("nll", .array(nll.map { .float($0) })))
+            if !part.likely.isEmpty { members.append(("likely", .array(part.likely.map(\.json)))) }
+        case .scores(let scores):
+            members.append(("first_position", .unsigned(scores.firstPosition)))
+            members.append(("nll", .array(scores.nll.map { .float($0) })))
         }
         return .object(members)
     }
 
     private var kindName: String {
-        switch kind {
-        case .unspecified: "KIND_UNSPECIFIED"
+        switch content {
+        case nil: "KIND_UNSPECIFIED"
         case .state: "STATE"
         case .progress: "PROGRESS"
         case .tokens: "TOKENS"
@@ -230,7 +230,7 @@ extension MemberRecord: JSONRepresentable {
             ("name", .string(name)), ("address", .string(address)), ("ring_address", .string(ringAddress)),
             ("threads", .unsigned(UInt64(threads))), ("memory_bytes", .unsigned(memoryBytes)),
             ("isa", .string(isa)), ("precision", .string(precision)), ("fingerprint", .string(fingerprint)),
-            ("state", .string(state)), ("last_heartbeat_seconds", .number(lastHeartbeatSeconds)),
+            ("state", .string(state.word)), ("last_heartbeat_seconds", .number(lastHeartbeatSeconds)),
             ("model", .string(model)), ("version", .string(version)),
             ("protocol", .unsigned(UInt64(self.protocol))), ("order", .unsigned(UInt64(order))),
             ("reason", .string(reason)), ("host_cores", .unsigned(UInt64(hostCores))),

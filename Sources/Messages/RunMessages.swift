@@ -65,164 +65,38 @@ public struct RunPlan: BridgedMessage {
     ]
 }
 
-/// From the coordinator to a worker that runs a job.
-public struct RunCommand: BridgedMessage {
-    public var plan: RunPlan?
-    /// This rank's, in ascending position.
+/// From the coordinator to a worker that runs a job: first the plan, then tokens, then the start.
+public enum RunCommand: OneofMessage {
+    case plan(RunPlan)
+    case tokens(ShardTokens)
+    /// Plan and tokens are complete.
+    case start
+    /// To the leader: end the answer here, normally.
+    case stop
+
+    package static let schema = MessageSchema("lariat.v1.RunCommand", in: .lariat)
+    package static let members: [WireMember<RunCommand>] = [
+        .message(1, RunCommand.plan) { if case .plan(let plan) = $0 { plan } else { nil } },
+        .message(2, RunCommand.tokens) { if case .tokens(let tokens) = $0 { tokens } else { nil } },
+        .flag(3, .start), .flag(4, .stop),
+    ]
+}
+
+/// A part of one rank's tokens, in ascending position.
+public struct ShardTokens: BridgedMessage {
     public var tokens: [UInt32] = []
     /// SCORE: the token after each of them (the last of the prompt: 0).
     public var next: [UInt32] = []
-    public var start: Bool = false
-    /// Leader: end the answer here, normally.
-    public var stop: Bool = false
 
-    public init() {}
+    package init() {}
 
-    package static let schema = MessageSchema("lariat.v1.RunCommand", in: .lariat)
-    package static let acceptsUnknownFields = false
-    package static let fields: [WireField<RunCommand>] = [
-        .message(1, \.plan), .uint32s(2, \.tokens), .uint32s(3, \.next), .bool(4, \.start), .bool(5, \.stop),
-    ]
-}
-
-/// From a worker that runs a job.
-public struct RunEvent: BridgedMessage {
-    /// Which fields are set.
-    public enum Kind: UInt32, WireEnumeration, CaseIterable {
-        case unspecified = 0
-        /// Plan and tokens are in, memory is there.
-        case accepted = 1
-        /// Prefilled_layers of layers.
-        case progress = 2
-        /// Token, from the leader.
-        case token = 3
-        /// First_position, nll.
-        case scores = 4
-        /// Level, text.
-        case log = 5
-        /// Finish, share, prefill_seconds, decode_seconds.
-        case finished = 6
-        /// Spans.
-        case trace = 7
-        /// Fault; the call ends.
-        case fault = 8
+    /// - Parameter next: one per token where the job is a SCORE, else none.
+    public init(tokens: [UInt32], next: [UInt32]) {
+        self.tokens = tokens
+        self.next = next
     }
 
-    public var kind: Kind = .unspecified
-    public var layers: UInt32 = 0
-    public var prefilledLayers: UInt32 = 0
-    public var token: UInt32 = 0
-    public var logProbability: Float = 0
-    public var firstPosition: UInt64 = 0
-    public var nll: [Float] = []
-    public var level: String = ""
-    public var text: String = ""
-    public var finish: String = ""
-    public var share: WorkerShare?
-    public var prefillSeconds: Double = 0
-    public var decodeSeconds: Double = 0
-    /// TOKEN.
-    public var likely: LikelyTokens?
-    /// TRACE.
-    public var spans: [TraceSpanMessage] = []
-    /// FAULT.
-    public var fault: FaultMessage?
-
-    public init() {}
-
-    package static let schema = MessageSchema("lariat.v1.RunEvent", in: .lariat)
+    package static let schema = MessageSchema("lariat.v1.ShardTokens", in: .lariat)
     package static let acceptsUnknownFields = false
-    package static let fields: [WireField<RunEvent>] = [
-        .enumeration(1, \.kind), .uint32(2, \.layers), .uint32(3, \.prefilledLayers), .uint32(4, \.token),
-        .float(5, \.logProbability), .uint64(6, \.firstPosition), .floats(7, \.nll), .string(8, \.level),
-        .string(9, \.text), .string(10, \.finish), .message(11, \.share), .double(12, \.prefillSeconds),
-        .double(13, \.decodeSeconds), .message(14, \.likely), .messages(15, \.spans),
-        .message(16, \.fault),
-    ]
-}
-
-/// Why a worker gives its part of a run up, as it sees it.
-public struct FaultMessage: BridgedMessage {
-    public enum Kind: UInt32, WireEnumeration, CaseIterable {
-        case unspecified = 0
-        /// It failed by itself.
-        case own = 1
-        /// Another job still runs on it.
-        case busy = 2
-        /// The plan is of an older epoch than it knows.
-        case stale = 3
-        /// It cannot carry out this plan, now or later.
-        case refused = 4
-        /// It cannot connect to the accused for blocks.
-        case unreachable = 5
-        /// Its connection for blocks with the accused broke.
-        case broken = 6
-        /// The accused sent or took no blocks for the stall limit.
-        case silent = 7
-        /// The accused sent what the schedule does not say, or it arrived damaged.
-        case wrongBytes = 8
-        /// The accused ended its part first, for a reason that it tells itself.
-        case gaveUp = 9
-    }
-
-    public var kind: Kind = .unspecified
-    /// A rank; the sender's own where it accuses nobody else.
-    public var accused: UInt32 = 0
-    /// For people; not read by programs.
-    public var detail: String = ""
-
-    public init() {}
-
-    package static let schema = MessageSchema("lariat.v1.Fault", in: .lariat)
-    package static let acceptsUnknownFields = false
-    package static let fields: [WireField<FaultMessage>] = [
-        .enumeration(1, \.kind), .uint32(2, \.accused), .string(3, \.detail),
-    ]
-}
-
-/// What a worker did for a while. Times count from its start of the job.
-public struct TraceSpanMessage: BridgedMessage {
-    public enum Kind: UInt32, WireEnumeration, CaseIterable {
-        case unspecified = 0
-        /// A layer's products before or after attention.
-        case dense = 1
-        /// Over the blocks of one step.
-        case attention = 2
-        /// For blocks of one step, or for its own to be sent.
-        case wait = 3
-        /// A block's way in, from its first to its last byte.
-        case transfer = 4
-        /// One token.
-        case decode = 5
-    }
-
-    public var kind: Kind = .unspecified
-    /// DECODE: which token of the answer.
-    public var layer: UInt32 = 0
-    public var step: UInt32 = 0
-    public var startMicroseconds: UInt64 = 0
-    public var durationMicroseconds: UInt64 = 0
-    public var bytes: UInt64 = 0
-
-    public init() {}
-
-    package static let schema = MessageSchema("lariat.v1.TraceSpan", in: .lariat)
-    package static let fields: [WireField<TraceSpanMessage>] = [
-        .enumeration(1, \.kind), .uint32(2, \.layer), .uint32(3, \.step), .uint64(4, \.startMicroseconds),
-        .uint64(5, \.durationMicroseconds), .uint64(6, \.bytes),
-    ]
-}
-
-/// A part of a job's timeline.
-public struct TracePart: BridgedMessage {
-    public var rank: UInt32 = 0
-    public var worker: String = ""
-    public var spans: [TraceSpanMessage] = []
-
-    public init() {}
-
-    package static let schema = MessageSchema("lariat.v1.TracePart", in: .lariat)
-    package static let fields: [WireField<TracePart>] = [
-        .uint32(1, \.rank), .string(2, \.worker), .messages(3, \.spans),
-    ]
+    package static let fields: [WireField<ShardTokens>] = [.uint32s(1, \.tokens), .uint32s(2, \.next)]
 }

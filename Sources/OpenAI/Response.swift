@@ -6,15 +6,6 @@ public enum FinishReason: String, Sendable {
     /// At a stop text or at the model's own end.
     case stop
     case length
-
-    /// - Parameter job: how the coordinator says it. Nil for a job that did not end by itself: "cancelled", "error".
-    public init?(job: String) {
-        switch job {
-        case "stop", "end": self = .stop
-        case "length": self = .length
-        default: return nil
-        }
-    }
 }
 
 /// Tokens that were read and written.

@@ -87,6 +87,13 @@ internal import CProtobufC
         unsafe markSet(field)
     }
 
+    /// A bool that is a member of a `oneof`, set and true.
+    func flag(_ number: UInt32) throws(MessageError) {
+        let field = unsafe try schema.field(number, PROTOBUF_C_TYPE_BOOL)
+        unsafe store(1 as protobuf_c_boolean, field)
+        unsafe markSet(field)
+    }
+
     func bytes(_ number: UInt32, _ value: [UInt8]) throws(MessageError) {
         let field = unsafe try schema.field(number, PROTOBUF_C_TYPE_BYTES)
         unsafe store(binary(value), field)
@@ -103,14 +110,14 @@ internal import CProtobufC
         unsafe store(list, count: values.count, field)
     }
 
-    func message<M: BridgedMessage>(_ number: UInt32, _ value: M?) throws(MessageError) {
+    func message<M: PackedMessage>(_ number: UInt32, _ value: M?) throws(MessageError) {
         guard let value else { return }
         let field = unsafe try schema.field(number, PROTOBUF_C_TYPE_MESSAGE)
         unsafe store(try nested(value), field)
         unsafe markSet(field)
     }
 
-    func messages<M: BridgedMessage>(_ number: UInt32, _ values: [M]) throws(MessageError) {
+    func messages<M: PackedMessage>(_ number: UInt32, _ values: [M]) throws(MessageError) {
         let field = unsafe try schema.field(number, PROTOBUF_C_TYPE_MESSAGE, repeated: true)
         let stride = unsafe MemoryLayout<UnsafeMutableRawPointer>.stride
         let list = unsafe arena.allocate(values.count * stride)
@@ -121,7 +128,7 @@ internal import CProtobufC
         unsafe store(list, count: values.count, field)
     }
 
-    private func nested<M: BridgedMessage>(_ value: M) throws(MessageError) -> UnsafeMutableRawPointer {
+    private func nested<M: PackedMessage>(_ value: M) throws(MessageError) -> UnsafeMutableRawPointer {
         let builder = try MessageBuilder(schema: M.schema, arena: arena)
         try value.write(to: builder)
         return unsafe builder.base

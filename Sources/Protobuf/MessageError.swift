@@ -9,6 +9,8 @@ public enum MessageError: Error, Equatable, Sendable, CustomStringConvertible {
     case overBudget(message: String, bytes: Int, budget: Int)
     /// A field that an internal service does not know: the two processes are of different versions.
     case unknownField(message: String, number: UInt32)
+    /// A message that is one of several things, and is none of them.
+    case nothingSet(message: String)
     case notUTF8(message: String, field: String)
     case containsNUL(message: String, field: String)
     /// The Swift type and `Proto/` disagree; a bug of ours that a test finds.
@@ -25,6 +27,8 @@ public enum MessageError: Error, Equatable, Sendable, CustomStringConvertible {
             "\(message) of \(bytes) bytes would take more than \(budget) bytes of memory when unpacked"
         case .unknownField(let message, let number):
             "\(message) has an unknown field \(number); do both processes run the same version of Lariat?"
+        case .nothingSet(let message):
+            "\(message) says nothing that is known here; do both processes run the same version of Lariat?"
         case .notUTF8(let message, let field): "\(message): field \(field) is not UTF-8"
         case .containsNUL(let message, let field): "\(message): field \(field) contains a NUL character"
         case .schema(let message, let field):

@@ -44,6 +44,11 @@ internal import CProtobufC
         return try string(number)
     }
 
+    /// Whether a bool that is a member of a `oneof` is set.
+    func flag(_ number: UInt32) throws(MessageError) -> Bool {
+        unsafe isSet(try schema.field(number, PROTOBUF_C_TYPE_BOOL))
+    }
+
     func strings(_ number: UInt32) throws(MessageError) -> [String] {
         let field = unsafe try schema.field(number, PROTOBUF_C_TYPE_STRING, repeated: true)
         var result: [String] = []
@@ -65,7 +70,7 @@ internal import CProtobufC
         }
     }
 
-    func message<M: BridgedMessage>(_ number: UInt32, as: M.Type) throws(MessageError) -> M? {
+    func message<M: PackedMessage>(_ number: UInt32, as: M.Type) throws(MessageError) -> M? {
         let field = unsafe try schema.field(number, PROTOBUF_C_TYPE_MESSAGE)
         guard unsafe isSet(field),
             let pointer = unsafe base.load(fromByteOffset: Int(field.offset), as: UnsafeRawPointer?.self)
@@ -73,7 +78,7 @@ internal import CProtobufC
         return try M(from: unsafe nested(pointer, M.self))
     }
 
-    func messages<M: BridgedMessage>(_ number: UInt32, as: M.Type) throws(MessageError) -> [M] {
+    func messages<M: PackedMessage>(_ number: UInt32, as: M.Type) throws(MessageError) -> [M] {
         let field = unsafe try schema.field(number, PROTOBUF_C_TYPE_MESSAGE, repeated: true)
         var result: [M] = []
         let list = unsafe elements(field, as: UnsafeRawPointer?.self)
@@ -83,7 +88,7 @@ internal import CProtobufC
         return result
     }
 
-    private func nested<M: BridgedMessage>(_ pointer: UnsafeRawPointer, _: M.Type) -> MessageReader {
+    private func nested<M: PackedMessage>(_ pointer: UnsafeRawPointer, _: M.Type) -> MessageReader {
         unsafe MessageReader(base: pointer, schema: M.schema, acceptsUnknownFields: acceptsUnknownFields)
     }
 

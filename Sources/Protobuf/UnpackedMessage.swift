@@ -37,7 +37,7 @@ internal import CProtobufC
     }
 
     /// The Swift value of the message. A method, so that the memory outlives the reader.
-    func value<M: BridgedMessage>(acceptsUnknownFields: Bool) throws(MessageError) -> M {
+    func value<M: PackedMessage>(acceptsUnknownFields: Bool) throws(MessageError) -> M {
         try M(
             from: unsafe MessageReader(
                 base: UnsafeRawPointer(message), schema: schema, acceptsUnknownFields: acceptsUnknownFields))

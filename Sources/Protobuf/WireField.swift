@@ -16,7 +16,8 @@ extension WireEnumeration {
 package struct WireField<M>: Sendable {
     package typealias Property<Value> = WritableKeyPath<M, Value> & Sendable
 
-    package let number: UInt32
+    /// One, or those of all members of a `oneof`.
+    package let numbers: [UInt32]
     let read: @Sendable (MessageReader, inout M) throws(MessageError) -> Void
     let write: @Sendable (M, MessageBuilder) throws(MessageError) -> Void
 
@@ -25,7 +26,15 @@ package struct WireField<M>: Sendable {
         read: @escaping @Sendable (MessageReader, inout M) throws(MessageError) -> Void,
         write: @escaping @Sendable (M, MessageBuilder) throws(MessageError) -> Void
     ) {
-        self.number = number
+        self.init([number], read: read, write: write)
+    }
+
+    private init(
+        _ numbers: [UInt32],
+        read: @escaping @Sendable (MessageReader, inout M) throws(MessageError) -> Void,
+        write: @escaping @Sendable (M, MessageBuilder) throws(MessageError) -> Void
+    ) {
+        self.numbers = numbers
         self.read = read
         self.write = write
     }
@@ -121,6 +130,19 @@ package struct WireField<M>: Sendable {
             })
     }
 
+    /// A string that earlier versions wrote and that is only read: `take` is told it unless it is empty.
+    package static func earlier(
+        _ number: UInt32, _ take: @escaping @Sendable (inout M, String) -> Void
+    ) -> WireField {
+        WireField(
+            number,
+            read: { reader, message throws(MessageError) in
+                let text = try reader.string(number)
+                if !text.isEmpty { take(&message, text) }
+            },
+            write: { _, _ in })
+    }
+
     package static func strings(_ number: UInt32, _ property: any Property<[String]>) -> WireField {
         WireField(
             number,
@@ -132,15 +154,22 @@ package struct WireField<M>: Sendable {
             })
     }
 
-    /// A string that is a member of a `oneof`.
-    package static func member(_ number: UInt32, _ property: any Property<String?>) -> WireField {
+    /// A `oneof`; nil when none of its members is set, or one that this version does not know.
+    package static func oneof<Choice>(
+        _ property: any Property<Choice?>, _ members: [WireMember<Choice>]
+    ) -> WireField {
         WireField(
-            number,
+            members.map(\.number),
             read: { reader, message throws(MessageError) in
-                message[keyPath: property] = try reader.member(number)
+                for member in members {
+                    guard let choice = try member.read(reader) else { continue }
+                    message[keyPath: property] = choice
+                    return
+                }
             },
             write: { message, builder throws(MessageError) in
-                try builder.member(number, message[keyPath: property])
+                guard let choice = message[keyPath: property] else { return }
+                for member in members { try member.write(choice, builder) }
             })
     }
 
@@ -166,7 +195,7 @@ package struct WireField<M>: Sendable {
             })
     }
 
-    package static func message<N: BridgedMessage>(_ number: UInt32, _ property: any Property<N?>)
+    package static func message<N: PackedMessage>(_ number: UInt32, _ property: any Property<N?>)
         -> WireField
     {
         WireField(
@@ -179,7 +208,7 @@ package struct WireField<M>: Sendable {
             })
     }
 
-    package static func messages<N: BridgedMessage>(_ number: UInt32, _ property: any Property<[N]>)
+    package static func messages<N: PackedMessage>(_ number: UInt32, _ property: any Property<[N]>)
         -> WireField
     {
         WireField(

@@ -25,7 +25,7 @@ extension RunService {
             // Cancelled when this scope ends: the coordinator keeps its side open.
             async let _: Void = {
                 while let command = try await commands.next() {
-                    if command.stop { stop.requested.store(true, ordering: .relaxed) }
+                    if command == .stop { stop.requested.store(true, ordering: .relaxed) }
                 }
             }()
             defer { queue.close() }
@@ -58,19 +58,13 @@ extension RunService {
             }
         }
         try pinCaller()
-        var finished = RunEvent()
-        finished.kind = .finished
-        finished.finish = "end"
+        var finish = Finish.end
         let start = ContinuousClock.now
         let layers = UInt32(model.shape.layers)
         var emitted: ModelError?
         try engine.prefill(tokens: shard.tokens) { done in
-            var progress = RunEvent()
-            progress.kind = .progress
-            progress.layers = layers
-            progress.prefilledLayers = UInt32(done)
             do throws(ModelError) {
-                try emit(progress)
+                try emit(.progress(PrefillProgress(layers: layers, prefilledLayers: UInt32(done))))
                 if engine.timeline.spans.count >= Self.spansPerEvent {
                     try emit(Self.trace(&engine.timeline, since: start))
                 }
@@ -82,25 +76,21 @@ extension RunService {
         let (seconds, waited) = ((prefilled - start).seconds, engine.timings.wait.seconds)
         count(engine, run, seconds: seconds)
         try emit(
-            .with {
-                $0.kind = .log
-                $0.level = "info"
-                $0.text =
-                    "prefill of \(run.assignment.tokens) tokens took \(Self.rounded(seconds)) s, "
-                    + "\(Self.rounded(waited)) s of it waiting for blocks; \(links.bytesSent) bytes sent, "
-                    + "\(links.bytesReceived) received"
-            })
+            .log(
+                RunLog(
+                    level: "info",
+                    text: "prefill of \(run.assignment.tokens) tokens took \(Self.rounded(seconds)) s, "
+                        + "\(Self.rounded(waited)) s of it waiting for blocks; \(links.bytesSent) bytes sent, "
+                        + "\(links.bytesReceived) received")))
         if run.kind == .generate {
             if run.assignment.isLeader {
-                finished.finish = try generate(run, engine, stop, emit)
+                finish = try generate(run, engine, stop, emit)
             } else if run.assignment.followers.contains(run.rank) {
                 try engine.follow()
             }
         }
         if !engine.timeline.spans.isEmpty { try emit(Self.trace(&engine.timeline, since: start)) }
-        finished.prefillSeconds = seconds
-        finished.decodeSeconds = (ContinuousClock.now - prefilled).seconds
-        finished.share = .with {
+        let share = WorkerShare.with {
             $0.rank = UInt32(run.rank)
             $0.worker = configuration.name
             $0.tokens = UInt64(run.assignment.tokens)
@@ -119,16 +109,16 @@ extension RunService {
                 }
             }
         }
-        return finished
+        return .finished(
+            RunResult(
+                finish: finish, share: share, prefillSeconds: seconds,
+                decodeSeconds: (ContinuousClock.now - prefilled).seconds))
     }
 
     /// What happened since the last such event.
     private static func trace(_ timeline: inout Timeline, since start: ContinuousClock.Instant) -> RunEvent {
         let spans = timeline.take()
-        return .with {
-            $0.kind = .trace
-            $0.spans = spans.map { TraceSpanMessage($0, since: start) }
-        }
+        return .trace(RunTrace(spans: spans.map { TraceSpanMessage($0, since: start) }))
     }
 
     private static func rounded(_ seconds: Double) -> Double { (seconds * 100).rounded() / 100 }
@@ -146,11 +136,8 @@ extension RunService {
                 let count = min(Self.scoresPerEvent, end - position)
                 let at = row + position - positions.lowerBound
                 try emit(
-                    .with {
-                        $0.kind = .scores
-                        $0.firstPosition = UInt64(position + 1)
-                        $0.nll = Array(nll[at..<at + count])
-                    })
+                    .scores(
+                        Scores(firstPosition: UInt64(position + 1), nll: Array(nll[at..<at + count]))))
                 position += count
             }
             row += positions.count
@@ -161,14 +148,14 @@ extension RunService {
     private func generate(
         _ run: Run, _ engine: ShardEngine, _ stop: StopRequest,
         _ emit: (RunEvent) throws(ModelError) -> Void
-    ) throws(ModelError) -> String {
+    ) throws(ModelError) -> Finish {
         var sampler = Sampler(run.sampling)
         for token in run.recent { sampler.accept(token: token) }
         var logits = try engine.lastLogits()
-        var finish = "length"
+        var finish = Finish.length
         for index in 0..<run.maxTokens {
             if stop.requested.load(ordering: .relaxed) {
-                finish = "stop"
+                finish = .stop
                 break
             }
             let choice: (token: Int32, logProbability: Float)
@@ -176,18 +163,15 @@ extension RunService {
                 choice = try sampler.next(logits: logits.span)
             } catch { throw .unsupported("no token can be chosen: \(error)") }
             if !run.ignoreEnd, model.tokenizer.ends.contains(choice.token) {
-                finish = "end"
+                finish = .end
                 break
             }
             sampler.accept(token: choice.token)
             let likely = try likeliest(run, logits)
             try emit(
-                .with {
-                    $0.kind = .token
-                    $0.token = UInt32(choice.token)
-                    $0.logProbability = choice.logProbability
-                    $0.likely = likely
-                })
+                .token(
+                    ChosenToken(
+                        token: UInt32(choice.token), logProbability: choice.logProbability, likely: likely)))
             guard index + 1 < run.maxTokens else { break }
             try engine.noting(.decode, index) { () throws(ModelError) in
                 logits = try engine.decode(token: choice.token, index: index)

@@ -69,18 +69,14 @@ final class RunService: Sendable {
     func handle(_ commands: RPCReader<RunCommand>, _ events: RPCWriter<RunEvent>) async throws {
         do { try await carryOut(commands, events) } catch let fault as RunFault {
             if fault.message.kind != .unspecified {
-                try? await events.write(
-                    .with {
-                        $0.kind = .fault
-                        $0.fault = fault.message
-                    })
+                try? await events.write(.fault(fault.message))
             }
             throw fault.status
         }
     }
 
     private func carryOut(_ commands: RPCReader<RunCommand>, _ events: RPCWriter<RunEvent>) async throws {
-        guard let first = try await commands.next(), let plan = first.plan else {
+        guard case .plan(let plan)? = try await commands.next() else {
             throw RPCStatus(.invalidArgument, "the first command must carry the plan")
         }
         do throws(RPCStatus) { try check(epoch: plan.epoch, of: "the plan") } catch {
@@ -94,7 +90,7 @@ final class RunService: Sendable {
         } catch { throw RunFault(.refused, of: plan, error) }
         try await occupy(run, kvBytes: run.assignment.capacity * kvTokenBytes)
         defer { current.withLock { $0 = nil } }
-        let shard = try await readShard(first, commands, run)
+        let shard = try await readShard(commands, run)
 
         let inbox = RingInbox(
             run: run, kvRowBytes: kvTokenBytes / model.shape.layers, element: compute.kvElement)
@@ -107,7 +103,7 @@ final class RunService: Sendable {
         let engine = try EngineBox(
             model: model, compute: compute, weights: weights, run: run, links: links)
         show(engine, run, links)
-        try await events.write(.with { $0.kind = .accepted })
+        try await events.write(.accepted)
 
         do {
             try await waitForStart(commands)
@@ -229,15 +225,18 @@ final class RunService: Sendable {
     }
 
     /// Reads this rank's tokens, checking each.
-    private func readShard(
-        _ first: RunCommand, _ commands: RPCReader<RunCommand>, _ run: Run
-    ) async throws -> Shard {
+    private func readShard(_ commands: RPCReader<RunCommand>, _ run: Run) async throws -> Shard {
         let count = run.assignment.tokens
         let wantsNext = run.kind == .score
         var shard = Shard()
-        var command = first
-        while true {
-            for (source, target) in [(command.tokens, \Shard.tokens), (command.next, \Shard.next)] {
+        while shard.tokens.count < count || wantsNext && shard.next.count < count {
+            guard let command = try await commands.next() else {
+                throw RPCStatus(.cancelled, "the coordinator ended the call before the tokens were complete")
+            }
+            guard case .tokens(let part) = command else {
+                throw RPCStatus(.invalidArgument, "the plan must be followed by the tokens that it announces")
+            }
+            for (source, target) in [(part.tokens, \Shard.tokens), (part.next, \Shard.next)] {
                 guard shard[keyPath: target].count + source.count <= count else {
                     throw RPCStatus(.invalidArgument, "more than the \(count) tokens that were announced")
                 }
@@ -250,18 +249,13 @@ final class RunService: Sendable {
                     shard[keyPath: target].append(Int32(token))
                 }
             }
-            if shard.tokens.count == count, !wantsNext || shard.next.count == count { break }
-            guard let more = try await commands.next() else {
-                throw RPCStatus(.cancelled, "the coordinator ended the call before the tokens were complete")
-            }
-            command = more
         }
         if wantsNext, run.assignment.isLeader, count > 0 { shard.next[count - 1] = -1 }
         return shard
     }
 
     private func waitForStart(_ commands: RPCReader<RunCommand>) async throws {
-        guard let command = try await commands.next(), command.start else {
+        guard case .start? = try await commands.next() else {
             throw RPCStatus(.cancelled, "the coordinator ended the call before the start")
         }
     }

@@ -169,7 +169,7 @@ class Cluster:
             for name in ["coordinator", *names]:
                 process = self.processes.get(name)
                 assert process is None or process.poll() is None, f"{name} ended: {self.log(name).read_text()}"
-            return sorted(m.name for m in self.state().members if m.state == "ready") == names
+            return sorted(m.name for m in self.state().members if m.state == pb.Member.READY) == names
 
         until(ready, f"workers {names} are ready")
         return self

@@ -30,8 +30,8 @@ class FakeWorker(rpc.WorkerServicer):
     def Run(self, commands, context):
         self.plans += 1
         for command in commands:
-            if command.tokens and self.accepts:
-                yield pb.RunEvent(kind=pb.RunEvent.ACCEPTED)
+            if command.HasField("tokens") and self.accepts:
+                yield pb.RunEvent(accepted=True)
 
     def member(self):
         state = self.cluster.state()

@@ -80,7 +80,7 @@ def test_the_token_stream_is_the_answer(cluster):
     text = b"".join(event.text for event in events)
     tokens = [token for event in events for token in event.tokens]
     assert text == job.text and text.decode()
-    assert len(tokens) == job.generated_tokens == 24 and job.finish == "length"
+    assert len(tokens) == job.generated_tokens == 24 and job.finish == pb.FINISH_LENGTH
     assert sum(share.tokens for share in job.shares) == job.prompt_tokens == job.prefilled_tokens
     assert {share.worker for share in job.shares} == {"alpha", "beta"}
     # Numbered from 1 without gaps; progress repeats the last kept number.
@@ -155,7 +155,7 @@ def test_stop_string(cluster):
     submitted = cluster.submit(PROMPT, max_tokens=24, stop=["this never comes", stop])
     events = cluster.attach(submitted)
     job = cluster.job(submitted)
-    assert job.state == SUCCEEDED and job.finish == "stop"
+    assert job.state == SUCCEEDED and job.finish == pb.FINISH_STOP
     assert job.text.decode() == expected
     assert b"".join(event.text for event in events).decode() == expected, "text after the stop string was streamed"
 

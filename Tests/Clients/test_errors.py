@@ -87,7 +87,7 @@ def test_no_workers(make_cluster):
 def test_another_model_file(make_cluster):
     cluster = make_cluster(models={"beta": OTHER_MODEL}).start().wait_ready(["alpha"])
     beta = until(lambda: next((m for m in cluster.state().members if m.name == "beta"), None), "beta is seen")
-    assert beta.state == "refused" and "another model file" in beta.reason and OTHER_MODEL.name in beta.reason
+    assert beta.state == pb.Member.REFUSED and "another model file" in beta.reason and OTHER_MODEL.name in beta.reason
     checked = cluster.command("doctor", "--spec", cluster.specification)
     assert checked.returncode > 0 and "another model file" in checked.stdout + checked.stderr
     assert "another model file" in cluster.log("beta").read_text()
@@ -116,7 +116,7 @@ def test_another_precision(make_cluster):
     cluster.processes["alpha"] = spawn(
         ["worker", "--spec", cluster.specification, "--name", "alpha", "--precision", "f32"], cluster.log("alpha"))
     alpha = until(lambda: next(iter(cluster.state().members), None), "alpha is seen")
-    assert alpha.state == "refused" and "f32" in alpha.reason and "bf16" in alpha.reason
+    assert alpha.state == pb.Member.REFUSED and "f32" in alpha.reason and "bf16" in alpha.reason
 
 
 def test_prompt_longer_than_the_window(cluster, tmp_path):
@@ -290,7 +290,7 @@ def test_cancel_and_wait(cluster):
     for job in (waiting, running):
         assert cluster.command("cancel", job.id).returncode == 0
         ended = cluster.finished(job)
-        assert ended.state == CANCELLED and ended.finish == "cancelled"
+        assert ended.state == CANCELLED and ended.finish == pb.FINISH_CANCELLED
         assert cluster.command("wait", job.id).returncode == 2
         assert cluster.attach(job)[-1].job.state == CANCELLED
     assert cluster.job(running).text, "what was there is kept"

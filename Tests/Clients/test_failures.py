@@ -36,7 +36,7 @@ def assert_failed_because_of(cluster, job, worker, limit):
     begin = time.monotonic()
     ended = cluster.finished(job, timeout=limit)
     print(f"noticed after {time.monotonic() - begin:.1f} s: {ended.reason}")
-    assert ended.state == FAILED and ended.finish == "error"
+    assert ended.state == FAILED and ended.finish == pb.FINISH_ERROR
     assert f"worker {worker}" in ended.reason, "the message names the worker"
     others = set(cluster.workers) - {worker}
     assert not any(f"worker {other} was lost" in ended.reason for other in others)
@@ -68,7 +68,7 @@ def test_worker_hangs(cluster, phase):
     cluster.signal("beta", signal.SIGSTOP)
     # A hang shows only by silence: two seconds more than for a broken connection.
     assert_failed_because_of(cluster, job, "beta", NOTICED + 2)
-    until(lambda: [m.state for m in cluster.state().members if m.name == "beta"] == ["lost"], "beta is lost")
+    until(lambda: [m.state for m in cluster.state().members if m.name == "beta"] == [pb.Member.LOST], "beta is lost")
     assert cluster.is_running("coordinator") and cluster.is_running("alpha")
     # The survivor serves alone.
     assert {share.worker for share in cluster.run().shares} == {"alpha"}

@@ -179,15 +179,16 @@ def plan_for(cluster, name, **changes):
 
 def run_plan(cluster, name, plan, tokens=(5, 6), start=True):
     stub = rpc.WorkerStub(cluster.channel(cluster.workers[name].listen))
-    commands = [pb.RunCommand(plan=plan), pb.RunCommand(tokens=tokens)] + [pb.RunCommand(start=True)] * start
+    commands = [pb.RunCommand(plan=plan), pb.RunCommand(tokens=pb.ShardTokens(tokens=tokens))]
+    commands += [pb.RunCommand(start=True)] * start
     return list(stub.Run(iter(commands), timeout=20))
 
 
 def test_worker_takes_a_plan(cluster):
     # The plan that the next tests spoil is good.
     events = run_plan(cluster, "alpha", plan_for(cluster, "alpha"))
-    assert events[0].kind == pb.RunEvent.ACCEPTED and events[-1].kind == pb.RunEvent.FINISHED
-    assert sum(event.kind == pb.RunEvent.TOKEN for event in events) in (1, 2)
+    assert events[0].accepted and events[-1].HasField("finished")
+    assert sum(event.HasField("token") for event in events) in (1, 2)
 
 
 def test_stale_epoch_of_a_plan(cluster):
@@ -224,11 +225,11 @@ def test_a_lost_plan_frees_the_worker(cluster):
 
     def commands():
         yield pb.RunCommand(plan=plan_for(cluster, "alpha"))
-        yield pb.RunCommand(tokens=[5, 6])
+        yield pb.RunCommand(tokens=pb.ShardTokens(tokens=[5, 6]))
         ended.wait(timeout=20)
 
     call = stub.Run(commands(), timeout=20)
-    assert next(call).kind == pb.RunEvent.ACCEPTED
+    assert next(call).accepted
     call.cancel()
     ended.set()
     cluster.run(max_tokens=2)

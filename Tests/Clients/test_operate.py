@@ -12,7 +12,7 @@ from cluster import CANCELLED, PATIENCE, PREFILL, SUCCEEDED, command, golden_tok
 
 
 def states(cluster):
-    return {member.name: member.state for member in cluster.state().members}
+    return {member.name: pb.Member.State.Name(member.state).lower() for member in cluster.state().members}
 
 
 def long_job(cluster, max_tokens=200):

@@ -31,7 +31,7 @@ def assert_none_is_lost(cluster, jobs, workers):
 
 def test_a_worker_that_runs_an_ended_job_gets_none(cluster):
     with FakeWorker(cluster, "gamma", says="j1") as fake:
-        until(lambda: member(cluster, "gamma").state == "aside", "gamma is set aside")
+        until(lambda: member(cluster, "gamma").state == pb.Member.ASIDE, "gamma is set aside")
         assert member(cluster, "gamma").reason == "still runs j1, which ended; restart it if this lasts"
         jobs = [cluster.submit(PROMPT, max_tokens=2, workers=3) for _ in range(12)]
         assert_none_is_lost(cluster, jobs, ["alpha", "beta"])
@@ -40,7 +40,7 @@ def test_a_worker_that_runs_an_ended_job_gets_none(cluster):
         assert "still runs j1, which ended" in doctor.stdout
         # It has let go.
         fake.says = ""
-        until(lambda: member(cluster, "gamma").state == "ready", "gamma is ready")
+        until(lambda: member(cluster, "gamma").state == pb.Member.READY, "gamma is ready")
 
 
 def test_a_worker_that_takes_no_plan_costs_no_job(cluster):
@@ -48,7 +48,7 @@ def test_a_worker_that_takes_no_plan_costs_no_job(cluster):
         jobs = [cluster.submit(PROMPT, max_tokens=2, workers=3) for _ in range(12)]
         first = cluster.finished(jobs[0], timeout=90)
         assert first.state == SUCCEEDED and first.attempt == 2, first.reason
-        assert member(cluster, "gamma").state == "aside"
+        assert member(cluster, "gamma").state == pb.Member.ASIDE
         assert "no answer to the plan within 30 s" in member(cluster, "gamma").reason
         assert_none_is_lost(cluster, jobs, ["alpha", "beta"])
         # Each failure keeps it away for longer: a queue of any length loses little time to it.
@@ -68,7 +68,7 @@ def test_a_frozen_compute_thread_is_named_and_costs_no_other_job(make_cluster):
         assert ended.state == FAILED
         assert ended.reason.startswith("worker beta was lost in prefill"), ended.reason
         assert_none_is_lost(cluster, jobs, ["alpha", "gamma"])
-        assert member(cluster, "beta").state == "aside"
+        assert member(cluster, "beta").state == pb.Member.ASIDE
         until(lambda: f"still runs {job.id}, which ended" in member(cluster, "beta").reason, "the reason is told")
     # It goes on, finds its job gone, and is as good as before.
     cluster.wait_ready()
@@ -85,8 +85,8 @@ def test_who_cannot_be_reached_for_blocks_is_named(make_cluster):
             told = [line for line in log_of(cluster, job) if "back in its place" in line]
             assert len(told) == 1 and f"(worker node1.lab{trial}: cannot reach worker node1.lab{trial} at " in told[0]
             shown = member(cluster, fake.name)
-            assert shown.state == "aside" and "(says worker node1" in shown.reason
-            assert "aside" not in {member(cluster, name).state for name in cluster.workers}
+            assert shown.state == pb.Member.ASIDE and "(says worker node1" in shown.reason
+            assert pb.Member.ASIDE not in {member(cluster, name).state for name in cluster.workers}
 
 
 def test_a_member_with_a_large_version_is_refused(cluster):

@@ -141,9 +141,9 @@ import Testing
                 rank: rank, job: job, prompt: prompt, profile: ProfileMessage(), epoch: 9, stallSeconds: 5,
                 runKey: "0123456789abcdef")
             #expect(message.recent == (rank == plan.leader ? Array(prompt.suffix(5)) : []))
-            let commands = plan.tokenCommands(rank: rank, prompt: prompt, kind: .score)
-            let tokens = commands.flatMap(\.tokens)
-            #expect(tokens.count == Int(message.tokenCount) && commands.flatMap(\.next).count == tokens.count)
+            let parts = plan.tokenParts(rank: rank, prompt: prompt, kind: .score)
+            let tokens = parts.flatMap(\.tokens)
+            #expect(tokens.count == Int(message.tokenCount) && parts.flatMap(\.next).count == tokens.count)
             // As the worker finds it from what it is told.
             let layout = try Layout(
                 stripeTokens: Int(message.stripeTokens), weights: message.members.map { Int($0.weight) })
@@ -154,7 +154,7 @@ import Testing
         #expect(seen.sorted() == Array(0..<997))
         #expect(plan.shares.map(\.tokens).max() == plan.shares[0].tokens)
         // The last token of all has nothing after it.
-        let last = plan.tokenCommands(rank: plan.leader, prompt: prompt, kind: .score).flatMap(\.next).last
+        let last = plan.tokenParts(rank: plan.leader, prompt: prompt, kind: .score).flatMap(\.next).last
         #expect(last == 0)
     }
 

@@ -181,12 +181,17 @@ final class ScriptedWorkers: WorkerDialler {
         func send(_ command: RunCommand) async throws(WorkerFailure) {
             if received.withLock({ $0.over }) { throw WorkerFailure(connectionLost: true, message: "closed") }
             let ready = received.withLock { received in
-                if let plan = command.plan { received.plan = plan }
-                received.tokens += command.tokens
-                received.next += command.next
-                if command.stop { received.stopped = true }
-                return !command.start && !command.stop
-                    && received.tokens.count == Int(received.plan.tokenCount)
+                switch command {
+                case .plan(let plan): received.plan = plan
+                case .tokens(let part):
+                    received.tokens += part.tokens
+                    received.next += part.next
+                case .start: return false
+                case .stop:
+                    received.stopped = true
+                    return false
+                }
+                return received.tokens.count == Int(received.plan.tokenCount)
             }
             if ready {
                 workers.state.withLock { [tokens = received.withLock { $0.tokens }] in
@@ -197,10 +202,10 @@ final class ScriptedWorkers: WorkerDialler {
                 } else if case .neverAccepts = script {
                     return
                 } else {
-                    say(.event(.with { $0.kind = .accepted }))
+                    say(.event(.accepted))
                 }
             }
-            if command.start { play() }
+            if command == .start { play() }
         }
 
         func next() async throws(WorkerFailure) -> RunEvent? {
@@ -241,30 +246,21 @@ final class ScriptedWorkers: WorkerDialler {
             func layers(_ count: Int) {
                 for layer in 0..<count {
                     say(
-                        .event(
-                            .with {
-                                $0.kind = .progress
-                                $0.layers = 4
-                                $0.prefilledLayers = UInt32(layer + 1)
-                            }))
+                        .event(.progress(PrefillProgress(layers: 4, prefilledLayers: UInt32(layer + 1)))))
                 }
             }
             func answer(_ text: String) {
                 guard leads else { return }
                 for byte in text.utf8 {
                     say(
-                        .event(
-                            .with {
-                                $0.kind = .token
-                                $0.token = UInt32(byte)
-                            }))
+                        .event(.token(ChosenToken(token: UInt32(byte), logProbability: 0, likely: nil))))
                 }
             }
             switch script {
             case .answer(let text):
                 layers(4)
                 answer(text)
-                finish("end")
+                finish(.end)
             case .scores:
                 layers(4)
                 for run in layout?.positions(of: Int(plan.rank), in: tokens) ?? [] {
@@ -272,13 +268,12 @@ final class ScriptedWorkers: WorkerDialler {
                     guard end > run.lowerBound else { continue }
                     say(
                         .event(
-                            .with {
-                                $0.kind = .scores
-                                $0.firstPosition = UInt64(run.lowerBound + 1)
-                                $0.nll = (run.lowerBound..<end).map { Float($0) }
-                            }))
+                            .scores(
+                                Scores(
+                                    firstPosition: UInt64(run.lowerBound + 1),
+                                    nll: (run.lowerBound..<end).map { Float($0) }))))
                 }
-                finish("")
+                finish(.end)
             case .breakInPrefill(let count):
                 layers(count)
                 say(.end(WorkerFailure(connectionLost: true, message: "connection reset")))
@@ -290,27 +285,22 @@ final class ScriptedWorkers: WorkerDialler {
             case .complain(let kind, let accused):
                 say(
                     .event(
-                        .with {
-                            $0.kind = .fault
-                            $0.fault = .with {
+                        .fault(
+                            .with {
                                 $0.kind = kind
                                 $0.accused = accused
                                 $0.detail = "that is what \(name) saw"
-                            }
-                        }))
+                            })))
                 say(.end(WorkerFailure(connectionLost: false, message: "gave up")))
             case .hang, .neverAccepts, .refuse, .unreachable, .vanish: break
             }
         }
 
-        private func finish(_ how: String) {
+        private func finish(_ how: Finish) {
             say(
                 .event(
-                    .with {
-                        $0.kind = .finished
-                        $0.finish = how
-                        $0.prefillSeconds = 1
-                    }))
+                    .finished(
+                        RunResult(finish: how, share: nil, prefillSeconds: 1, decodeSeconds: 0))))
         }
     }
 }
@@ -433,7 +423,7 @@ struct Bench {
     @inline(never) func events(_ id: String, from first: UInt64 = 0) async throws -> [JobEvent] {
         var all: [JobEvent] = []
         try await JobFollower(core: core, id: id).follow(from: first) { event in
-            if event.kind != .progress { all.append(event) }
+            if !event.isProgress { all.append(event) }
         }
         return all
     }

@@ -89,7 +89,7 @@ import Testing
         #expect(try await journal.recover(at: 5).map(\.record.id) == [ids[0], ids[2]])
         // Its end is in the journal now.
         #expect(try await journal.job(ids[1]).finishedMicroseconds == 5)
-        #expect(try await journal.events(ids[1], from: 2).map(\.kind) == [.end])
+        #expect(try await journal.events(ids[1], from: 2).map(\.isEnd) == [true])
     }
 
     @Test func aFullDiskAtTheStartSaysSo() async throws {
@@ -142,18 +142,13 @@ import Testing
         let piece = [UInt8](repeating: 65, count: 400_000)
         for _ in 0..<10 {
             try await journal.append(
-                [
-                    .with {
-                        $0.kind = .tokens
-                        $0.text = piece
-                    }
-                ], to: record)
+                [JobEvent(.tokens(AnswerPart(text: piece, tokens: [])))], to: record)
         }
         var seen: [UInt64] = []
         while true {
             let part = try await journal.events(record.id, from: (seen.last ?? 0) + 1)
             if part.isEmpty { break }
-            #expect(part.reduce(0) { $0 + $1.text.count } <= 1_200_000)
+            #expect(part.reduce(0) { $0 + ($1.answer?.text.count ?? 0) } <= 1_200_000)
             seen += part.map(\.number)
         }
         #expect(seen == Array(1...11))
@@ -165,7 +160,7 @@ import Testing
         let journal = try Journal(directory: TemporaryDirectory().path)
         var record = try await journal.submit(job, prompt: [1, 2, 3]).record
         record.state = .succeeded
-        try await journal.append([.with { $0.kind = .end }], to: record)
+        try await journal.append([JobEvent(.end(record))], to: record)
         await #expect(throws: CoordinatorError.self) { try await journal.prompt(record.id) }
     }
 
@@ -187,7 +182,7 @@ import Testing
         for _ in 0..<6 {
             var record = try await journal.submit(job, prompt: [1]).record
             record.state = .succeeded
-            try await journal.append([.with { $0.kind = .end }], to: record)
+            try await journal.append([JobEvent(.end(record))], to: record)
         }
         let waiting = try await journal.submit(job, prompt: [1]).record.id
         try await journal.forgetOld()

@@ -51,7 +51,7 @@ import Testing
         }
         // Another instance of a lost name may come at once.
         #expect(try table.register(member("alpha"), instance: "2", at: start + .seconds(7)) == 104)
-        #expect(table.all(busy: ["beta"], at: start + .seconds(8)).map(\.state) == ["ready", "busy"])
+        #expect(table.all(busy: ["beta"], at: start + .seconds(8)).map(\.state) == [.ready, .busy])
     }
 
     @Test func ourOwnPauseIsNobodysSilence() throws {
@@ -115,7 +115,7 @@ import Testing
             "\($0)".contains("same --isa")
         }
         #expect(table.ready.map(\.name) == ["alpha"])
-        #expect(table.all(busy: [], at: start).map(\.state) == ["ready", "refused"])
+        #expect(table.all(busy: [], at: start).map(\.state) == [.ready, .refused])
         // It is told from the ready ones, and comes in with the right settings.
         #expect(try table.register(member("beta"), instance: "1", at: start) == 102)
     }
@@ -148,7 +148,7 @@ import Testing
         #expect(try table.drain("alpha", undo: false) == ["alpha"])
         #expect(table.epoch == 104)
         #expect(table.ready.map(\.name) == ["beta", "far"])
-        #expect(table.all(busy: ["alpha"], at: start).map(\.state) == ["draining", "ready", "ready"])
+        #expect(table.all(busy: ["alpha"], at: start).map(\.state) == [.draining, .ready, .ready])
         #expect(try table.heartbeat(beat("alpha"), isPlaced: true, at: start).drains)
         #expect(try !table.heartbeat(beat("beta"), isPlaced: true, at: start).drains)
         // Asking twice is no change, and a process that registers again drains on.
@@ -197,7 +197,7 @@ import Testing
         _ = try table.heartbeat(working, isPlaced: false, at: start + .seconds(2))
         #expect(table.ready.map(\.name) == ["alpha"] && table.epoch == epoch + 1)
         let shown = table.all(busy: [], at: start + .seconds(2))
-        #expect(shown.map(\.state) == ["ready", "aside"])
+        #expect(shown.map(\.state) == [.ready, .aside])
         #expect(shown[1].reason == "still runs j1, which ended; restart it if this lasts")
         // It lets go.
         _ = try table.heartbeat(beat("beta"), isPlaced: false, at: start + .seconds(3))
@@ -257,7 +257,7 @@ import Testing
                         + "\(theirs): upgrade Lariat on \(older)"
             }
         }
-        #expect(table.ready.isEmpty && table.all(busy: [], at: start).map(\.state) == ["refused"])
+        #expect(table.ready.isEmpty && table.all(busy: [], at: start).map(\.state) == [.refused])
     }
 
     @Test func longTextsAreRefused() throws {
@@ -279,7 +279,7 @@ import Testing
         var table = table()
         var liar = member("alpha")
         liar.reason = String(repeating: "x", count: 4_100_000)
-        liar.state = liar.reason
+        liar.state = .lost
         liar.job = liar.reason
         _ = try table.register(liar, instance: "1", at: start)
         #expect(try table.all(busy: [], at: start)[0].encoded().count < 500)

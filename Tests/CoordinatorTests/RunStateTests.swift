@@ -35,15 +35,15 @@ import Testing
             wallMicroseconds: 5)
         _ = state.begin()
         if accepted {
-            for rank in names.indices { _ = event(&state, rank, 0) { $0.kind = .accepted } }
+            for rank in names.indices { _ = event(&state, rank, 0, .accepted) }
         }
         return state
     }
 
     private func event(
-        _ state: inout RunState, _ rank: Int, _ seconds: Double, _ set: (inout RunEvent) -> Void
+        _ state: inout RunState, _ rank: Int, _ seconds: Double, _ event: RunEvent
     ) -> [RunState.Action] {
-        state.handle(.event(rank: rank, .with(set)), at: start + .seconds(seconds), wallMicroseconds: 6)
+        state.handle(.event(rank: rank, event), at: start + .seconds(seconds), wallMicroseconds: 6)
     }
 
     private func tick(_ state: inout RunState, _ seconds: Double) -> [RunState.Action] {
@@ -55,23 +55,19 @@ import Testing
         _ state: inout RunState, _ rank: Int, _ kind: FaultMessage.Kind, accused: Int, _ detail: String = "",
         _ seconds: Double
     ) {
-        _ = event(&state, rank, seconds) {
-            $0.kind = .fault
-            $0.fault = .with {
-                $0.kind = kind
-                $0.accused = UInt32(accused)
-                $0.detail = detail
-            }
-        }
+        _ = event(
+            &state, rank, seconds,
+            .fault(
+                .with {
+                    $0.kind = kind
+                    $0.accused = UInt32(accused)
+                    $0.detail = detail
+                }))
     }
 
     /// One layer of the first rank is done: the job has begun.
     private func begun(_ state: inout RunState) {
-        _ = event(&state, 0, 0) {
-            $0.kind = .progress
-            $0.layers = 10
-            $0.prefilledLayers = 1
-        }
+        _ = event(&state, 0, 0, .progress(PrefillProgress(layers: 10, prefilledLayers: 1)))
     }
 
     private func failure(
@@ -85,24 +81,16 @@ import Testing
 
     @Test func allMustAcceptBeforeTheStart() {
         var state = state(accepted: false)
-        #expect(event(&state, 1, 0) { $0.kind = .accepted } == [])
-        #expect(event(&state, 0, 0) { $0.kind = .accepted } == [.start])
+        #expect(event(&state, 1, 0, .accepted) == [])
+        #expect(event(&state, 0, 0, .accepted) == [.start])
     }
 
     @Test func progressIsTheMeanByShares() {
         var state = state()
-        let progress = event(&state, 0, 1) {
-            $0.kind = .progress
-            $0.layers = 10
-            $0.prefilledLayers = 4
-        }
+        let progress = event(&state, 0, 1, .progress(PrefillProgress(layers: 10, prefilledLayers: 4)))
         #expect(progress == [.progress])
         #expect(state.record.prefilledTokens == 30)
-        _ = event(&state, 1, 1) {
-            $0.kind = .progress
-            $0.layers = 10
-            $0.prefilledLayers = 10
-        }
+        _ = event(&state, 1, 1, .progress(PrefillProgress(layers: 10, prefilledLayers: 10)))
         #expect(state.record.prefilledTokens == 55)
     }
 
@@ -207,7 +195,7 @@ import Testing
             let shown = try #require(
                 actions.compactMap { if case .publish(let event) = $0 { event } else { nil } }.last)
             // Followers see it wait again; there is no end.
-            #expect(shown.kind == .state && shown.job?.state == .queued && shown.job?.shares.isEmpty == true)
+            #expect(shown.isState && shown.job?.state == .queued && shown.job?.shares.isEmpty == true)
             #expect(state.record.attempt == 2 && state.record.finishedMicroseconds == 0)
             #expect(state.failure?.accused == ["beta"])
         }
@@ -250,30 +238,25 @@ import Testing
     @Test func allTokensAreSuccessWhateverComesLater() {
         var state = state(maxTokens: 2)
         for letter in [UInt32(97), 98] {
-            _ = event(&state, 0, 1) {
-                $0.kind = .token
-                $0.token = letter
-            }
+            _ = event(&state, 0, 1, .token(ChosenToken(token: letter, logProbability: 0, likely: nil)))
         }
         failure(&state, 0, lost: true, "connection reset", 1.5)
-        #expect(state.record.state == .succeeded && state.record.finish == "length")
+        #expect(state.record.state == .succeeded && state.record.finish == .length)
     }
 
     @Test func allScoresAreSuccessWhateverComesLater() {
         var state = state(maxTokens: 0, kind: .score)
-        _ = event(&state, 0, 1) {
-            $0.kind = .scores
-            $0.firstPosition = 1
-            $0.nll = Array(repeating: 2, count: 99)
-        }
-        _ = event(&state, 0, 1) { $0.kind = .finished }
+        _ = event(&state, 0, 1, .scores(Scores(firstPosition: 1, nll: Array(repeating: 2, count: 99))))
+        _ = event(
+            &state, 0, 1, .finished(RunResult(finish: .end, share: nil, prefillSeconds: 0, decodeSeconds: 0))
+        )
         _ = tick(&state, 17)
         #expect(state.record.state == .succeeded && state.record.meanNLL == 2)
     }
 
     @Test func waitsEnd() {
         var silent = state(accepted: false)
-        _ = event(&silent, 0, 1) { $0.kind = .accepted }
+        _ = event(&silent, 0, 1, .accepted)
         _ = tick(&silent, 30)
         #expect(!silent.isOver)
         _ = tick(&silent, 31)
@@ -285,7 +268,8 @@ import Testing
         #expect(quiet.record.reason.hasPrefix("no worker reported anything for 900 s in prefill"))
 
         var half = state()
-        _ = event(&half, 1, 1) { $0.kind = .finished }
+        _ = event(
+            &half, 1, 1, .finished(RunResult(finish: .end, share: nil, prefillSeconds: 0, decodeSeconds: 0)))
         _ = tick(&half, 17)
         #expect(half.record.reason.contains("worker alpha was lost"))
         #expect(half.record.reason.contains("did not finish within 15 s of the others"))
@@ -294,14 +278,13 @@ import Testing
     @Test func textIsWrittenInBatches() {
         var state = state()
         func token(_ letter: String, _ seconds: Double) -> [RunState.Action] {
-            event(&state, 0, seconds) {
-                $0.kind = .token
-                $0.token = UInt32(letter.utf8.first ?? 0)
-            }
+            event(
+                &state, 0, seconds,
+                .token(ChosenToken(token: UInt32(letter.utf8.first ?? 0), logProbability: 0, likely: nil)))
         }
         func texts(_ actions: [RunState.Action]) -> [[UInt8]] {
             actions.compactMap {
-                if case .publish(let event) = $0, event.kind == .tokens { event.text } else { nil }
+                if case .publish(let event) = $0 { event.answer?.text } else { nil }
             }
         }
         // The first at once, then at most every 50 ms.
@@ -314,49 +297,34 @@ import Testing
 
     @Test func aStopStringTellsTheLeader() {
         var state = state(stop: ["b"])
-        _ = event(&state, 0, 1) {
-            $0.kind = .token
-            $0.token = 97
-        }
-        let actions = event(&state, 0, 1) {
-            $0.kind = .token
-            $0.token = 98
-        }
+        _ = event(&state, 0, 1, .token(ChosenToken(token: 97, logProbability: 0, likely: nil)))
+        let actions = event(&state, 0, 1, .token(ChosenToken(token: 98, logProbability: 0, likely: nil)))
         #expect(actions.contains(.stop(rank: 0)))
         // What the leader computed meanwhile does not count.
-        _ = event(&state, 0, 1) {
-            $0.kind = .token
-            $0.token = 99
-        }
+        _ = event(&state, 0, 1, .token(ChosenToken(token: 99, logProbability: 0, likely: nil)))
         #expect(state.record.generatedTokens == 2)
     }
 
     @Test func workersThatBreakTheProtocolEndTheJob() {
         for wrong in [
-            { $0.kind = .accepted },
-            { $0.kind = .scores },
-            {
-                $0.kind = .progress
-                $0.layers = 0
-            },
-            {
-                $0.kind = .progress
-                $0.layers = 2
-                $0.prefilledLayers = 3
-            },
-        ] as [(inout RunEvent) -> Void] {
+            .accepted, .scores(Scores(firstPosition: 0, nll: [])),
+            .progress(PrefillProgress(layers: 0, prefilledLayers: 0)),
+            .progress(PrefillProgress(layers: 2, prefilledLayers: 3)),
+        ] as [RunEvent] {
             var state = state()
             _ = event(&state, 1, 1, wrong)
             #expect(state.record.reason.hasPrefix("worker beta "))
             #expect(state.record.reason.contains("does not keep to the protocol"))
             // Nothing counts after the end.
-            #expect(event(&state, 0, 2) { $0.kind = .token } == [])
+            #expect(event(&state, 0, 2, .token(ChosenToken(token: 0, logProbability: 0, likely: nil))) == [])
         }
         var follower = state()
-        _ = event(&follower, 1, 1) { $0.kind = .token }
+        _ = event(&follower, 1, 1, .token(ChosenToken(token: 0, logProbability: 0, likely: nil)))
         #expect(follower.record.reason.contains("sent a token out of turn"))
         var eager = state(maxTokens: 1)
-        for _ in 0..<2 { _ = event(&eager, 0, 1) { $0.kind = .token } }
+        for _ in 0..<2 {
+            _ = event(&eager, 0, 1, .token(ChosenToken(token: 0, logProbability: 0, likely: nil)))
+        }
         #expect(eager.record.reason.contains("more tokens than were asked for"))
     }
 
@@ -366,23 +334,15 @@ import Testing
             $0.tokens = [104, 105]
             $0.logProbabilities = [-0.1, -2.5]
         }
-        let actions = event(&state, 0, 10) {
-            $0.kind = .token
-            $0.token = 104
-            $0.logProbability = -0.1
-            $0.likely = likely
-        }
-        let published = actions.compactMap { action -> JobEvent? in
-            if case .publish(let event) = action, event.kind == .tokens { event } else { nil }
+        let actions = event(
+            &state, 0, 10, .token(ChosenToken(token: 104, logProbability: -0.1, likely: likely)))
+        let published = actions.compactMap { action -> AnswerPart? in
+            if case .publish(let event) = action { event.answer } else { nil }
         }
         #expect(published.map(\.logProbabilities) == [[-0.1]])
         #expect(published.map(\.likely) == [[likely]])
         // A probability above 1 is no probability.
-        _ = event(&state, 0, 11) {
-            $0.kind = .token
-            $0.token = 104
-            $0.logProbability = 0.5
-        }
+        _ = event(&state, 0, 11, .token(ChosenToken(token: 104, logProbability: 0.5, likely: nil)))
         #expect(state.isOver && state.record.reason.contains("impossible probabilities"))
     }
 
@@ -392,10 +352,7 @@ import Testing
         var kept = 0
         for _ in 0..<3 {
             for case .trace(let part) in event(
-                &state, 1, 1,
-                {
-                    $0.kind = .trace; $0.spans = many
-                })
+                &state, 1, 1, .trace(RunTrace(spans: many)))
             {
                 #expect(part.worker == "beta" && part.rank == 1)
                 kept += part.spans.count

@@ -119,7 +119,7 @@ struct ScenarioPlayer {
                     following.append(.unwritten(record.id, full))
                 } else {
                     records[record.id] = record
-                    if events.contains(where: { $0.kind == .end }) { following.append(.written(record.id)) }
+                    if events.contains(where: \.isEnd) { following.append(.written(record.id)) }
                 }
             case .reach(let id, _): runs[id.job] = id
             case .start(let id, let order): orders[id.job] = order

@@ -48,46 +48,38 @@ extension ScenarioPlayer {
     private func inputs(
         _ command: String, _ words: ScenarioWords, _ rank: Int, _ job: String
     ) throws -> [RunState.Input] {
-        var event = RunEvent()
+        let event: RunEvent
         switch command {
-        case "accepted": event.kind = .accepted
+        case "accepted": event = .accepted
         case "layers":
-            event.kind = .progress
-            event.layers = 10
-            event.prefilledLayers = UInt32(try words.at(3)) ?? 0
+            event = .progress(
+                PrefillProgress(layers: 10, prefilledLayers: UInt32(try words.at(3)) ?? 0))
         case "says":
             return try words.at(3).utf8.map { byte in
                 .event(
-                    rank: rank,
-                    .with {
-                        $0.kind = .token
-                        $0.token = UInt32(byte)
-                    })
+                    rank: rank, .token(ChosenToken(token: UInt32(byte), logProbability: 0, likely: nil)))
             }
         case "scores":
-            event.kind = .scores
-            event.firstPosition = try words.number("first", UInt64(1))
-            event.nll = Array(repeating: 2, count: try words.number("count", 1))
+            event = .scores(
+                Scores(
+                    firstPosition: try words.number("first", UInt64(1)),
+                    nll: Array(repeating: 2, count: try words.number("count", 1))))
         case "finished":
-            event.kind = .finished
-            event.finish = words["finish"] ?? "end"
-            if let share = orders[job]?.plan.shares[rank] {
-                var share = share
-                share.computeSeconds = try words.number("compute") ?? 0
-                share.waitSeconds = try words.number("waited") ?? 0
-                event.share = share
-            }
+            var share = orders[job]?.plan.shares[rank]
+            share?.computeSeconds = try words.number("compute") ?? 0
+            share?.waitSeconds = try words.number("waited") ?? 0
+            let finish = Finish.allCases.first { $0.word == words["finish"] ?? "end" }
+            event = .finished(
+                RunResult(finish: finish ?? .unspecified, share: share, prefillSeconds: 0, decodeSeconds: 0))
         case "fault":
-            event.kind = .fault
-            event.fault = .with {
-                $0.kind = ScenarioText.faults[words["kind"] ?? ""] ?? .own
-                $0.accused = UInt32(words["accused"].flatMap { self.rank(of: $0, in: job) } ?? rank)
-                $0.detail = words["detail"] ?? "no words"
-            }
+            event = .fault(
+                .with {
+                    $0.kind = ScenarioText.faults[words["kind"] ?? ""] ?? .own
+                    $0.accused = UInt32(words["accused"].flatMap { self.rank(of: $0, in: job) } ?? rank)
+                    $0.detail = words["detail"] ?? "no words"
+                })
         case "logs":
-            event.kind = .log
-            event.level = "info"
-            event.text = try words.at(3)
+            event = .log(RunLog(level: "info", text: try words.at(3)))
         case "ended": return [.ended(rank: rank, nil)]
         case "fails":
             return [.ended(rank: rank, WorkerFailure(connectionLost: false, message: try words.at(3)))]

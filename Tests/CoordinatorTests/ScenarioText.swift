@@ -34,7 +34,9 @@ enum ScenarioText {
                 "start \(id.job), epoch \(order.epoch): \(shares); \(order.plan.members[order.plan.leader].name) leads"
             ]
         case .tell(let id, let rank, let command):
-            return ["tell \(id.job) rank \(rank): \(command.start ? "start" : command.stop ? "stop" : "?")"]
+            return [
+                "tell \(id.job) rank \(rank): \(command == .start ? "start" : command == .stop ? "stop" : "?")"
+            ]
         case .finish(let id, let cuts): return ["\(cuts ? "cut" : "finish") \(id.job)"]
         case .measure(let workers, let epoch): return ["measure \(names(workers)), epoch \(epoch)"]
         case .say(let notice):
@@ -58,7 +60,7 @@ enum ScenarioText {
     }
 
     private static func outcome(_ job: JobRecord) -> String {
-        "\(job.state)" + (job.finish.isEmpty ? "" : " (\(job.finish))")
+        "\(job.state)" + (job.finish == .unspecified ? "" : " (\(job.finish.word))")
             + (job.fault.map { " [\(fault($0))]" } ?? "")
             + (job.straggler.map { ", \($0.worker) was slow" } ?? "")
             + (job.reason.isEmpty ? "" : ": \(job.reason)")
@@ -76,14 +78,13 @@ enum ScenarioText {
     }
 
     private static func event(_ event: JobEvent) -> String {
-        switch event.kind {
-        case .state:
-            let job = event.job ?? JobRecord()
+        switch event.content {
+        case .state(let job):
             return "\(job.state)" + (job.attempt > 1 ? ", attempt \(job.attempt)" : "")
-        case .tokens: return "tokens \"\(String(decoding: event.text, as: UTF8.self))\""
-        case .scores: return "scores from \(event.firstPosition), \(event.nll.count) of them"
-        case .end: return "end \(outcome(event.job ?? JobRecord()))"
-        case .progress, .unspecified: return "?"
+        case .tokens(let part): return "tokens \"\(String(decoding: part.text, as: UTF8.self))\""
+        case .scores(let scores): return "scores from \(scores.firstPosition), \(scores.nll.count) of them"
+        case .end(let job): return "end \(outcome(job))"
+        case .progress, nil: return "?"
         }
     }
 }

@@ -36,7 +36,7 @@ import Testing
         var used: [String] = []
         for id in ids { used += try await shares(bench, id) }
         #expect(used.sorted() == ["alpha", "beta"])
-        #expect(await bench.core.cluster().members.map(\.state) == ["busy", "busy"])
+        #expect(await bench.core.cluster().members.map(\.state) == [.busy, .busy])
         // The third waits, and runs when one has ended.
         let third = try await submit(bench, workers: 1)
         #expect(try await bench.core.job(third).reason == "waits for other jobs")

@@ -6,12 +6,18 @@ import JSONText
 import Logging
 import Messages
 import Observability
+import OpenAI
 import Protobuf
 import TestSupport
 import Testing
 
 @Suite struct WebTests {
     private let start = ContinuousClock.now
+
+    @Test(arguments: zip(Finish.allCases, [nil, .stop, .length, .stop, nil, nil] as [FinishReason?]))
+    func aJobsEndIsAReason(_ finish: Finish, _ reason: FinishReason?) {
+        #expect(FinishReason(finish) == reason)
+    }
 
     @Test func aClientMayAskSoOften() {
         var rate = RequestRate(perSecond: 2, burst: 3)

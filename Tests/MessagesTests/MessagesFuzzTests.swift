@@ -17,7 +17,7 @@ private struct FixedRandom: RandomNumberGenerator {
 
 @Suite struct MessagesFuzzTests {
     /// What was accepted can be sent again and means the same; anything else is an error.
-    private func check<M: BridgedMessage>(_: M.Type, _ bytes: [UInt8]) throws -> Bool {
+    private func check<M: PackedMessage>(_: M.Type, _ bytes: [UInt8]) throws -> Bool {
         let message: M
         do throws(MessageError) { message = try M(decoding: bytes) } catch { return false }
         let again = try M(decoding: try message.encoded())

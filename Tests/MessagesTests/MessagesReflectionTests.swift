@@ -8,10 +8,24 @@ import Testing
     private let reflection = Reflection(
         services: [CoordinatorService.name, HealthService.name], files: .lariat)
 
+    private func files(_ response: ReflectionResponse) -> Int? {
+        if case .files(let files)? = response.answer { files.files.count } else { nil }
+    }
+
+    private func code(_ response: ReflectionResponse) -> Int32? {
+        if case .error(let error)? = response.answer { error.code } else { nil }
+    }
+
     @Test func servicesAreListed() {
-        let names = reflection.answer(.with { $0.listServices = "" }).services?.services.map(\.name)
+        guard
+            case .services(let services)? = reflection.answer(.with { $0.question = .listServices("") })
+                .answer
+        else {
+            Issue.record("no list")
+            return
+        }
         #expect(
-            names == [
+            services.services.map(\.name) == [
                 "lariat.v1.Coordinator", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
                 "grpc.reflection.v1alpha.ServerReflection",
             ])
@@ -24,20 +38,24 @@ import Testing
         "grpc.reflection.v1alpha.ServerReflection",
     ])
     func symbolsHaveAFile(_ symbol: String) throws {
-        let request = ReflectionRequest.with { $0.fileContainingSymbol = symbol }
+        let request = ReflectionRequest.with { $0.question = .fileContainingSymbol(symbol) }
         let answer = reflection.answer(request)
-        #expect(answer.fileDescriptors?.files.count == 1, "no file of ours imports another")
+        #expect(files(answer) == 1, "no file of ours imports another")
         #expect(answer.originalRequest == request)
         // It goes over the wire as it is.
         #expect(try ReflectionResponse(decoding: try answer.encoded()) == answer)
     }
 
     @Test func filesByName() {
-        #expect(
-            reflection.answer(.with { $0.fileByFilename = "lariat.proto" }).fileDescriptors?.files.count == 1)
-        #expect(reflection.answer(.with { $0.fileByFilename = "nothing.proto" }).error?.code == 5)
-        #expect(reflection.answer(.with { $0.fileContainingSymbol = "lariat.v1.Nothing" }).error?.code == 5)
-        #expect(reflection.answer(ReflectionRequest()).error?.code == 3)
+        func answer(_ question: ReflectionRequest.Question?) -> ReflectionResponse {
+            reflection.answer(.with { $0.question = question })
+        }
+        #expect(files(answer(.fileByFilename("lariat.proto"))) == 1)
+        #expect(code(answer(.fileByFilename("nothing.proto"))) == 5)
+        #expect(code(answer(.fileContainingSymbol("lariat.v1.Nothing"))) == 5)
+        #expect(code(answer(.fileContainingExtension(.with { $0.containingType = "lariat.v1.Job" }))) == 5)
+        #expect(code(answer(.allExtensionNumbersOfType("lariat.v1.Nothing"))) == 5)
+        #expect(code(answer(nil)) == 3)
     }
 
     @Test func damagedDescriptorSetsDoNoHarm() {

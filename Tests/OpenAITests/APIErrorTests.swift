@@ -52,9 +52,4 @@ import Testing
         #expect(error?.status == 404 && error?.code == "model_not_found" && error?.param == "model")
         #expect((error?.message.count ?? .max) < 200)
     }
-
-    @Test(arguments: [
-        ("stop", FinishReason.stop), ("end", .stop), ("length", .length), ("cancelled", nil), ("", nil),
-    ])
-    func finishes(job: String, reason: FinishReason?) { #expect(FinishReason(job: job) == reason) }
 }

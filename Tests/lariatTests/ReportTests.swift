@@ -13,7 +13,7 @@ import lariat
         job.id = "j7"
         job.options = .with { $0.kind = .generate }
         job.state = .succeeded
-        job.finish = "end"
+        job.finish = .end
         job.promptTokens = 3000
         job.prefilledTokens = 3000
         job.generatedTokens = 11
@@ -199,7 +199,7 @@ import lariat
     }
 
     @Test func doctorShowsVersionsAndTooManyThreads() {
-        var cluster = state([("alpha", "ready", ""), ("beta", "ready", "")])
+        var cluster = state([("alpha", .ready, ""), ("beta", .ready, "")])
         for index in cluster.members.indices {
             cluster.members[index].version = "9.8.7"
             cluster.members[index].hostCores = 2
@@ -289,19 +289,14 @@ import lariat
         var full = job
         full.profile = .with { $0.factors = [Double](repeating: 1.5, count: 32) }
         full.text = []
-        func line(_ kind: JobEvent.Kind, _ text: String = "") -> String {
-            stream.line(
-                .with {
-                    $0.kind = kind
-                    $0.job = kind == .tokens ? nil : full
-                    $0.text = Array(text.utf8)
-                }
-            ).text
+        func line(_ content: JobEvent.Content) -> String { stream.line(JobEvent(content)).text }
+        func tokens(_ text: String) -> JobEvent.Content {
+            .tokens(AnswerPart(text: Array(text.utf8), tokens: []))
         }
-        #expect(line(.progress).utf8.count < 250)
-        #expect(line(.tokens, "The ans").contains("\"text\":\"The ans\""))
-        _ = line(.tokens, "wer.")
-        let last = line(.end)
+        #expect(line(.progress(full)).utf8.count < 250)
+        #expect(line(tokens("The ans")).contains("\"text\":\"The ans\""))
+        _ = line(tokens("wer."))
+        let last = line(.end(full))
         #expect(last.hasPrefix("{\"id\":\"j7\""))
         #expect(last.contains("\"text\":\"The answer.\"") && last.contains("\"state\":\"SUCCEEDED\""))
     }
@@ -313,7 +308,7 @@ import lariat
                 == "\u{1b}[H\u{1b}[Kone\r\n\u{1b}[Jtwo")
     }
 
-    private func state(_ members: [(String, String, String)]) -> ClusterState {
+    private func state(_ members: [(String, MemberState, String)]) -> ClusterState {
         .with {
             $0.members = members.map { name, state, reason in
                 .with {
@@ -326,7 +321,7 @@ import lariat
     }
 
     @Test func readiness() {
-        let some = state([("a", "ready", ""), ("b", "busy", ""), ("c", "refused", "another model")])
+        let some = state([("a", .ready, ""), ("b", .busy, ""), ("c", .refused, "another model")])
         #expect(Readiness(some, expected: ["a", "b"]).isReady)
         #expect(
             Readiness(some, expected: ["a", "c", "d"]).missing == [
@@ -334,7 +329,7 @@ import lariat
             ])
         #expect(!Readiness(some, expected: []).isReady)
         #expect(Readiness(state([]), expected: []).missing == ["no worker has registered"])
-        #expect(!Readiness(state([("a", "lost", "")]), expected: []).isReady)
+        #expect(!Readiness(state([("a", .lost, "")]), expected: []).isReady)
     }
 
     @Test func logLine() {

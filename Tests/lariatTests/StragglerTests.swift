@@ -56,7 +56,8 @@ import lariat
 }
 
 @Suite struct JobOutlookTests {
-    private func member(_ name: String, _ state: String, job: String = "", layer: UInt32 = 0) -> MemberRecord
+    private func member(_ name: String, _ state: MemberState, job: String = "", layer: UInt32 = 0)
+        -> MemberRecord
     {
         .with {
             $0.name = name
@@ -107,8 +108,8 @@ import lariat
     @Test func whyItWaits() {
         let cluster = ClusterState.with {
             $0.members = [
-                member("alpha", "busy", job: "j4", layer: 12), member("beta", "busy", job: "j4", layer: 15),
-                member("gamma", "ready"), member("delta", "draining"),
+                member("alpha", .busy, job: "j4", layer: 12), member("beta", .busy, job: "j4", layer: 15),
+                member("gamma", .ready), member("delta", .draining),
             ]
         }
         let active = [waiting("j7", 3), waiting("j6", 2), waiting("j5", 1), running]
@@ -129,7 +130,7 @@ import lariat
         job.options?.workers = 2
         let cluster = ClusterState.with {
             $0.members =
-                ["a", "b", "c"].map { member($0, "busy") } + (0..<9).map { member("x\($0)", "lost") }
+                ["a", "b", "c"].map { member($0, .busy) } + (0..<9).map { member("x\($0)", .lost) }
         }
         let facts = JobOutlook(job, cluster: cluster, active: [job], at: 0).facts
         #expect(facts.map(\.name) == ["before it", "workers", "KV memory"])
@@ -142,7 +143,7 @@ import lariat
     }
 
     @Test func underWay() {
-        let cluster = ClusterState.with { $0.members = [member("alpha", "busy", job: "j4", layer: 10)] }
+        let cluster = ClusterState.with { $0.members = [member("alpha", .busy, job: "j4", layer: 10)] }
         let outlook = JobOutlook(running, cluster: cluster, active: [], at: 0)
         #expect(outlook.facts[0].value == "[########------------] 40%, layer 10 of 30")
         #expect(outlook.facts[1].value == "about 20.0 s")

@@ -6,7 +6,7 @@ import Testing
 import lariat
 
 @Suite struct TopScreenTests {
-    private func member(_ name: String, _ state: String, job: String = "", reason: String = "")
+    private func member(_ name: String, _ state: MemberState, job: String = "", reason: String = "")
         -> MemberRecord
     {
         .with {
@@ -66,8 +66,8 @@ import lariat
         cluster.queued = 1
         cluster.version = "0.1.0"
         cluster.members = [
-            member("alpha", "busy", job: "j2"), member("beta", "busy", job: "j2"),
-            member("gamma", "lost", reason: "not heard for 5 s"),
+            member("alpha", .busy, job: "j2"), member("beta", .busy, job: "j2"),
+            member("gamma", .lost, reason: "not heard for 5 s"),
         ]
         var waiting = JobRecord()
         waiting.id = "j3"
@@ -151,7 +151,7 @@ import lariat
 
     private func many(_ count: Int) -> ClusterHistory {
         var cluster = ClusterState()
-        cluster.members = (0..<count).map { member("worker-\($0)", "ready") }
+        cluster.members = (0..<count).map { member("worker-\($0)", .ready) }
         var history = ClusterHistory()
         history.see(cluster, [], at: 0)
         return history

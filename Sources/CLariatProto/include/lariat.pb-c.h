@@ -52,7 +52,14 @@ typedef struct Lariat__V1__WorkerRates Lariat__V1__WorkerRates;
 typedef struct Lariat__V1__RunMember Lariat__V1__RunMember;
 typedef struct Lariat__V1__RunPlan Lariat__V1__RunPlan;
 typedef struct Lariat__V1__RunCommand Lariat__V1__RunCommand;
+typedef struct Lariat__V1__ShardTokens Lariat__V1__ShardTokens;
 typedef struct Lariat__V1__RunEvent Lariat__V1__RunEvent;
+typedef struct Lariat__V1__PrefillProgress Lariat__V1__PrefillProgress;
+typedef struct Lariat__V1__ChosenToken Lariat__V1__ChosenToken;
+typedef struct Lariat__V1__Scores Lariat__V1__Scores;
+typedef struct Lariat__V1__RunLog Lariat__V1__RunLog;
+typedef struct Lariat__V1__RunResult Lariat__V1__RunResult;
+typedef struct Lariat__V1__RunTrace Lariat__V1__RunTrace;
 typedef struct Lariat__V1__Fault Lariat__V1__Fault;
 typedef struct Lariat__V1__TraceSpan Lariat__V1__TraceSpan;
 typedef struct Lariat__V1__RingMessage Lariat__V1__RingMessage;
@@ -155,42 +162,22 @@ typedef enum _Lariat__V1__JobEvent__Kind {
   LARIAT__V1__JOB_EVENT__KIND__END = 5
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__JOB_EVENT__KIND)
 } Lariat__V1__JobEvent__Kind;
-typedef enum _Lariat__V1__RunEvent__Kind {
-  LARIAT__V1__RUN_EVENT__KIND__KIND_UNSPECIFIED = 0,
+typedef enum _Lariat__V1__Member__State {
+  LARIAT__V1__MEMBER__STATE__STATE_UNSPECIFIED = 0,
+  LARIAT__V1__MEMBER__STATE__READY = 1,
+  LARIAT__V1__MEMBER__STATE__BUSY = 2,
   /*
-   * plan and tokens are in, memory is there
+   * takes no more jobs and leaves when it has none
    */
-  LARIAT__V1__RUN_EVENT__KIND__ACCEPTED = 1,
+  LARIAT__V1__MEMBER__STATE__DRAINING = 3,
   /*
-   * prefilled_layers of layers
+   * takes no jobs for a while, after faults
    */
-  LARIAT__V1__RUN_EVENT__KIND__PROGRESS = 2,
-  /*
-   * token, from the leader
-   */
-  LARIAT__V1__RUN_EVENT__KIND__TOKEN = 3,
-  /*
-   * first_position, nll
-   */
-  LARIAT__V1__RUN_EVENT__KIND__SCORES = 4,
-  /*
-   * level, text
-   */
-  LARIAT__V1__RUN_EVENT__KIND__LOG = 5,
-  /*
-   * finish, share, prefill_seconds, decode_seconds
-   */
-  LARIAT__V1__RUN_EVENT__KIND__FINISHED = 6,
-  /*
-   * spans
-   */
-  LARIAT__V1__RUN_EVENT__KIND__TRACE = 7,
-  /*
-   * fault; the call ends
-   */
-  LARIAT__V1__RUN_EVENT__KIND__FAULT = 8
-    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__RUN_EVENT__KIND)
-} Lariat__V1__RunEvent__Kind;
+  LARIAT__V1__MEMBER__STATE__ASIDE = 4,
+  LARIAT__V1__MEMBER__STATE__LOST = 5,
+  LARIAT__V1__MEMBER__STATE__REFUSED = 6
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__MEMBER__STATE)
+} Lariat__V1__Member__State;
 typedef enum _Lariat__V1__Fault__Kind {
   LARIAT__V1__FAULT__KIND__KIND_UNSPECIFIED = 0,
   /*
@@ -297,6 +284,27 @@ typedef enum _Lariat__V1__JobState {
   LARIAT__V1__JOB_STATE__CANCELLED = 6
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__JOB_STATE)
 } Lariat__V1__JobState;
+/*
+ * How an answer ended.
+ */
+typedef enum _Lariat__V1__Finish {
+  LARIAT__V1__FINISH__FINISH_UNSPECIFIED = 0,
+  /*
+   * with a stop string
+   */
+  LARIAT__V1__FINISH__FINISH_STOP = 1,
+  /*
+   * at max_tokens
+   */
+  LARIAT__V1__FINISH__FINISH_LENGTH = 2,
+  /*
+   * with the model's end of text; of a SCORE: with its last token
+   */
+  LARIAT__V1__FINISH__FINISH_END = 3,
+  LARIAT__V1__FINISH__FINISH_CANCELLED = 4,
+  LARIAT__V1__FINISH__FINISH_ERROR = 5
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__FINISH)
+} Lariat__V1__Finish;
 
 /* --- messages --- */
 
@@ -606,9 +614,9 @@ struct  Lariat__V1__Job
    */
   ProtobufCBinaryData text;
   /*
-   * "stop", "length", "end", "cancelled", "error"
+   * instead of finish in journals of earlier versions; no longer written
    */
-  char *finish;
+  char *finish_word;
   double prefill_seconds;
   double decode_seconds;
   /*
@@ -647,10 +655,11 @@ struct  Lariat__V1__Job
    * what its prefill waited for, where that cost enough to matter
    */
   Lariat__V1__Straggler *straggler;
+  Lariat__V1__Finish finish;
 };
 #define LARIAT__V1__JOB__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__job__descriptor) \
-    , (char *)protobuf_c_empty_string, NULL, LARIAT__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, {0,NULL}, (char *)protobuf_c_empty_string, 0, 0, 0, NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, NULL, NULL }
+    , (char *)protobuf_c_empty_string, NULL, LARIAT__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, {0,NULL}, (char *)protobuf_c_empty_string, 0, 0, 0, NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, NULL, NULL, LARIAT__V1__FINISH__FINISH_UNSPECIFIED }
 
 
 /*
@@ -998,10 +1007,6 @@ struct  Lariat__V1__Member
   char *precision;
   char *fingerprint;
   /*
-   * "ready", "busy", "draining", "aside", "lost", "refused"
-   */
-  char *state;
-  /*
    * age
    */
   double last_heartbeat_seconds;
@@ -1035,10 +1040,14 @@ struct  Lariat__V1__Member
    * what it speaks; 0: a version that did not say
    */
   uint32_t protocol;
+  /*
+   * as the coordinator sees it
+   */
+  Lariat__V1__Member__State state;
 };
 #define LARIAT__V1__MEMBER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__member__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, NULL, 0, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, NULL, 0, 0, LARIAT__V1__MEMBER__STATE__STATE_UNSPECIFIED }
 
 
 /*
@@ -1253,13 +1262,46 @@ struct  Lariat__V1__RunPlan
     , (char *)protobuf_c_empty_string, 0, 0, 0, 0,NULL, LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, 0, 0, NULL, 0, NULL, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0, 0 }
 
 
+typedef enum {
+  LARIAT__V1__RUN_COMMAND__COMMAND__NOT_SET = 0,
+  LARIAT__V1__RUN_COMMAND__COMMAND_PLAN = 1,
+  LARIAT__V1__RUN_COMMAND__COMMAND_TOKENS = 2,
+  LARIAT__V1__RUN_COMMAND__COMMAND_START = 3,
+  LARIAT__V1__RUN_COMMAND__COMMAND_STOP = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__RUN_COMMAND__COMMAND__CASE)
+} Lariat__V1__RunCommand__CommandCase;
+
+/*
+ * Exactly one is set.
+ */
 struct  Lariat__V1__RunCommand
 {
   ProtobufCMessage base;
-  Lariat__V1__RunPlan *plan;
-  /*
-   * this rank's, in ascending position
-   */
+  Lariat__V1__RunCommand__CommandCase command_case;
+  union {
+    Lariat__V1__RunPlan *plan;
+    Lariat__V1__ShardTokens *tokens;
+    /*
+     * true: plan and tokens are complete
+     */
+    protobuf_c_boolean start;
+    /*
+     * true; to the leader: end the answer here, normally
+     */
+    protobuf_c_boolean stop;
+  };
+};
+#define LARIAT__V1__RUN_COMMAND__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_command__descriptor) \
+    , LARIAT__V1__RUN_COMMAND__COMMAND__NOT_SET, {0} }
+
+
+/*
+ * A part of the receiver's tokens, in ascending position.
+ */
+struct  Lariat__V1__ShardTokens
+{
+  ProtobufCMessage base;
   size_t n_tokens;
   uint32_t *tokens;
   /*
@@ -1267,51 +1309,137 @@ struct  Lariat__V1__RunCommand
    */
   size_t n_next;
   uint32_t *next;
-  protobuf_c_boolean start;
-  /*
-   * leader: end the answer here, normally
-   */
-  protobuf_c_boolean stop;
 };
-#define LARIAT__V1__RUN_COMMAND__INIT \
- { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_command__descriptor) \
-    , NULL, 0,NULL, 0,NULL, 0, 0 }
+#define LARIAT__V1__SHARD_TOKENS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__shard_tokens__descriptor) \
+    , 0,NULL, 0,NULL }
 
 
+typedef enum {
+  LARIAT__V1__RUN_EVENT__EVENT__NOT_SET = 0,
+  LARIAT__V1__RUN_EVENT__EVENT_ACCEPTED = 1,
+  LARIAT__V1__RUN_EVENT__EVENT_PROGRESS = 2,
+  LARIAT__V1__RUN_EVENT__EVENT_TOKEN = 3,
+  LARIAT__V1__RUN_EVENT__EVENT_SCORES = 4,
+  LARIAT__V1__RUN_EVENT__EVENT_LOG = 5,
+  LARIAT__V1__RUN_EVENT__EVENT_FINISHED = 6,
+  LARIAT__V1__RUN_EVENT__EVENT_TRACE = 7,
+  LARIAT__V1__RUN_EVENT__EVENT_FAULT = 8
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__RUN_EVENT__EVENT__CASE)
+} Lariat__V1__RunEvent__EventCase;
+
+/*
+ * Exactly one is set.
+ */
 struct  Lariat__V1__RunEvent
 {
   ProtobufCMessage base;
-  Lariat__V1__RunEvent__Kind kind;
-  uint32_t layers;
-  uint32_t prefilled_layers;
-  uint32_t token;
-  float log_probability;
-  uint64_t first_position;
-  size_t n_nll;
-  float *nll;
-  char *level;
-  char *text;
-  char *finish;
-  Lariat__V1__WorkerShare *share;
-  double prefill_seconds;
-  double decode_seconds;
-  /*
-   * TOKEN
-   */
-  Lariat__V1__LikelyTokens *likely;
-  /*
-   * TRACE
-   */
-  size_t n_spans;
-  Lariat__V1__TraceSpan **spans;
-  /*
-   * FAULT
-   */
-  Lariat__V1__Fault *fault;
+  Lariat__V1__RunEvent__EventCase event_case;
+  union {
+    /*
+     * true: plan and tokens are in, memory is there
+     */
+    protobuf_c_boolean accepted;
+    Lariat__V1__PrefillProgress *progress;
+    /*
+     * from the leader
+     */
+    Lariat__V1__ChosenToken *token;
+    Lariat__V1__Scores *scores;
+    Lariat__V1__RunLog *log;
+    Lariat__V1__RunResult *finished;
+    Lariat__V1__RunTrace *trace;
+    /*
+     * the call ends
+     */
+    Lariat__V1__Fault *fault;
+  };
 };
 #define LARIAT__V1__RUN_EVENT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_event__descriptor) \
-    , LARIAT__V1__RUN_EVENT__KIND__KIND_UNSPECIFIED, 0, 0, 0, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, 0, 0, NULL, 0,NULL, NULL }
+    , LARIAT__V1__RUN_EVENT__EVENT__NOT_SET, {0} }
+
+
+struct  Lariat__V1__PrefillProgress
+{
+  ProtobufCMessage base;
+  uint32_t layers;
+  /*
+   * of them
+   */
+  uint32_t prefilled_layers;
+};
+#define LARIAT__V1__PREFILL_PROGRESS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__prefill_progress__descriptor) \
+    , 0, 0 }
+
+
+struct  Lariat__V1__ChosenToken
+{
+  ProtobufCMessage base;
+  uint32_t token;
+  float log_probability;
+  /*
+   * where the job asks for them
+   */
+  Lariat__V1__LikelyTokens *likely;
+};
+#define LARIAT__V1__CHOSEN_TOKEN__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__chosen_token__descriptor) \
+    , 0, 0, NULL }
+
+
+/*
+ * Negative log-likelihoods of the tokens from first_position on.
+ */
+struct  Lariat__V1__Scores
+{
+  ProtobufCMessage base;
+  uint64_t first_position;
+  size_t n_nll;
+  float *nll;
+};
+#define LARIAT__V1__SCORES__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__scores__descriptor) \
+    , 0, 0,NULL }
+
+
+struct  Lariat__V1__RunLog
+{
+  ProtobufCMessage base;
+  char *level;
+  char *text;
+};
+#define LARIAT__V1__RUN_LOG__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_log__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
+struct  Lariat__V1__RunResult
+{
+  ProtobufCMessage base;
+  /*
+   * the leader's: STOP, LENGTH or END
+   */
+  Lariat__V1__Finish finish;
+  Lariat__V1__WorkerShare *share;
+  double prefill_seconds;
+  double decode_seconds;
+};
+#define LARIAT__V1__RUN_RESULT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_result__descriptor) \
+    , LARIAT__V1__FINISH__FINISH_UNSPECIFIED, NULL, 0, 0 }
+
+
+struct  Lariat__V1__RunTrace
+{
+  ProtobufCMessage base;
+  size_t n_spans;
+  Lariat__V1__TraceSpan **spans;
+};
+#define LARIAT__V1__RUN_TRACE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_trace__descriptor) \
+    , 0,NULL }
 
 
 /*
@@ -2116,6 +2244,25 @@ Lariat__V1__RunCommand *
 void   lariat__v1__run_command__free_unpacked
                      (Lariat__V1__RunCommand *message,
                       ProtobufCAllocator *allocator);
+/* Lariat__V1__ShardTokens methods */
+void   lariat__v1__shard_tokens__init
+                     (Lariat__V1__ShardTokens         *message);
+size_t lariat__v1__shard_tokens__get_packed_size
+                     (const Lariat__V1__ShardTokens   *message);
+size_t lariat__v1__shard_tokens__pack
+                     (const Lariat__V1__ShardTokens   *message,
+                      uint8_t             *out);
+size_t lariat__v1__shard_tokens__pack_to_buffer
+                     (const Lariat__V1__ShardTokens   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__ShardTokens *
+       lariat__v1__shard_tokens__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__shard_tokens__free_unpacked
+                     (Lariat__V1__ShardTokens *message,
+                      ProtobufCAllocator *allocator);
 /* Lariat__V1__RunEvent methods */
 void   lariat__v1__run_event__init
                      (Lariat__V1__RunEvent         *message);
@@ -2134,6 +2281,120 @@ Lariat__V1__RunEvent *
                       const uint8_t       *data);
 void   lariat__v1__run_event__free_unpacked
                      (Lariat__V1__RunEvent *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__PrefillProgress methods */
+void   lariat__v1__prefill_progress__init
+                     (Lariat__V1__PrefillProgress         *message);
+size_t lariat__v1__prefill_progress__get_packed_size
+                     (const Lariat__V1__PrefillProgress   *message);
+size_t lariat__v1__prefill_progress__pack
+                     (const Lariat__V1__PrefillProgress   *message,
+                      uint8_t             *out);
+size_t lariat__v1__prefill_progress__pack_to_buffer
+                     (const Lariat__V1__PrefillProgress   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__PrefillProgress *
+       lariat__v1__prefill_progress__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__prefill_progress__free_unpacked
+                     (Lariat__V1__PrefillProgress *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__ChosenToken methods */
+void   lariat__v1__chosen_token__init
+                     (Lariat__V1__ChosenToken         *message);
+size_t lariat__v1__chosen_token__get_packed_size
+                     (const Lariat__V1__ChosenToken   *message);
+size_t lariat__v1__chosen_token__pack
+                     (const Lariat__V1__ChosenToken   *message,
+                      uint8_t             *out);
+size_t lariat__v1__chosen_token__pack_to_buffer
+                     (const Lariat__V1__ChosenToken   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__ChosenToken *
+       lariat__v1__chosen_token__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__chosen_token__free_unpacked
+                     (Lariat__V1__ChosenToken *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__Scores methods */
+void   lariat__v1__scores__init
+                     (Lariat__V1__Scores         *message);
+size_t lariat__v1__scores__get_packed_size
+                     (const Lariat__V1__Scores   *message);
+size_t lariat__v1__scores__pack
+                     (const Lariat__V1__Scores   *message,
+                      uint8_t             *out);
+size_t lariat__v1__scores__pack_to_buffer
+                     (const Lariat__V1__Scores   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__Scores *
+       lariat__v1__scores__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__scores__free_unpacked
+                     (Lariat__V1__Scores *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__RunLog methods */
+void   lariat__v1__run_log__init
+                     (Lariat__V1__RunLog         *message);
+size_t lariat__v1__run_log__get_packed_size
+                     (const Lariat__V1__RunLog   *message);
+size_t lariat__v1__run_log__pack
+                     (const Lariat__V1__RunLog   *message,
+                      uint8_t             *out);
+size_t lariat__v1__run_log__pack_to_buffer
+                     (const Lariat__V1__RunLog   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__RunLog *
+       lariat__v1__run_log__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__run_log__free_unpacked
+                     (Lariat__V1__RunLog *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__RunResult methods */
+void   lariat__v1__run_result__init
+                     (Lariat__V1__RunResult         *message);
+size_t lariat__v1__run_result__get_packed_size
+                     (const Lariat__V1__RunResult   *message);
+size_t lariat__v1__run_result__pack
+                     (const Lariat__V1__RunResult   *message,
+                      uint8_t             *out);
+size_t lariat__v1__run_result__pack_to_buffer
+                     (const Lariat__V1__RunResult   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__RunResult *
+       lariat__v1__run_result__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__run_result__free_unpacked
+                     (Lariat__V1__RunResult *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__RunTrace methods */
+void   lariat__v1__run_trace__init
+                     (Lariat__V1__RunTrace         *message);
+size_t lariat__v1__run_trace__get_packed_size
+                     (const Lariat__V1__RunTrace   *message);
+size_t lariat__v1__run_trace__pack
+                     (const Lariat__V1__RunTrace   *message,
+                      uint8_t             *out);
+size_t lariat__v1__run_trace__pack_to_buffer
+                     (const Lariat__V1__RunTrace   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__RunTrace *
+       lariat__v1__run_trace__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__run_trace__free_unpacked
+                     (Lariat__V1__RunTrace *message,
                       ProtobufCAllocator *allocator);
 /* Lariat__V1__Fault methods */
 void   lariat__v1__fault__init
@@ -2324,8 +2585,29 @@ typedef void (*Lariat__V1__RunPlan_Closure)
 typedef void (*Lariat__V1__RunCommand_Closure)
                  (const Lariat__V1__RunCommand *message,
                   void *closure_data);
+typedef void (*Lariat__V1__ShardTokens_Closure)
+                 (const Lariat__V1__ShardTokens *message,
+                  void *closure_data);
 typedef void (*Lariat__V1__RunEvent_Closure)
                  (const Lariat__V1__RunEvent *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__PrefillProgress_Closure)
+                 (const Lariat__V1__PrefillProgress *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__ChosenToken_Closure)
+                 (const Lariat__V1__ChosenToken *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__Scores_Closure)
+                 (const Lariat__V1__Scores *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__RunLog_Closure)
+                 (const Lariat__V1__RunLog *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__RunResult_Closure)
+                 (const Lariat__V1__RunResult *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__RunTrace_Closure)
+                 (const Lariat__V1__RunTrace *message,
                   void *closure_data);
 typedef void (*Lariat__V1__Fault_Closure)
                  (const Lariat__V1__Fault *message,
@@ -2347,6 +2629,7 @@ typedef void (*Lariat__V1__RingReply_Closure)
 
 extern const ProtobufCEnumDescriptor    lariat__v1__job_kind__descriptor;
 extern const ProtobufCEnumDescriptor    lariat__v1__job_state__descriptor;
+extern const ProtobufCEnumDescriptor    lariat__v1__finish__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__sampling__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__job_options__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__rotary_method__descriptor;
@@ -2377,6 +2660,7 @@ extern const ProtobufCMessageDescriptor lariat__v1__drain_reply__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__cluster_request__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__cluster_state__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__member__descriptor;
+extern const ProtobufCEnumDescriptor    lariat__v1__member__state__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_progress__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__register_request__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__register_reply__descriptor;
@@ -2387,8 +2671,14 @@ extern const ProtobufCMessageDescriptor lariat__v1__worker_rates__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_member__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_command__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__shard_tokens__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_event__descriptor;
-extern const ProtobufCEnumDescriptor    lariat__v1__run_event__kind__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__prefill_progress__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__chosen_token__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__scores__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__run_log__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__run_result__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__run_trace__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__fault__descriptor;
 extern const ProtobufCEnumDescriptor    lariat__v1__fault__kind__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__trace_span__descriptor;

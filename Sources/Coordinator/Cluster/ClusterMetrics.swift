@@ -3,7 +3,7 @@ import Messages
 import Observability
 
 extension ClusterState {
-    private static let states = ["ready", "busy", "draining", "aside", "lost", "refused"]
+    private static let states = MemberState.allCases.filter { $0 != .unspecified }
 
     /// - Parameters:
     ///   - precision: of the whole cluster.
@@ -26,7 +26,7 @@ extension ClusterState {
             .gauge(
                 "lariat_workers", "Workers, by state.",
                 Self.states.map { state in
-                    Labelled(Double(members.count { $0.state == state }), ["state": state])
+                    Labelled(Double(members.count { $0.state == state }), ["state": state.word])
                 }),
             .gauge(
                 "lariat_worker_info", "1; what a worker computes with is in the labels.",
@@ -39,7 +39,7 @@ extension ClusterState {
                         ])
                 }),
             gauge("lariat_worker_up", "Whether a worker is in the cluster.") {
-                ["ready", "busy", "draining", "aside"].contains($0.state) ? 1 : 0
+                $0.state.isThere ? 1 : 0
             },
             gauge("lariat_worker_heartbeat_age_seconds", "Time since a worker was heard.") {
                 $0.lastHeartbeatSeconds

@@ -313,11 +313,11 @@ package struct MemberTable: Sendable {
             record.progress = entry.progress
             record.state =
                 switch entry.state {
-                case .ready where entry.draining != nil: "draining"
-                case .ready where !entry.takesJobs: "aside"
-                case .ready: busy.contains(record.name) || !entry.job.isEmpty ? "busy" : "ready"
-                case .lost: "lost"
-                case .refused: "refused"
+                case .ready where entry.draining != nil: .draining
+                case .ready where !entry.takesJobs: .aside
+                case .ready: busy.contains(record.name) || !entry.job.isEmpty ? .busy : .ready
+                case .lost: .lost
+                case .refused: .refused
                 }
             return record
         }.sorted { $0.precedes($1) }

@@ -51,7 +51,7 @@ extension CoordinatorCore {
             }
         }
         var last = desks[id]?.feed.value.lastEvent ?? 0
-        let holdsEnd = events.contains { $0.kind == .end }
+        let holdsEnd = events.contains(where: \.isEnd)
         if let newest, !events.isEmpty {
             do throws(CoordinatorError) { last = try await journal.append(events, to: newest) } catch {
                 take(.unwritten(id, error))

@@ -34,7 +34,7 @@ package struct JobFollower {
                 for event in events {
                     try await write(event)
                     next = event.number + 1
-                    if event.kind == .end { return }
+                    if event.isEnd { return }
                 }
             }
             guard let feed, let news, !news.value.ended else { return try await writeEnd(next, write) }
@@ -43,13 +43,9 @@ package struct JobFollower {
                 now - lastProgress >= Self.progressInterval
             {
                 lastProgress = now
-                try await write(
-                    JobEvent.with {
-                        $0.number = next - 1
-                        $0.kind = .progress
-                        $0.job = news.value.record
-                        $0.job?.profile?.factors = []
-                    })
+                var record = news.value.record
+                record.profile?.factors = []
+                try await write(JobEvent(number: next - 1, .progress(record)))
             }
             shown = news.version
             _ = await feed.wait(beyond: shown)
@@ -65,13 +61,8 @@ package struct JobFollower {
         // It may have been written since.
         for event in try await core.journal.events(id, from: next) {
             try await write(event)
-            if event.kind == .end { return }
+            if event.isEnd { return }
         }
-        try await write(
-            JobEvent.with {
-                $0.number = next
-                $0.kind = .end
-                $0.job = record
-            })
+        try await write(JobEvent(number: next, .end(record)))
     }
 }

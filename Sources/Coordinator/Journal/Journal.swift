@@ -174,13 +174,9 @@ package final class Journal: Sendable {
     /// Ends a job that does not run.
     private static func close(_ db: Database, _ sequence: Int64, _ ended: JobRecord, at now: UInt64) throws {
         var record = ended
-        record.finish = "error"
+        record.finish = .error
         record.finishedMicroseconds = now
-        let end = JobEvent.with {
-            $0.kind = .end
-            $0.job = record
-        }
-        try append(db, sequence, record, [end])
+        try append(db, sequence, record, [JobEvent(.end(record))])
     }
 
     /// A job's record as it was written, or one that says that it cannot be read: one damaged record must not hide the
@@ -190,7 +186,7 @@ package final class Journal: Sendable {
             return .with {
                 $0.id = id(sequence)
                 $0.state = .failed
-                $0.finish = "error"
+                $0.finish = .error
                 $0.reason = "the journal's record of this job is damaged (\(error)); submit it again"
             }
         }

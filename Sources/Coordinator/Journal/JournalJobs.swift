@@ -32,11 +32,7 @@ extension Journal {
             record.id = Self.id(sequence)
             let tokens = prompt.map(\.littleEndian).withUnsafeBytes { Data($0) }
             try db.execute(sql: "INSERT INTO prompts VALUES (?, ?)", arguments: [sequence, tokens])
-            let event = JobEvent.with {
-                $0.kind = .state
-                $0.job = record
-            }
-            try Self.append(db, sequence, record, [event])
+            try Self.append(db, sequence, record, [JobEvent(.state(record))])
             return (record, sequence)
         }
     }
@@ -62,14 +58,17 @@ extension Journal {
         var number = last
         for event in events {
             number += 1
-            var numbered = event
-            numbered.number = UInt64(number)
             // Each event has a copy: the journal must not grow by all of them.
-            numbered.job = numbered.job?.withoutLongOptions
-            numbered.job?.text = []
+            var numbered = event.mapJob {
+                var short = $0.withoutLongOptions
+                short.text = []
+                return short
+            }
+            numbered.number = UInt64(number)
+            let text = if case .tokens(let part) = event.content { part.text } else { [UInt8]() }
             try db.execute(
                 sql: "INSERT INTO events VALUES (?, ?, ?, ?)",
-                arguments: [sequence, number, Data(event.text), Data(try numbered.encoded())])
+                arguments: [sequence, number, Data(text), Data(try numbered.encoded())])
         }
         var stored = record
         stored.text = []
@@ -85,7 +84,7 @@ extension Journal {
                 number,
                 Data(try stored.encoded()), sequence,
             ])
-        if events.contains(where: { $0.kind == .end }) {
+        if events.contains(where: \.isEnd) {
             try db.execute(sql: "DELETE FROM prompts WHERE job = ?", arguments: [sequence])
         }
         return UInt64(number)

@@ -119,17 +119,14 @@ package struct JobPlan: Sendable {
     /// Tokens that travel in one message: five bytes each at most, twice for scores, so below 1 MiB.
     package static let tokensPerCommand = 100_000
 
-    /// This rank's tokens in ascending position, as commands.
-    package func tokenCommands(rank: Int, prompt: [UInt32], kind: JobKind) -> [RunCommand] {
+    /// This rank's tokens in ascending position, in parts of a command each.
+    package func tokenParts(rank: Int, prompt: [UInt32], kind: JobKind) -> [ShardTokens] {
         let positions = layout.positions(of: rank, in: promptTokens).flatMap { Array($0) }
         return stride(from: 0, to: positions.count, by: Self.tokensPerCommand).map { start in
             let part = positions[start..<min(start + Self.tokensPerCommand, positions.count)]
-            return RunCommand.with {
-                $0.tokens = part.map { prompt[$0] }
-                if kind == .score {
-                    $0.next = part.map { $0 + 1 < prompt.count ? prompt[$0 + 1] : 0 }
-                }
-            }
+            return ShardTokens(
+                tokens: part.map { prompt[$0] },
+                next: kind == .score ? part.map { $0 + 1 < prompt.count ? prompt[$0 + 1] : 0 } : [])
         }
     }
 }

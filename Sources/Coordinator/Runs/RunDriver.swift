@@ -97,16 +97,15 @@ final class RunDriver: Sendable {
     ) async {
         do throws(WorkerFailure) {
             try await call.send(
-                RunCommand.with {
-                    $0.plan = order.plan.message(
+                .plan(
+                    order.plan.message(
                         rank: rank, job: order.job, prompt: prompt,
                         profile: order.job.profile ?? ProfileMessage(),
-                        epoch: order.epoch, stallSeconds: order.stallSeconds, runKey: key)
-                })
-            for command in order.plan.tokenCommands(
+                        epoch: order.epoch, stallSeconds: order.stallSeconds, runKey: key)))
+            for part in order.plan.tokenParts(
                 rank: rank, prompt: prompt, kind: order.job.options?.kind ?? .generate)
             {
-                try await call.send(command)
+                try await call.send(.tokens(part))
             }
             for await command in commands { try await call.send(command) }
             await call.finishSending()

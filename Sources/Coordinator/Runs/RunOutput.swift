@@ -66,12 +66,10 @@ struct RunOutput: Sendable {
             pendingProbabilities = []
             pendingLikely = []
         }
-        return .with {
-            $0.kind = .tokens
-            $0.text = pendingText
-            $0.tokens = pendingTokens
-            $0.logProbabilities = pendingProbabilities
-            $0.likely = pendingLikely
-        }
+        return JobEvent(
+            .tokens(
+                AnswerPart(
+                    text: pendingText, tokens: pendingTokens, logProbabilities: pendingProbabilities,
+                    likely: pendingLikely)))
     }
 }

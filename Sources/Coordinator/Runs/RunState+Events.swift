@@ -5,7 +5,7 @@ import Protobuf
 
 extension RunState {
     mutating func handle(_ event: RunEvent, from rank: Int, at now: Instant) {
-        switch event.kind {
+        switch event {
         case .accepted:
             guard phase == .accepting else { return wrong(rank, "accepted the plan twice") }
             ranks[rank].accepted = true
@@ -13,44 +13,43 @@ extension RunState {
                 phase = .prefill
                 actions.append(.start)
             }
-        case .progress:
-            guard phase != .accepting, event.prefilledLayers <= event.layers, event.layers > 0 else {
+        case .progress(let progress):
+            guard phase != .accepting, progress.prefilledLayers <= progress.layers, progress.layers > 0 else {
                 return wrong(rank, "reported impossible progress")
             }
-            hasBegun = hasBegun || event.prefilledLayers > 0
-            ranks[rank].layers = layers * Int(event.prefilledLayers) / Int(event.layers)
+            hasBegun = hasBegun || progress.prefilledLayers > 0
+            ranks[rank].layers = layers * Int(progress.prefilledLayers) / Int(progress.layers)
             let done = ranks.reduce(0) { $0 + $1.share * Double($1.layers) / Double(layers) }
             let tokens = UInt64((done * Double(record.promptTokens)).rounded(.down))
             record.prefilledTokens = max(record.prefilledTokens, min(tokens, record.promptTokens))
             actions.append(.progress)
-        case .token: token(event, from: rank, at: now)
-        case .scores: scored(event, from: rank)
-        case .log:
+        case .token(let token): chose(token, from: rank, at: now)
+        case .scores(let scores): scored(scores, from: rank)
+        case .log(let log):
             actions.append(
                 .log(
                     LogLine.with {
-                        $0.level = event.level
+                        $0.level = log.level
                         $0.source = ranks[rank].name
-                        $0.text = String(event.text.prefix(4096))
+                        $0.text = String(log.text.prefix(4096))
                     }))
-        case .finished: finished(event, from: rank, at: now)
-        case .trace:
+        case .finished(let result): finished(result, from: rank, at: now)
+        case .trace(let trace):
             let room = max(0, Self.mostSpans - ranks[rank].spans)
-            ranks[rank].spans += event.spans.count
+            ranks[rank].spans += trace.spans.count
             guard room > 0 else { return }
             actions.append(
                 .trace(
                     TracePart.with {
                         $0.rank = UInt32(rank)
                         $0.worker = ranks[rank].name
-                        $0.spans = Array(event.spans.prefix(room))
+                        $0.spans = Array(trace.spans.prefix(room))
                     }))
-        case .fault: complained(rank, event.fault ?? FaultMessage(), at: now)
-        case .unspecified: break
+        case .fault(let fault): complained(rank, fault, at: now)
         }
     }
 
-    private mutating func token(_ event: RunEvent, from rank: Int, at now: Instant) {
+    private mutating func chose(_ token: ChosenToken, from rank: Int, at now: Instant) {
         guard phase == .prefill || phase == .decode, rank == leader, record.options?.kind == .generate else {
             return wrong(rank, "sent a token out of turn")
         }
@@ -71,56 +70,50 @@ extension RunState {
         lastToken = now
         let asks = record.options?.logProbabilities == true
         if asks {
-            guard event.logProbability <= 0,
-                event.likely?.tokens.count == event.likely?.logProbabilities.count,
-                event.likely?.tokens.count ?? 0 <= Admission.mostLikely
+            guard token.logProbability <= 0,
+                token.likely?.tokens.count == token.likely?.logProbabilities.count,
+                token.likely?.tokens.count ?? 0 <= Admission.mostLikely
             else { return wrong(rank, "sent impossible probabilities") }
         }
         let likely = asks && record.options?.topProbabilities ?? 0 > 0
         let found = output.add(
-            event.token, logProbability: asks ? event.logProbability : nil,
-            likely: likely ? event.likely ?? LikelyTokens() : nil)
+            token.token, logProbability: asks ? token.logProbability : nil,
+            likely: likely ? token.likely ?? LikelyTokens() : nil)
         if found {
             stopped = true
-            finish = "stop"
+            finish = .stop
             actions.append(.stop(rank: leader))
         }
     }
 
-    private mutating func scored(_ event: RunEvent, from rank: Int) {
-        let end = event.firstPosition.addingReportingOverflow(UInt64(event.nll.count))
+    private mutating func scored(_ scores: Scores, from rank: Int) {
+        let end = scores.firstPosition.addingReportingOverflow(UInt64(scores.nll.count))
         guard phase == .prefill || phase == .decode, record.options?.kind == .score, !end.overflow,
-            event.firstPosition > 0, end.partialValue <= record.promptTokens
+            scores.firstPosition > 0, end.partialValue <= record.promptTokens
         else { return wrong(rank, "sent scores out of turn") }
-        guard event.nll.allSatisfy(\.isFinite) else {
+        guard scores.nll.allSatisfy(\.isFinite) else {
             return wrong(rank, "computed a score that is no number")
         }
         hasBegun = true
-        output.add(scores: event.nll, at: event.firstPosition)
-        actions.append(
-            .publish(
-                JobEvent.with {
-                    $0.kind = .scores
-                    $0.firstPosition = event.firstPosition
-                    $0.nll = event.nll
-                }))
+        output.add(scores: scores.nll, at: scores.firstPosition)
+        actions.append(.publish(JobEvent(.scores(scores))))
     }
 
-    private mutating func finished(_ event: RunEvent, from rank: Int, at now: Instant) {
+    private mutating func finished(_ result: RunResult, from rank: Int, at now: Instant) {
         guard phase == .prefill || phase == .decode, !ranks[rank].finished else {
             return wrong(rank, "finished out of turn")
         }
         ranks[rank].finished = true
-        if let share = event.share, record.shares.indices.contains(rank) {
+        if let share = result.share, record.shares.indices.contains(rank) {
             var own = share
             own.rank = UInt32(rank)
             own.worker = ranks[rank].name
             record.shares[rank] = own
         }
         if rank == leader {
-            record.prefillSeconds = event.prefillSeconds
-            record.decodeSeconds = event.decodeSeconds
-            if finish.isEmpty { finish = String(event.finish.prefix(64)) }
+            record.prefillSeconds = result.prefillSeconds
+            record.decodeSeconds = result.decodeSeconds
+            if finish == .unspecified { finish = result.finish }
         }
         if ranks.allSatisfy(\.finished) { record.straggler = StragglerMessage.find(in: record) }
         if finishing == nil { finishing = now }

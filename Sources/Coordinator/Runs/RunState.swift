@@ -95,7 +95,7 @@ package struct RunState: Sendable {
     /// Something was computed that the record shows.
     var hasBegun = false
     var stopped = false
-    var finish = ""
+    var finish = Finish.unspecified
 
     private var lastFlush: Instant
     var actions: [Action] = []
@@ -156,7 +156,7 @@ package struct RunState: Sendable {
             guard let progress, let rank = ranks.firstIndex(where: { $0.name == worker }) else { break }
             blame.note(rank, waitsFor: progress.waitsFor == 0 ? nil : Int(progress.waitsFor) - 1)
             advanced(rank, progress)
-        case .cancel: end(.cancelled, reason: "cancelled by request", finish: "cancelled")
+        case .cancel: end(.cancelled, reason: "cancelled by request", finish: .cancelled)
         case .stop: fail(JobFault(.stopped, detail: "the coordinator stops"))
         case .tick: tick(now)
         }
@@ -184,7 +184,7 @@ package struct RunState: Sendable {
         record.state = .failed
         record.fault = JobFault(.coordinator, detail: reason)
         record.reason = reason
-        record.finish = "error"
+        record.finish = .error
     }
 
     // MARK: failing
@@ -277,8 +277,8 @@ package struct RunState: Sendable {
         }
         record.prefilledTokens = record.promptTokens
         let most = UInt64(record.options?.maxTokens ?? 0)
-        if finish.isEmpty, most > 0, record.generatedTokens == most { finish = "length" }
-        end(.succeeded, reason: "", finish: finish.isEmpty ? "end" : finish)
+        if finish == .unspecified, most > 0, record.generatedTokens == most { finish = .length }
+        end(.succeeded, reason: "", finish: finish == .unspecified ? .end : finish)
     }
 
     /// All that the job asked for is there, whatever becomes of its workers now.
@@ -298,7 +298,7 @@ package struct RunState: Sendable {
             return goBack(cause)
         }
         record.fault = cause
-        end(.failed, reason: cause.text(layers: layers, attempt: record.attempt), finish: "error")
+        end(.failed, reason: cause.text(layers: layers, attempt: record.attempt), finish: .error)
     }
 
     /// Nothing was computed or shown: the job waits again, at the place that it had.
@@ -314,7 +314,7 @@ package struct RunState: Sendable {
         if cause.kind != .stopped { record.attempt += 1 }
     }
 
-    private mutating func end(_ state: JobState, reason: String, finish: String) {
+    private mutating func end(_ state: JobState, reason: String, finish: Finish) {
         if state != .succeeded { output.releaseText() }
         phase = .over
         record.state = state
@@ -356,22 +356,12 @@ package struct RunState: Sendable {
     }
 
     mutating func publishState() {
-        actions.append(
-            .publish(
-                JobEvent.with {
-                    $0.kind = .state
-                    $0.job = record
-                }))
+        actions.append(.publish(JobEvent(.state(record))))
     }
 
     private mutating func publishEnd() {
         publishText()
-        actions.append(
-            .publish(
-                JobEvent.with {
-                    $0.kind = isReturned ? .state : .end
-                    $0.job = record
-                }))
+        actions.append(.publish(JobEvent(isReturned ? .state(record) : .end(record))))
         actions.append(.finished)
     }
 

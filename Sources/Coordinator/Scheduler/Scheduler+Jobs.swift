@@ -72,7 +72,7 @@ extension Scheduler {
         guard var record = jobs[id]?.record else { return }
         record.state = .cancelled
         record.reason = ""
-        record.finish = "cancelled"
+        record.finish = .cancelled
         close(record, at: now)
     }
 
@@ -99,12 +99,7 @@ extension Scheduler {
         effects.append(.forget(after: record.id))
     }
 
-    static func end(of record: JobRecord) -> JobEvent {
-        .with {
-            $0.kind = .end
-            $0.job = record
-        }
-    }
+    static func end(of record: JobRecord) -> JobEvent { JobEvent(.end(record)) }
 
     /// A line of the job's own log.
     mutating func note(_ text: String, job: String, at now: Time) {

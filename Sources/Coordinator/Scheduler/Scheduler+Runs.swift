@@ -40,7 +40,7 @@ extension Scheduler {
         record.state = .failed
         record.reason = error.message
         record.fault = JobFault(.coordinator, detail: error.message)
-        record.finish = "error"
+        record.finish = .error
         close(record, at: now)
         place(at: now)
     }
@@ -104,10 +104,10 @@ extension Scheduler {
             case .trace(let part): effects.append(.trace(job: id.job, part))
             case .start where !state.isOver:
                 for rank in plan.members.indices {
-                    effects.append(.tell(id, rank: rank, .with { $0.start = true }))
+                    effects.append(.tell(id, rank: rank, .start))
                 }
             case .stop(let rank) where !state.isOver:
-                effects.append(.tell(id, rank: rank, .with { $0.stop = true }))
+                effects.append(.tell(id, rank: rank, .stop))
             case .start, .stop: break
             case .finished: effects.append(.finish(id, cuts: state.record.state != .succeeded))
             }

@@ -1,8 +1,8 @@
 // The OpenAI-compatible API: requests become jobs, their events become answers.
 import Cluster
-import Messages
+package import Messages
 import Observability
-import OpenAI
+package import OpenAI
 import Protobuf
 
 /// Routes under /v1.
@@ -185,29 +185,33 @@ struct CompletionAPI: Sendable {
         let model = core.model
         var isStarted = false
         try await JobFollower(core: core, id: job.id).follow(from: 1) { event in
-            if !isStarted, event.kind == .tokens || event.kind == .end {
+            let isAnswer =
+                switch event.content {
+                case .tokens, .end: true
+                case .state, .progress, .scores, nil: false
+                }
+            if !isStarted, isAnswer {
                 isStarted = true
                 if let fingerprint = try await fingerprint(job.id) {
                     try await handle(.started(fingerprint: fingerprint))
                 }
             }
-            switch event.kind {
-            case .tokens:
-                let entries = event.logProbabilities.indices.map { index in
+            switch event.content {
+            case .tokens(let part):
+                let entries = part.logProbabilities.indices.map { index in
                     TokenLogprob(
                         chosen: .init(
-                            bytes: model.bytes(of: event.tokens[index]),
-                            logprob: event.logProbabilities[index]),
-                        top: event.likely.indices.contains(index)
-                            ? zip(event.likely[index].tokens, event.likely[index].logProbabilities).map {
+                            bytes: model.bytes(of: part.tokens[index]),
+                            logprob: part.logProbabilities[index]),
+                        top: part.likely.indices.contains(index)
+                            ? zip(part.likely[index].tokens, part.likely[index].logProbabilities).map {
                                 .init(bytes: model.bytes(of: $0), logprob: $1)
                             } : [])
                 }
                 try await handle(
-                    .tokens(text: String(lossy: event.text), ids: event.tokens, logprobs: entries))
-            case .end:
-                let record = event.job ?? job
-                guard let finish = FinishReason(job: record.finish), record.state == .succeeded else {
+                    .tokens(text: String(lossy: part.text), ids: part.tokens, logprobs: entries))
+            case .end(let record):
+                guard let finish = FinishReason(record.finish), record.state == .succeeded else {
                     return try await handle(.failed(Self.failure(record)))
                 }
                 try await handle(
@@ -216,7 +220,7 @@ struct CompletionAPI: Sendable {
                         Usage(
                             promptTokens: Int(clamping: record.promptTokens),
                             completionTokens: Int(clamping: record.generatedTokens))))
-            case .unspecified, .state, .progress, .scores: break
+            case .state, .progress, .scores, nil: break
             }
         }
     }
@@ -235,6 +239,17 @@ struct CompletionAPI: Sendable {
     }
 
     private static func response(_ reply: Reply) -> WebResponse { .json(reply.body, status: reply.status) }
+}
+
+extension FinishReason {
+    /// nil: the job did not end by itself.
+    package init?(_ finish: Finish) {
+        switch finish {
+        case .stop, .end: self = .stop
+        case .length: self = .length
+        case .cancelled, .error, .unspecified: return nil
+        }
+    }
 }
 
 extension ConversationTurn.Role {

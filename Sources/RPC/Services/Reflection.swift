@@ -26,42 +26,41 @@ public struct Reflection: Sendable {
     }
 
     package func answer(_ request: ReflectionRequest) -> ReflectionResponse {
-        ReflectionResponse.with { response in
-            response.validHost = request.host
-            response.originalRequest = request
-            func files(_ found: [[UInt8]]?, _ what: String) {
-                if let found {
-                    response.fileDescriptors = ReflectionFiles.with { $0.files = found }
-                } else {
-                    response.error = failure(.notFound, "\(what.prefix(200)) is not known here")
-                }
-            }
-            if request.listServices != nil {
-                response.services = ReflectionServices.with {
-                    $0.services = services.map { name in ReflectionServiceName.with { $0.name = name } }
-                }
-            } else if let name = request.fileByFilename {
-                files(index.files(named: name), "file \(name)")
-            } else if let symbol = request.fileContainingSymbol {
-                files(index.files(declaring: symbol), "symbol \(symbol)")
-            } else if let type = request.fileContainingExtension {
-                response.error = failure(.notFound, "\(type.containingType.prefix(200)) has no extensions")
-            } else if let type = request.allExtensionNumbersOfType {
-                if index.files(declaring: type) != nil {
-                    response.allExtensionNumbers = ReflectionExtensionNumbers.with { $0.baseTypeName = type }
-                } else {
-                    response.error = failure(.notFound, "symbol \(type.prefix(200)) is not known here")
-                }
-            } else {
-                response.error = failure(.invalidArgument, "the request asks for nothing")
-            }
+        ReflectionResponse.with {
+            $0.validHost = request.host
+            $0.originalRequest = request
+            $0.answer = answer(to: request.question)
         }
     }
 
-    private func failure(_ code: RPCStatus.Code, _ message: String) -> ReflectionError {
-        ReflectionError.with {
-            $0.code = Int32(code.rawValue)
-            $0.message = message
+    private func answer(to question: ReflectionRequest.Question?) -> ReflectionResponse.Answer {
+        switch question {
+        case .listServices:
+            .services(
+                .with { $0.services = services.map { name in ReflectionServiceName.with { $0.name = name } } }
+            )
+        case .fileByFilename(let name): found(index.files(named: name), "file \(name)")
+        case .fileContainingSymbol(let symbol): found(index.files(declaring: symbol), "symbol \(symbol)")
+        case .fileContainingExtension(let type):
+            failure(.notFound, "\(type.containingType.prefix(200)) has no extensions")
+        case .allExtensionNumbersOfType(let type):
+            index.files(declaring: type) == nil
+                ? failure(.notFound, "symbol \(type.prefix(200)) is not known here")
+                : .allExtensionNumbers(.with { $0.baseTypeName = type })
+        case nil: failure(.invalidArgument, "the request asks for nothing")
         }
+    }
+
+    private func found(_ files: [[UInt8]]?, _ what: String) -> ReflectionResponse.Answer {
+        guard let files else { return failure(.notFound, "\(what.prefix(200)) is not known here") }
+        return .files(.with { $0.files = files })
+    }
+
+    private func failure(_ code: RPCStatus.Code, _ message: String) -> ReflectionResponse.Answer {
+        .error(
+            .with {
+                $0.code = Int32(code.rawValue)
+                $0.message = message
+            })
     }
 }

@@ -4,23 +4,48 @@
 
 public import Protobuf
 
-/// One question; exactly one of the optional fields is set.
+/// One question.
 public struct ReflectionRequest: BridgedMessage {
     public static let byteLimit = 64 << 10
+
+    /// What is asked.
+    public enum Question: Sendable, Equatable {
+        case fileByFilename(String)
+        case fileContainingSymbol(String)
+        case fileContainingExtension(ReflectionExtension)
+        case allExtensionNumbersOfType(String)
+        /// The text means nothing.
+        case listServices(String)
+    }
+
     public var host: String = ""
-    public var fileByFilename: String?
-    public var fileContainingSymbol: String?
-    public var fileContainingExtension: ReflectionExtension?
-    public var allExtensionNumbersOfType: String?
-    public var listServices: String?
+    /// nil: none that is known here.
+    public var question: Question?
 
     public init() {}
 
     package static let schema = MessageSchema("grpc.reflection.v1.ServerReflectionRequest", in: .grpc)
     package static let fields: [WireField<ReflectionRequest>] = [
-        .string(1, \.host), .member(3, \.fileByFilename), .member(4, \.fileContainingSymbol),
-        .message(5, \.fileContainingExtension), .member(6, \.allExtensionNumbersOfType),
-        .member(7, \.listServices),
+        .string(1, \.host),
+        .oneof(
+            \.question,
+            [
+                .string(3, Question.fileByFilename) {
+                    if case .fileByFilename(let name) = $0 { name } else { nil }
+                },
+                .string(4, Question.fileContainingSymbol) {
+                    if case .fileContainingSymbol(let symbol) = $0 { symbol } else { nil }
+                },
+                .message(5, Question.fileContainingExtension) {
+                    if case .fileContainingExtension(let type) = $0 { type } else { nil }
+                },
+                .string(6, Question.allExtensionNumbersOfType) {
+                    if case .allExtensionNumbersOfType(let type) = $0 { type } else { nil }
+                },
+                .string(7, Question.listServices) {
+                    if case .listServices(let text) = $0 { text } else { nil }
+                },
+            ]),
     ]
 }
 
@@ -37,21 +62,37 @@ public struct ReflectionExtension: BridgedMessage {
     ]
 }
 
-/// One answer; exactly one of the optional fields is set.
+/// One answer.
 public struct ReflectionResponse: BridgedMessage {
+    /// What is answered.
+    public enum Answer: Sendable, Equatable {
+        case files(ReflectionFiles)
+        case allExtensionNumbers(ReflectionExtensionNumbers)
+        case services(ReflectionServices)
+        case error(ReflectionError)
+    }
+
     public var validHost: String = ""
     public var originalRequest: ReflectionRequest?
-    public var fileDescriptors: ReflectionFiles?
-    public var allExtensionNumbers: ReflectionExtensionNumbers?
-    public var services: ReflectionServices?
-    public var error: ReflectionError?
+    public var answer: Answer?
 
     public init() {}
 
     package static let schema = MessageSchema("grpc.reflection.v1.ServerReflectionResponse", in: .grpc)
     package static let fields: [WireField<ReflectionResponse>] = [
-        .string(1, \.validHost), .message(2, \.originalRequest), .message(4, \.fileDescriptors),
-        .message(5, \.allExtensionNumbers), .message(6, \.services), .message(7, \.error),
+        .string(1, \.validHost), .message(2, \.originalRequest),
+        .oneof(
+            \.answer,
+            [
+                .message(4, Answer.files) { if case .files(let files) = $0 { files } else { nil } },
+                .message(5, Answer.allExtensionNumbers) {
+                    if case .allExtensionNumbers(let numbers) = $0 { numbers } else { nil }
+                },
+                .message(6, Answer.services) {
+                    if case .services(let services) = $0 { services } else { nil }
+                },
+                .message(7, Answer.error) { if case .error(let error) = $0 { error } else { nil } },
+            ]),
     ]
 }
 

@@ -156,7 +156,7 @@ struct ClusterStatusCommand: ReportingCommand {
             member = "answers: \(cluster.running) running, \(cluster.queued) queued"
         case (.success(let cluster), .worker):
             if let found = cluster.members.first(where: { $0.name == state.process.name }) {
-                member = found.reason.isEmpty ? found.state : "\(found.state): \(found.reason)"
+                member = found.reason.isEmpty ? found.state.word : "\(found.state.word): \(found.reason)"
             } else {
                 member = "not registered"
             }

@@ -49,7 +49,7 @@ struct DrainCommand: ReportingCommand {
             let deadline = ContinuousClock.now + .seconds(wait)
             while true {
                 let state = try await coordinator.unary(CoordinatorService.getCluster, ClusterRequest())
-                let left = state.members.filter { reply.workers.contains($0.name) && $0.state == "draining" }
+                let left = state.members.filter { reply.workers.contains($0.name) && $0.state == .draining }
                 if left.isEmpty { break }
                 guard ContinuousClock.now < deadline else {
                     throw Failure(

@@ -16,20 +16,21 @@ package struct Readiness: Equatable {
 
     /// `expected` are names from a specification; empty: every member the coordinator lists, at least one.
     package init(_ state: ClusterState, expected: [String]) {
-        let able = state.members.filter { $0.state == "ready" || $0.state == "busy" }.map(\.name)
+        let able = state.members.filter { $0.state.isAble }.map(\.name)
         var missing: [String] = []
         for name in expected.isEmpty ? state.members.map(\.name) : expected where !able.contains(name) {
             if let member = state.members.first(where: { $0.name == name }) {
                 missing.append(
                     member.reason.isEmpty
-                        ? "\(name) is \(member.state)" : "\(name) is \(member.state): \(member.reason)")
+                        ? "\(name) is \(member.state.word)"
+                        : "\(name) is \(member.state.word): \(member.reason)")
             } else {
                 missing.append("\(name) has not registered")
             }
         }
         if able.isEmpty, missing.isEmpty { missing = ["no worker has registered"] }
         let awaited = state.members.filter { expected.contains($0.name) }
-        isHopeless = awaited.contains { $0.state == "refused" }
+        isHopeless = awaited.contains { $0.state == .refused }
         ready = able
         self.missing = missing
     }
@@ -45,7 +46,7 @@ package enum ClusterReport {
         ])
         for member in state.members {
             table.add([
-                member.name, member.state, member.address, member.ringAddress, "\(member.threads)",
+                member.name, member.state.word, member.address, member.ringAddress, "\(member.threads)",
                 Quantity.bytes(member.memoryBytes), "\(member.precision) \(member.isa)",
                 member.version, Quantity.duration(member.lastHeartbeatSeconds), member.reason,
             ])

@@ -18,22 +18,21 @@ package struct JSONStream: Sendable {
 
     /// The line for an event.
     package mutating func line(_ event: JobEvent) -> JSONValue {
-        switch event.kind {
-        case .state, .progress:
-            return .object([
-                ("number", .unsigned(event.number)),
-                ("kind", .string(event.kind == .state ? "STATE" : "PROGRESS")),
-                ("job", event.job.map(Self.brief) ?? .null),
-            ])
-        case .end:
-            guard var job = event.job else { return event.json }
+        switch event.content {
+        case .state(let job): return Self.line(event, "STATE", job)
+        case .progress(let job): return Self.line(event, "PROGRESS", job)
+        case .end(var job):
             if job.text.isEmpty { job.text = text }
             return job.json
-        case .tokens:
-            text += event.text
+        case .tokens(let part):
+            text += part.text
             return event.json
-        case .unspecified, .scores: return event.json
+        case .scores, nil: return event.json
         }
+    }
+
+    private static func line(_ event: JobEvent, _ kind: String, _ job: JobRecord) -> JSONValue {
+        .object([("number", .unsigned(event.number)), ("kind", .string(kind)), ("job", brief(job))])
     }
 
     /// Where a job stands.

@@ -72,7 +72,7 @@ package struct JobOutlook {
     }
 
     private var workers: String {
-        let able = cluster.members.filter { $0.state == "ready" || $0.state == "busy" }
+        let able = cluster.members.filter { $0.state.isAble }
         let asked = Int(job.options?.workers ?? 0)
         var parts: [String] = []
         if able.isEmpty {
@@ -84,10 +84,10 @@ package struct JobOutlook {
             parts.append("it takes \(asked) of \(able.count)")
         }
         for (state, word) in [
-            ("ready", "free"), ("busy", "busy"), ("draining", "draining"),
-            ("aside", "set aside"), ("lost", "lost"),
-            ("refused", "refused"),
-        ] {
+            (.ready, "free"), (.busy, "busy"), (.draining, "draining"), (.aside, "set aside"),
+            (.lost, "lost"),
+            (.refused, "refused"),
+        ] as [(MemberState, String)] {
             let names = cluster.members.filter { $0.state == state }.map(\.name)
             if !names.isEmpty {
                 parts.append("\(Self.list(names)) \(names.count == 1 ? "is" : "are") \(word)")
@@ -98,7 +98,7 @@ package struct JobOutlook {
 
     /// Needed against free. What a token needs is known from the jobs that have their shares.
     private var memory: String {
-        let able = cluster.members.filter { $0.state == "ready" || $0.state == "busy" }
+        let able = cluster.members.filter { $0.state.isAble }
         guard !able.isEmpty else { return "" }
         let whole = JobReport.sum(able.map(\.memoryBytes))
         let used = min(whole, JobReport.sum(able.map(\.kvBytesUsed)))

@@ -36,7 +36,7 @@ package struct JobReport {
         if job.state == .queued, job.queuePosition > 0 {
             text += " (number \(job.queuePosition) in the queue)"
         }
-        if job.state == .succeeded, !job.finish.isEmpty { text += " (\(job.finish))" }
+        if job.state == .succeeded, job.finish != .unspecified { text += " (\(job.finish.word))" }
         return text
     }
 

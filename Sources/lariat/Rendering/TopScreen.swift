@@ -110,9 +110,9 @@ package struct TopScreen {
 
     /// `3 workers: 2 busy, 1 lost`
     private func workers(_ members: [MemberRecord]) -> String {
-        let states = ["busy", "ready", "draining", "aside", "refused", "lost"]
+        let states: [MemberState] = [.busy, .ready, .draining, .aside, .refused, .lost]
         let counts = states.map { state in (state, members.count { $0.state == state }) }.filter { $0.1 > 0 }
-        let text = counts.map { "\($0.1) \($0.0)" }.joined(separator: ", ")
+        let text = counts.map { "\($0.1) \($0.0.word)" }.joined(separator: ", ")
         let count = members.count == 1 ? "1 worker" : "\(members.count) workers"
         return text.isEmpty ? count : "\(count): \(text)"
     }
@@ -211,11 +211,12 @@ package struct TopScreen {
 
     /// Members that need someone, with the reason.
     private func attentionLines(limit: Int?) -> [StyledText] {
-        let troubled = history.cluster.members.filter { $0.state != "ready" && $0.state != "busy" }
+        let troubled = history.cluster.members.filter { !$0.state.isAble }
         let shown = troubled.prefix(limit ?? troubled.count)
         var lines = shown.map { member in
             StyledText(
-                "! \(member.name) is \(member.state)" + (member.reason.isEmpty ? "" : ": \(member.reason)"),
+                "! \(member.name) is \(member.state.word)"
+                    + (member.reason.isEmpty ? "" : ": \(member.reason)"),
                 tone(member.state))
         }
         if shown.count < troubled.count, !lines.isEmpty {
@@ -253,7 +254,7 @@ package struct TopScreen {
                 }
             }
             table.add([
-                StyledText(String(member.name.prefix(16))), StyledText(member.state, tone(member.state)),
+                StyledText(String(member.name.prefix(16))), StyledText(member.state.word, tone(member.state)),
                 StyledText(place.share.map { Quantity.share($0.tokens, of: tokens) } ?? ""),
                 StyledText(layer), StyledText(step),
                 StyledText(place.job == nil ? "" : Gauge.percent(history.computeShare(member.name))),
@@ -313,12 +314,12 @@ package struct TopScreen {
         return table.lines(width: size.columns)
     }
 
-    private func tone(_ state: String) -> Tone {
+    private func tone(_ state: MemberState) -> Tone {
         switch state {
-        case "ready": .good
-        case "busy": .active
-        case "draining", "aside": .warning
-        default: .bad
+        case .ready: .good
+        case .busy: .active
+        case .draining, .aside: .warning
+        case .lost, .refused, .unspecified: .bad
         }
     }
 

@@ -47,7 +47,7 @@ struct EvaluationSession: Sendable {
                         + "\(state.fingerprint.prefix(16))) than \(path.printable) (\(fingerprint.prefix(16))); name the "
                         + "cluster's model, or leave --coordinator out to run on this machine")
             }
-            let ready = state.members.count { $0.state == "ready" || $0.state == "busy" }
+            let ready = state.members.count { $0.state.isAble }
             guard ready > 0 else {
                 throw Failure(
                     "no worker of the cluster at \(coordinator.address) is ready",

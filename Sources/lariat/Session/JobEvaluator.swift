@@ -115,13 +115,13 @@ struct JobEvaluator: Evaluator {
                 }
                 throw coordinator.failure(error)
             }
-            switch event.kind {
-            case .scores: scores[event.firstPosition] = event.nll
-            case .tokens: text += event.text
-            case .end:
-                try event.job?.conclude(summary: false)
+            switch event.content {
+            case .scores(let part): scores[part.firstPosition] = part.nll
+            case .tokens(let part): text += part.text
+            case .end(let job):
+                try job.conclude(summary: false)
                 return (scores.sorted { $0.key < $1.key }.flatMap(\.value), String(lossy: text))
-            case .unspecified, .state, .progress: break
+            case .state, .progress, nil: break
             }
         }
     }

@@ -100,10 +100,10 @@ struct JobFollower: Sendable {
                 throw lost(error)
             }
             if style.output == .json { try await Terminal.print(json: stream.line(event)) }
-            switch event.kind {
-            case .unspecified: break
-            case .state, .progress:
-                guard isShown, let job = event.job else { break }
+            switch event.content {
+            case nil: break
+            case .state(let job), .progress(let job):
+                guard isShown else { break }
                 if job.state == .prefill {
                     let seconds = (clock.now - start) / .seconds(1)
                     if let text = meter.update(
@@ -120,27 +120,23 @@ struct JobFollower: Sendable {
                     if !why.isEmpty, why != waits { Terminal.note("\(id) \(why)".printable) }
                     waits = why
                 }
-            case .tokens:
-                if style.output == .text, !event.text.isEmpty {
+            case .tokens(let part):
+                if style.output == .text, !part.text.isEmpty {
                     erase()
-                    try await Terminal.write(event.text)
-                    endsInMiddle = event.text.last != UInt8(ascii: "\n")
+                    try await Terminal.write(part.text)
+                    endsInMiddle = part.text.last != UInt8(ascii: "\n")
                 }
-            case .scores:
+            case .scores(let scores):
                 if style.output == .scores {
                     erase()
                     try await Terminal.print(
-                        event.nll.enumerated().map {
-                            "\(event.firstPosition &+ UInt64($0.offset))\t\($0.element)"
+                        scores.nll.enumerated().map {
+                            "\(scores.firstPosition &+ UInt64($0.offset))\t\($0.element)"
                         })
                 }
-            case .end:
+            case .end(let job):
                 erase()
                 if endsInMiddle { try await Terminal.write([UInt8(ascii: "\n")]) }
-                guard let job = event.job else {
-                    throw Failure(
-                        "the coordinator at \(coordinator.address) ended job \(id) without its state")
-                }
                 return job
             }
         }
