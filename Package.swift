@@ -201,7 +201,13 @@ let package = Package(
             name: "MessagesTests",
             dependencies: ["CLariatProto", "CProtobufC", "JSONText", "Messages", "Protobuf", "RPC"],
             exclude: ["message-json.txt"], swiftSettings: swift),
-        .testTarget(name: "ObservabilityTests", dependencies: ["Observability", log], swiftSettings: swift),
+        .testTarget(
+            name: "ObservabilityTests",
+            dependencies: [
+                "Observability", log, .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ],
+            swiftSettings: swift),
         .testTarget(
             name: "TransformerTests",
             dependencies: [

@@ -1,5 +1,8 @@
 // Who may connect, and how many: values, without sockets.
 
+import Foundation
+import NIOCore
+import NIOEmbedded
 import Observability
 import Testing
 
@@ -87,7 +90,7 @@ struct ConnectionPlacesTests {
     @Test func theAddressWithMostWhoWaitGivesWay() {
         var places = ConnectionPlaces<Int>(total: 5, perAddress: 4)
         _ = places.arrive(1, from: "a", at: at(0))
-        for id in 2...4 { _ = places.arrive(id, from: "b", at: at(1)) }
+        for id in 2...4 { _ = places.arrive(id, from: "b", at: at(Double(id) / 10)) }
         #expect(places.arrive(5, from: "c", at: at(9)) == .admitted(leaving: 2))
     }
 
@@ -115,6 +118,67 @@ struct ConnectionPlacesTests {
             }
             #expect(places.count == open.count && places.count <= 10)
         }
+    }
+}
+
+struct AcceptPauseTests {
+    private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
+
+    @Test(arguments: [EMFILE, ENFILE, ENOBUFS, ENOMEM])
+    func withoutDescriptorsOrMemoryAPortWaits(code: CInt) {
+        var pause = AcceptPause()
+        #expect(pause.rest(at: start) == nil)
+        pause.fail(code, at: start)
+        #expect(pause.rest(at: start) == .milliseconds(200))
+        #expect(pause.rest(at: start + .milliseconds(150)) == .milliseconds(50))
+        // It tries again, and waits as long again when there is still nothing.
+        #expect(pause.rest(at: start + .milliseconds(200)) == nil)
+        pause.fail(code, at: start + .milliseconds(200))
+        #expect(pause.rest(at: start + .milliseconds(399)) == .milliseconds(1))
+        #expect(pause.rest(at: start + .milliseconds(400)) == nil)
+    }
+
+    @Test func whoHasGoneHoldsUpNobody() {
+        var pause = AcceptPause()
+        pause.fail(ECONNABORTED, at: start)
+        #expect(pause.rest(at: start) == nil)
+        // Nor does it end a pause.
+        pause.fail(EMFILE, at: start)
+        pause.fail(ECONNABORTED, at: start + .milliseconds(100))
+        #expect(pause.rest(at: start + .milliseconds(100)) == .milliseconds(100))
+    }
+
+    /// The door asks for no connection while it pauses, and asks again by itself.
+    @Test func aDoorPauses() throws {
+        let loop = EmbeddedEventLoop()
+        let reads = ReadCounter()
+        let listener = EmbeddedChannel(handler: reads, loop: loop)
+        let door = ConnectionDoor(total: 2, perAddress: nil) { _ in }
+        try door.guardListener(listener).wait()
+        try listener.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        let before = reads.count
+        listener.read()
+        #expect(reads.count == before + 1)
+        listener.pipeline.fireErrorCaught(IOError(errnoCode: EMFILE, reason: "accept"))
+        for _ in 0..<5 { listener.read() }
+        loop.advanceTime(by: .milliseconds(199))
+        #expect(reads.count == before + 1)
+        loop.advanceTime(by: .milliseconds(1))
+        #expect(reads.count == before + 2)
+        listener.read()
+        #expect(reads.count == before + 3)
+        _ = try listener.finish()
+    }
+}
+
+/// Stands for the socket: counts how often a connection was asked for.
+private final class ReadCounter: ChannelOutboundHandler {
+    typealias OutboundIn = Never
+    private(set) var count = 0
+
+    func read(context: ChannelHandlerContext) {
+        count += 1
+        context.read()
     }
 }
 

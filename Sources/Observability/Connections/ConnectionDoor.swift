@@ -40,9 +40,6 @@ package final class ConnectionDoor: Sendable {
     /// connection at a time (`maxMessagesPerRead` 1), or more come in than there are places.
     package func guardListener(_ listener: any Channel) -> EventLoopFuture<Void> {
         listener.eventLoop.makeCompletedFuture {
-            // A process without descriptors waits a little before it accepts again.
-            try listener.pipeline.syncOperations.addHandler(
-                AcceptBackoffHandler(shouldForwardIOErrorCaught: false) { _ in .milliseconds(200) })
             try listener.pipeline.syncOperations.addHandler(DoorHandler(door: self))
         }
     }
@@ -117,7 +114,7 @@ private final class ExitHandler: ChannelInboundHandler {
     func leave() { context?.close(promise: nil) }
 }
 
-/// Sits in the listening channel: takes no connection while there is no room.
+/// Sits in the listening channel: takes no connection while there is no room, or the system has none to give.
 private final class DoorHandler: ChannelDuplexHandler {
     typealias InboundIn = any Channel
     typealias InboundOut = any Channel
@@ -125,7 +122,9 @@ private final class DoorHandler: ChannelDuplexHandler {
     typealias OutboundOut = Never
 
     private let door: ConnectionDoor
-    private var isShut = false
+    private var pause = AcceptPause()
+    /// The next connection is asked for and not taken yet.
+    private var isHeld = false
     private var timer: Scheduled<Void>?
     private static let lookInterval = TimeAmount.milliseconds(250)
 
@@ -141,28 +140,36 @@ private final class DoorHandler: ChannelDuplexHandler {
         let handle = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         connection.closeFuture.hop(to: context.eventLoop).whenComplete { _ in
             door.leave(connection)
-            let (handler, context) = handle.value
-            guard handler.isShut, door.hasRoom else { return }
-            handler.isShut = false
-            context.read()
+            handle.value.0.look(handle.value.1)
         }
         context.fireChannelRead(data)
     }
 
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard let error = error as? IOError else { return context.fireErrorCaught(error) }
+        pause.fail(error.errnoCode, at: context.eventLoop.now)
+    }
+
     func read(context: ChannelHandlerContext) {
-        guard !door.hasRoom else { return context.read() }
-        guard !isShut else { return }
-        isShut = true
+        guard !isHeld else { return }
+        isHeld = true
         look(context)
     }
 
-    /// While it is shut, somebody may have waited long enough.
+    /// Takes the connection that is asked for, or looks again later: somebody who waits may have waited long enough.
     private func look(_ context: ChannelHandlerContext) {
-        guard isShut, context.channel.isActive else { return }
-        door.makeRoom()
-        let handle = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         timer?.cancel()
-        timer = context.eventLoop.scheduleTask(in: Self.lookInterval) {
+        timer = nil
+        guard isHeld else { return }
+        let rest = pause.rest(at: context.eventLoop.now)
+        guard rest != nil || !door.hasRoom else {
+            isHeld = false
+            return context.read()
+        }
+        guard context.channel.isActive else { return }
+        if rest == nil { door.makeRoom() }
+        let handle = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        timer = context.eventLoop.scheduleTask(in: rest ?? Self.lookInterval) {
             handle.value.0.look(handle.value.1)
         }
     }
