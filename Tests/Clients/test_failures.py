@@ -1,13 +1,15 @@
 """Processes that die or hang in the middle of a job, and what is left afterwards."""
 
+import contextlib
 import signal
 import subprocess
 import time
 
+import frozen
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from cluster import CANCELLED, FAILED, OVER, SUCCEEDED, golden_tokens, lives, pb, until
+from cluster import CANCELLED, FAILED, OVER, SUCCEEDED, Cluster, golden_tokens, lives, pb, until
 
 PROMPT = "Once upon a time there was a small house at the edge of the wood, and in it lived"
 # From the kill to the failed job, which takes 10 s at most when nothing else runs (issue 2 asks for that; it is printed).
@@ -75,6 +77,44 @@ def test_worker_hangs(cluster, phase):
     cluster.signal("beta", signal.SIGCONT)
     cluster.wait_ready()
     assert {share.worker for share in cluster.run().shares} == {"alpha", "beta"}
+
+
+def stopped(cluster, name, what):
+    """A worker's whole process stands still, or its compute thread alone, which leaves the heartbeats."""
+    if what == "thread":
+        return frozen.frozen(cluster.processes[name].pid, "lariat engine")
+    return stopped_process(cluster, name)
+
+
+@contextlib.contextmanager
+def stopped_process(cluster, name):
+    cluster.signal(name, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        cluster.signal(name, signal.SIGCONT)
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    with Cluster(tmp_path_factory.mktemp("three"), workers=("alpha", "beta", "gamma"),
+                 extra="stall_seconds: 3\nlost_after_seconds: 3\n") as cluster:
+        yield cluster.start().wait_ready()
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+@pytest.mark.parametrize("what", ["process", pytest.param(
+    "thread", marks=pytest.mark.skipif(frozen.obstacle() is not None, reason=f"{frozen.obstacle()}"))])
+def test_of_three_the_one_that_stands_still_is_named(three, what, phase):
+    """F3: ten times in a row, each worker in its turn. A new process is not held to what the old one did."""
+    for trial in range(10):
+        victim = list(three.workers)[trial % 3]
+        job = long_job(three, phase)
+        with stopped(three, victim, what):
+            ended = assert_failed_because_of(three, job, victim, NOTICED)
+            assert ended.reason.startswith(f"worker {victim} was lost in {phase}"), ended.reason
+        three.kill(victim)
+        three.start(victim).wait_ready()
 
 
 def test_a_short_pause_is_no_failure(cluster):
