@@ -221,6 +221,15 @@ import lariat
         #expect(failure.message.contains(words) && failure.exitCode == 69)
     }
 
+    /// A port without TLS answers a handshake in HTTP.
+    @Test func aFailedHandshakeSpeaksOfTLS() {
+        let failure = Failure(
+            RPCStatus(.unavailable, "the TLS handshake with 127.0.0.1:7400 failed: wrong version number"),
+            coordinator: "127.0.0.1:7400", with: .init(tls: true, token: false), isConnecting: true)
+        #expect(failure.message.contains("it may be without TLS") && failure.exitCode == 69)
+        #expect(!failure.message.contains("lariat up"))
+    }
+
     @Test(arguments: [
         (false, "give one with --token-file or LARIAT_TOKEN"), (true, "does not know this API token"),
     ])

@@ -145,9 +145,13 @@ final class RPCConnection: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        let status = RPCStatus(.unavailable, "connection to \(peer) failed: \(error)")
+        let isTLS = secure && !handshaken && (error is NIOSSLError || error is BoringSSLError)
+        let status =
+            isTLS
+            ? .handshakeFailed(error, with: peer)
+            : RPCStatus(.unavailable, "connection to \(peer) failed: \(error)")
         if closeReason == nil { closeReason = status }
-        if secure, !handshaken, error is NIOSSLError || error is BoringSSLError { statistics?.count(.tls) }
+        if isTLS { statistics?.count(.tls) }
         logger.debug("\(status.message)")
         context.close(promise: nil)
     }

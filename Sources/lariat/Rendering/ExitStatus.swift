@@ -83,7 +83,7 @@ package struct Failure: Error, Equatable, CustomStringConvertible {
         let message =
             switch status.code {
             // It took the connection, and then did not speak with us.
-            case .unavailable where isConnecting && said.hasSuffix("closed by the other side"):
+            case .unavailable where isConnecting && Self.isNoPeer(said):
                 "no coordinator answers at \(address), but something is there (\(said)); "
                     + (shown.tls
                         ? "it may be without TLS, or not know these certificates: leave --tls-ca, --tls-certificate and "
@@ -107,6 +107,10 @@ package struct Failure: Error, Equatable, CustomStringConvertible {
             default: said
             }
         self.init(message, exitCode: ExitStatus.of(status.code))
+    }
+
+    private static func isNoPeer(_ said: String) -> Bool {
+        said.hasSuffix("closed by the other side") || said.hasPrefix("the TLS handshake")
     }
 
     /// Without what the sentence around it says already.
