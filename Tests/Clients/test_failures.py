@@ -98,7 +98,7 @@ def stopped_process(cluster, name):
 @pytest.fixture(scope="module")
 def three(tmp_path_factory):
     with Cluster(tmp_path_factory.mktemp("three"), workers=("alpha", "beta", "gamma"),
-                 extra="stall_seconds: 3\nlost_after_seconds: 3\n") as cluster:
+                 extra="stall_seconds: 2\nlost_after_seconds: 3\n") as cluster:
         yield cluster.start().wait_ready()
 
 
@@ -113,7 +113,8 @@ def test_of_three_the_one_that_stands_still_is_named(three, what, phase):
         with stopped(three, victim, what):
             ended = assert_failed_because_of(three, job, victim, NOTICED)
             assert ended.reason.startswith(f"worker {victim} was lost in {phase}"), ended.reason
-        three.kill(victim)
+        three.signal(victim, signal.SIGTERM)
+        three.processes.pop(victim).wait(timeout=NOTICED)
         three.start(victim).wait_ready()
 
 

@@ -165,6 +165,25 @@ import Testing
                     + "5.0 s; worker gamma waits for worker beta)"), "\(state.record.reason)")
     }
 
+    /// In decode beta's thread stops while it waits for the leader's next query, and its heartbeats go on to say that it
+    /// waits. Gamma, which waits for the leader too, may be the first to complain.
+    @Test(arguments: [[2, 0], [0, 2]])
+    func whoStandsStillInTheMiddleOfAWaitIsNamed(_ order: [Int]) {
+        var state = state(names: ["alpha", "beta", "gamma"])
+        begun(&state)
+        for (worker, waitsFor) in [("alpha", UInt32(2)), ("beta", 1), ("gamma", 1)] {
+            _ = state.handle(
+                .heartbeat(worker: worker, .with { $0.waitsFor = waitsFor }, hasGotOn: false),
+                at: start + .seconds(1), wallMicroseconds: 7)
+        }
+        for rank in order {
+            let accused = rank == 0 ? 1 : 0
+            fault(&state, rank, rank == 0 ? .silent : .broken, accused: accused, "it did not move", 2)
+        }
+        _ = tick(&state, 5)
+        #expect(state.failure?.workers == ["beta"], "\(state.record.reason)")
+    }
+
     @Test func aConsequenceIsNoCause() {
         var state = state(names: ["alpha", "beta", "gamma"])
         begun(&state)

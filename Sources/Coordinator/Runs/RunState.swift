@@ -87,6 +87,8 @@ package struct RunState: Sendable {
     var lastHeard: Instant
     var finishing: Instant?
     private var blame = Blame()
+    /// The rank that each rank was last seen waiting for.
+    private var waits: [Int: Int] = [:]
     /// When the first rank complained, and what each said.
     private var firstComplaint: Instant?
     private var complaints: [Int: FaultMessage] = [:]
@@ -154,7 +156,7 @@ package struct RunState: Sendable {
         case .heartbeat(let worker, let progress, let hasGotOn):
             if hasGotOn { lastHeard = now }
             guard let progress, let rank = ranks.firstIndex(where: { $0.name == worker }) else { break }
-            blame.note(rank, waitsFor: progress.waitsFor == 0 ? nil : Int(progress.waitsFor) - 1)
+            waits[rank] = progress.waitsFor == 0 ? nil : Int(progress.waitsFor) - 1
             advanced(rank, progress)
         case .cancel: end(.cancelled, reason: "cancelled by request", finish: .cancelled)
         case .stop: fail(JobFault(.stopped, detail: "the coordinator stops"))
@@ -222,6 +224,10 @@ package struct RunState: Sendable {
 
     /// What all complaints come to.
     private var verdict: JobFault? {
+        var blame = blame
+        // Who waits for a rank that has given up hears of it at once and gives up too. One that has not stands still
+        // itself, in the middle of its wait.
+        for (rank, other) in waits where complaints[other] == nil { blame.note(rank, waitsFor: other) }
         guard let verdict = blame.verdict, let witness = verdict.chain.first, let fault = complaints[witness]
         else { return nil }
         let culprit = ranks[verdict.culprit].name
