@@ -43,7 +43,7 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
-        // Floor 0: system libraries, C, and how files are written.
+        // Floor 0: system libraries, C, how files are written, and how people read numbers.
         .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(
             name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
@@ -52,17 +52,20 @@ let package = Package(
         .target(name: "CLariatProto", dependencies: ["CProtobufC"], cSettings: c),
         .target(name: "CLariatKernels", cSettings: c),
         .target(name: "WholeFiles", swiftSettings: swiftOverC),
+        .target(name: "Numerals", swiftSettings: swift),
 
         // Floor 1: files in and out, chat templates, positions, samples, specifications, certificates, JSON, metrics and
         // HTTP/1.1.
         .target(
-            name: "GGUF", dependencies: ["WholeFiles", .product(name: "Crypto", package: "swift-crypto")],
+            name: "GGUF",
+            dependencies: ["Numerals", "WholeFiles", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: swiftOverC),
-        .target(name: "Jinja", swiftSettings: swift),
-        .target(name: "LongRoPE", swiftSettings: swift),
+        .target(name: "Jinja", dependencies: ["Numerals"], swiftSettings: swift),
+        .target(name: "LongRoPE", dependencies: ["Numerals"], swiftSettings: swift),
         .target(name: "Sampling", swiftSettings: swift),
         .target(
-            name: "Cluster", dependencies: ["Yams", .product(name: "Crypto", package: "swift-crypto")],
+            name: "Cluster",
+            dependencies: ["Numerals", "Yams", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: swift),
         .target(
             name: "Certificates",
@@ -72,12 +75,12 @@ let package = Package(
                 .product(name: "X509", package: "swift-certificates"),
             ],
             swiftSettings: swift),
-        .target(name: "JSONText", swiftSettings: swift),
+        .target(name: "JSONText", dependencies: ["Numerals"], swiftSettings: swift),
 
         .target(
             name: "Observability",
             dependencies: [
-                log,
+                "Numerals", log,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -88,16 +91,17 @@ let package = Package(
 
         // Floor 2: tokens, compute, the ring's rules, HTTP/2's rules, typed values as protobuf, the OpenAI API's rules,
         // the search for factors and measures of a model.
-        .target(name: "Tokenizer", dependencies: ["Jinja"], swiftSettings: swift),
+        .target(name: "Tokenizer", dependencies: ["Jinja", "Numerals"], swiftSettings: swift),
         .target(
             name: "Kernels", dependencies: ["CLariatKernels", "COneDNN", "GGUF", "LongRoPE"],
             swiftSettings: swiftOverC),
         .target(name: "RingAttention", swiftSettings: swift),
-        .target(name: "FactorSearch", dependencies: ["LongRoPE", "Sampling"], swiftSettings: swift),
-        .target(name: "Evaluation", dependencies: ["Sampling"], swiftSettings: swift),
-        .target(name: "HTTP2", dependencies: ["CNGHTTP2"], swiftSettings: swiftOverC),
-        .target(name: "Protobuf", dependencies: ["CProtobufC"], swiftSettings: swiftOverC),
-        .target(name: "OpenAI", dependencies: ["JSONText"], swiftSettings: swift),
+        .target(
+            name: "FactorSearch", dependencies: ["LongRoPE", "Numerals", "Sampling"], swiftSettings: swift),
+        .target(name: "Evaluation", dependencies: ["Numerals", "Sampling"], swiftSettings: swift),
+        .target(name: "HTTP2", dependencies: ["CNGHTTP2", "Numerals"], swiftSettings: swiftOverC),
+        .target(name: "Protobuf", dependencies: ["CProtobufC", "Numerals"], swiftSettings: swiftOverC),
+        .target(name: "OpenAI", dependencies: ["JSONText", "Numerals"], swiftSettings: swift),
 
         // Floor 3: models, and calls between processes, whatever their messages are.
         .target(
@@ -106,7 +110,7 @@ let package = Package(
             swiftSettings: swift),
         .target(
             name: "RPC",
-            dependencies: ["CGRPCProto", "HTTP2", "Observability", "Protobuf", log] + nio,
+            dependencies: ["CGRPCProto", "HTTP2", "Numerals", "Observability", "Protobuf", log] + nio,
             swiftSettings: swiftOverC),
 
         // Floor 4: what Lariat's processes say to each other and to their clients.
@@ -123,14 +127,16 @@ let package = Package(
         .target(
             name: "Worker",
             dependencies: [
-                "GGUF", "LongRoPE", "Sampling", "Cluster", "Kernels", "Messages", "Protobuf", "RingAttention",
+                "GGUF", "LongRoPE", "Numerals", "Sampling", "Cluster", "Kernels", "Messages", "Protobuf",
+                "RingAttention",
                 "Transformer", "RPC", "Observability", log, .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: swift),
         .target(
             name: "Coordinator",
             dependencies: [
-                "CoordinatorPage", "Jinja", "Tokenizer", "LongRoPE", "Sampling", "Cluster", "Kernels",
+                "CoordinatorPage", "Jinja", "Tokenizer", "LongRoPE", "Numerals", "Sampling", "Cluster",
+                "Kernels",
                 "RingAttention",
                 "Transformer", "Messages", "Protobuf", "RPC", "Observability", "JSONText", "OpenAI", log,
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -149,7 +155,8 @@ let package = Package(
 
         // Floor 6: longer contexts for a model, judged by jobs.
         .target(
-            name: "ContextExtension", dependencies: ["Evaluation", "FactorSearch", "GGUF", "LongRoPE"],
+            name: "ContextExtension",
+            dependencies: ["Evaluation", "FactorSearch", "GGUF", "LongRoPE", "Numerals"],
             swiftSettings: swift),
 
         // Floor 7: what people type.
@@ -160,7 +167,7 @@ let package = Package(
                 "Tokenizer",
                 "Coordinator", "Observability", "Worker", "Transformer", "Certificates", "Cluster",
                 "Messages", "Protobuf", "RPC", "Kernels",
-                "LongRoPE",
+                "LongRoPE", "Numerals",
                 "Sampling", "WholeFiles", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -172,8 +179,10 @@ let package = Package(
             name: "TestSupport", dependencies: ["Jinja", "RingAttention"], path: "Tests/TestSupport",
             swiftSettings: swift),
         .testTarget(name: "JinjaTests", dependencies: ["Jinja", "TestSupport"], swiftSettings: swift),
+        .testTarget(name: "NumeralsTests", dependencies: ["Numerals"], swiftSettings: swift),
         .testTarget(name: "WholeFilesTests", dependencies: ["WholeFiles"], swiftSettings: swift),
-        .testTarget(name: "GGUFTests", dependencies: ["GGUF", "TestSupport"], swiftSettings: swift),
+        .testTarget(
+            name: "GGUFTests", dependencies: ["GGUF", "Numerals", "TestSupport"], swiftSettings: swift),
         .testTarget(
             name: "TokenizerTests", dependencies: ["GGUF", "Jinja", "Tokenizer", "TestSupport"],
             swiftSettings: swift),

@@ -1,6 +1,8 @@
 // From the mappings of a specification file to a checked ClusterSpecification: which keys there are, their ranges, and
 // what must hold between them.
 
+import Numerals
+
 struct SpecificationReader {
     let path: String
     let paths: PathExpansion
@@ -29,7 +31,8 @@ struct SpecificationReader {
         guard (1...ClusterSpecification.mostWorkers).contains(mappings.count) else {
             throw root.error(
                 "workers",
-                "there are \(mappings.count) workers; 1 to \(ClusterSpecification.mostWorkers) are needed")
+                "there are \(mappings.count) workers; 1 to \(ClusterSpecification.mostWorkers.grouped) are needed"
+            )
         }
         var workers: [ClusterSpecification.Worker] = []
         for mapping in mappings { workers.append(try worker(mapping, model: model, tls: tls)) }

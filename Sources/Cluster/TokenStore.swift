@@ -1,6 +1,7 @@
 // The file of API tokens: who may do what. It holds hashes only, so that reading it gives nobody a token.
 internal import Crypto
 internal import Foundation
+internal import Numerals
 
 /// The tokens of one file.
 public struct TokenStore: Sendable, CustomStringConvertible, CustomDebugStringConvertible {
@@ -179,7 +180,8 @@ public struct TokenStore: Sendable, CustomStringConvertible, CustomDebugStringCo
                 ClusterError(path: path, line: line, key: nil, problem: problem)
             }
             guard line <= mostLines + 1, line <= mostLines || bytes.isEmpty else {
-                throw fail("a file of tokens may have \(mostLines) lines; remove those that are not used")
+                throw fail(
+                    "a file of tokens may have \(mostLines.grouped) lines; remove those that are not used")
             }
             let fields = bytes.prefix { $0 != UInt8(ascii: "#") }
                 .split { $0 == 0x20 || $0 == 0x09 || $0 == 0x0d }.map { String(decoding: $0, as: UTF8.self) }

@@ -2,6 +2,8 @@
 // trees again and again, so a hostile text could end the process; a specification needs neither. So: the part of YAML
 // that specifications use is let through, and the rest is refused by line, before memory is spent on it.
 
+import Numerals
+
 /// Refuses what a cluster specification has no use for: anchors, aliases, tags, block scalars, directives, explicit keys,
 /// values over several lines, deep nesting, control characters.
 struct YAMLScreen {
@@ -66,7 +68,8 @@ struct YAMLScreen {
 
     private mutating func check(_ bytes: [UInt8]) throws(ClusterError) {
         guard bytes.count <= Self.longestLine else {
-            throw fail("the line has \(bytes.count) bytes; at most \(Self.longestLine) are allowed")
+            throw fail(
+                "the line has \(bytes.count.grouped) bytes; at most \(Self.longestLine.grouped) are allowed")
         }
         if bytes.first == UInt8(ascii: "%") {
             throw fail("directives (%) are not supported; remove the line")

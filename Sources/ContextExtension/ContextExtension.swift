@@ -4,6 +4,7 @@ import Evaluation
 import FactorSearch
 import Foundation
 import LongRoPE
+import Numerals
 
 /// Searches the factors for every length up to a target.
 public struct ContextExtension: Sendable {
@@ -56,12 +57,13 @@ public struct ContextExtension: Sendable {
         guard request.target > original else {
             throw ExtensionError(
                 .invalidRequest,
-                "a target of \(request.target) tokens: the model was trained for \(original); ask for more than that"
+                "a target of \(request.target.grouped) tokens: the model was trained for \(original.grouped); ask for more than that"
             )
         }
         guard request.target <= Int(Int32.max) else {
             throw ExtensionError(
-                .invalidRequest, "a target of \(request.target) tokens; positions end at \(Int32.max)")
+                .invalidRequest,
+                "a target of \(request.target.grouped) tokens; positions end at \(Int32.max.grouped)")
         }
         guard request.budget > 0, request.budget.isFinite else {
             throw ExtensionError(.invalidRequest, "a budget of \(request.budget) seconds; it must be above 0")
@@ -130,7 +132,7 @@ public struct ContextExtension: Sendable {
             jobs,
             [
                 "No model fine-tuned with these factors was given (--checkpoint): the second stage and the recovery of "
-                    + "short contexts, which search on such a model, were left out. Up to \(original) tokens the model "
+                    + "short contexts, which search on such a model, were left out. Up to \(original.grouped) tokens the model "
                     + "stays as it is."
             ]
         )

@@ -3,6 +3,7 @@ public import Evaluation
 import FactorSearch
 import Foundation
 import LongRoPE
+import Numerals
 
 /// Files of a report, by name.
 public struct ExtensionReport: Sendable {
@@ -38,7 +39,8 @@ public struct ExtensionReport: Sendable {
     // MARK: Text
 
     private func markdown() throws -> String {
-        var text = "# \(model): from \(request.base.originalContext) to \(request.target) tokens\n\n"
+        var text =
+            "# \(model): from \(request.base.originalContext.grouped) to \(request.target.grouped) tokens\n\n"
         text +=
             "Method: \(request.method == .longrope ? "LongRoPE" : "LongRoPE2"), seed \(request.seed), budget "
             + "\(Int(request.budget)) s. Texts of the search: \(texts.joined(separator: ", ")).\n\n"
@@ -51,8 +53,8 @@ public struct ExtensionReport: Sendable {
         ])
         for table in result.tables {
             tables.add([
-                "\(table.window)", table.attentionFactor.map { Self.number($0, 4) } ?? "by formula",
-                "\(table.startTokens)", Self.number(table.factors.first ?? 1, 4),
+                table.window.grouped, table.attentionFactor.map { Self.number($0, 4) } ?? "by formula",
+                table.startTokens.grouped, Self.number(table.factors.first ?? 1, 4),
                 Self.number(table.factors.last ?? 1, 4),
             ])
         }
@@ -100,7 +102,7 @@ public struct ExtensionReport: Sendable {
         func add(_ name: String, _ judged: JudgedCandidate) {
             table.add([
                 name, Self.perplexity(judged.searchScore), judged.finalScore.map(Self.perplexity) ?? "",
-                Self.number(judged.candidate.attentionFactor, 3), "\(judged.candidate.startTokens)",
+                Self.number(judged.candidate.attentionFactor, 3), judged.candidate.startTokens.grouped,
             ])
         }
         add("**found** (\(outcome.best.candidate.origin.rawValue))", outcome.best)

@@ -1,5 +1,6 @@
 // Retrieval by depth and length: pass keys found in filler, needles' likelihood in real text.
 import Evaluation
+import Numerals
 
 /// Where in how long a prompt something is hidden.
 private struct Place: Sendable {
@@ -126,7 +127,7 @@ public struct RetrievalEvaluation: Sendable {
             do { _ = try one.prompts(length, documents, encode, isLineEnd) } catch let error
                 as EvaluationError
             {
-                throw ExtensionError(.invalidRequest, "a length of \(length) tokens: \(error)")
+                throw ExtensionError(.invalidRequest, "a length of \(length.grouped) tokens: \(error)")
             }
         }
     }

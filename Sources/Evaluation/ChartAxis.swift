@@ -1,5 +1,6 @@
 // An axis of a chart: what it shows, where its values lie, and which of them get a label.
 import Foundation
+import Numerals
 
 /// An axis of a chart.
 public struct ChartAxis: Sendable, Hashable {
@@ -135,7 +136,7 @@ struct AxisLayout {
 
     private static func label(_ value: Double, _ axis: ChartAxis) -> String {
         if axis.labels == .tokens { return Figures.tokens(value) }
-        if value == value.rounded(), abs(value) < 1e9 { return Figures.grouped(Int(value)) }
+        if value == value.rounded(), abs(value) < 1e9 { return Int(value).grouped }
         // Rounding errors of a step are far below six significant figures.
         let decimals = abs(value) >= 1e-9 ? Int((6 - log10(abs(value))).rounded(.down)) : 6
         return abs(value) >= 1e-6 && abs(value) < 1e9 ? Figures.short(value, decimals: decimals) : "\(value)"

@@ -27,17 +27,6 @@ public enum Figures {
         return text
     }
 
-    /// `65,536`.
-    public static func grouped(_ value: some BinaryInteger) -> String {
-        let digits = String(value.magnitude)
-        var text = value < 0 ? "-" : ""
-        for (index, digit) in digits.enumerated() {
-            if index > 0, (digits.count - index) % 3 == 0 { text += "," }
-            text.append(digit)
-        }
-        return text
-    }
-
     /// A number of tokens in units of 1,024: `512`, `8k`, `1.5k`, `128k`, `1M`, `2M`.
     public static func tokens(_ count: Int) -> String { tokens(Double(count)) }
 

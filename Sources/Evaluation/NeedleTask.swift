@@ -1,5 +1,6 @@
 // The needle of LongRoPE2 (arXiv 2502.20082): a number hidden in real text, and the perplexity of that number when the
 // text ends by asking for it. It tells whether a model reaches far back, which the perplexity of all tokens hardly does.
+import Numerals
 import Sampling
 
 /// One needle: a key of two words and its number.
@@ -53,15 +54,15 @@ public struct NeedleTask: Sendable, Hashable {
         guard length > frame else {
             throw EvaluationError(
                 .invalidRequest,
-                "a needle prompt of \(Figures.grouped(length)) tokens was asked for; the instruction, the needle, the "
-                    + "question and the answer alone have \(Figures.grouped(frame)): ask for more than that")
+                "a needle prompt of \(length.grouped) tokens was asked for; the instruction, the needle, the "
+                    + "question and the answer alone have \(frame.grouped): ask for more than that")
         }
         let used = length - frame
         guard haystack.count >= used else {
             throw EvaluationError(
                 .textTooShort,
-                "the text has \(Figures.grouped(haystack.count)) tokens; a needle prompt of \(Figures.grouped(length)) "
-                    + "needs \(Figures.grouped(used)): use a longer text or a shorter prompt")
+                "the text has \(haystack.count.grouped) tokens; a needle prompt of \(length.grouped) "
+                    + "needs \(used.grouped): use a longer text or a shorter prompt")
         }
         let place = try Self.lineStart(closestTo: depth, of: used, newlines)
         var tokens: [Int32] = []
@@ -100,7 +101,7 @@ public struct NeedleTask: Sendable, Hashable {
         guard hasLine else {
             throw EvaluationError(
                 .invalidRequest,
-                "the text's first \(Figures.grouped(used)) tokens have no line end; the needle stands on a line of its "
+                "the text's first \(used.grouped) tokens have no line end; the needle stands on a line of its "
                     + "own: use a text with lines, or depth 0")
         }
         return best

@@ -1,5 +1,6 @@
 // The passkey test of the LongRoPE paper (after Mohtashami and Jaggi, 2023): a number inside a text of a given
 // length, made of five sentences over and over, and the question for it.
+import Numerals
 import Sampling
 
 /// One pass key: makes prompts that hide it and judges answers.
@@ -42,8 +43,8 @@ public struct PasskeyTask: Sendable, Hashable {
         guard length <= Self.longestPrompt else {
             throw EvaluationError(
                 .invalidRequest,
-                "a pass key prompt of \(Figures.grouped(length)) tokens was asked for; the longest is "
-                    + "\(Figures.grouped(Self.longestPrompt))")
+                "a pass key prompt of \(length.grouped) tokens was asked for; the longest is "
+                    + "\(Self.longestPrompt.grouped)")
         }
         return try withoutActuallyEscaping(encode) { encode throws(EvaluationError) in
             let pieces = PieceEncoder(encode: encode)
@@ -55,8 +56,8 @@ public struct PasskeyTask: Sendable, Hashable {
             guard frame <= length else {
                 throw EvaluationError(
                     .invalidRequest,
-                    "a pass key prompt of \(Figures.grouped(length)) tokens was asked for; the instructions, the key and "
-                        + "the question alone have \(Figures.grouped(frame)): ask for that or more")
+                    "a pass key prompt of \(length.grouped) tokens was asked for; the instructions, the key and "
+                        + "the question alone have \(frame.grouped): ask for that or more")
             }
             func split(_ sentences: Int) -> (before: Int, after: Int) {
                 let before = Int((Double(sentences) * depth).rounded())

@@ -1,5 +1,6 @@
 // From the likelihoods of tokens to perplexities that can be compared, with their errors.
 import Foundation
+import Numerals
 
 /// The negative log-likelihoods (natural logarithm) of one document, added up.
 public struct DocumentScore: Sendable, Hashable {
@@ -87,8 +88,8 @@ public struct PairedComparison: Sendable, Hashable {
             guard a.tokens == b.tokens else {
                 throw EvaluationError(
                     .invalidScores,
-                    "of document \(index + 1) one method scored \(Figures.grouped(a.tokens)) tokens, the other "
-                        + "\(Figures.grouped(b.tokens)); score the same windows with both")
+                    "of document \(index + 1) one method scored \(a.tokens.grouped) tokens, the other "
+                        + "\(b.tokens.grouped); score the same windows with both")
             }
         }
         documents = first.count

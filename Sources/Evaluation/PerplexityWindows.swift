@@ -1,5 +1,7 @@
 // Which tokens of a text to run and which of them to score, so that perplexity at a length means one thing.
 
+import Numerals
+
 /// One run of the model: the tokens it gets, and those of them whose likelihood counts.
 public struct PerplexityWindow: Sendable, Hashable {
     /// The document that the positions below count in.
@@ -48,11 +50,11 @@ public struct PerplexityWindows: Sendable, Hashable {
             throw EvaluationError(
                 .textTooShort,
                 lengths.isEmpty
-                    ? "there are no documents to score; give at least one of \(Figures.grouped(textLength)) tokens"
+                    ? "there are no documents to score; give at least one of \(textLength.grouped) tokens"
                     : (lengths.count == 1
                         ? "the only document has "
-                        : "the longest of \(Figures.grouped(lengths.count)) documents has ")
-                        + "\(Figures.grouped(lengths.max() ?? 0)) tokens; \(need); \(Self.remedy)")
+                        : "the longest of \(lengths.count.grouped) documents has ")
+                        + "\((lengths.max() ?? 0).grouped) tokens; \(need); \(Self.remedy)")
         }
         return long.prefix(limit ?? .max).map { window(document: $0, start: 0) }
     }
@@ -82,8 +84,8 @@ public struct PerplexityWindows: Sendable, Hashable {
         guard (1..<length).contains(stride) else {
             throw EvaluationError(
                 .invalidRequest,
-                "the stride is \(Figures.grouped(stride)) tokens; for a window of \(Figures.grouped(length)) it must be "
-                    + "1 to \(Figures.grouped(length - 1))")
+                "the stride is \(stride.grouped) tokens; for a window of \(length.grouped) it must be "
+                    + "1 to \((length - 1).grouped)")
         }
         try check(tokens)
         var windows = [window(document: document, start: 0)]
@@ -107,12 +109,12 @@ public struct PerplexityWindows: Sendable, Hashable {
     private func check(_ tokens: Int) throws(EvaluationError) {
         guard tokens >= textLength else {
             throw EvaluationError(
-                .textTooShort, "the corpus has \(Figures.grouped(tokens)) tokens; \(need); \(Self.remedy)")
+                .textTooShort, "the corpus has \(tokens.grouped) tokens; \(need); \(Self.remedy)")
         }
     }
 
     private var need: String {
-        "a window of \(Figures.grouped(length)) needs at least \(Figures.grouped(textLength))"
+        "a window of \(length.grouped) needs at least \(textLength.grouped)"
             + (addsBeginning ? " and the beginning token" : "")
     }
 

@@ -1,5 +1,7 @@
 // How much is evaluated, and where: the paper's plan, and plans that fit a budget.
 
+import Numerals
+
 /// A kind of evaluation: which length and which positions of how many documents is the caller's affair.
 ///
 /// Cheap rungs prune the hopeless; they misrank good candidates and never decide. Every candidate must get the same
@@ -232,7 +234,8 @@ public struct SearchPlan: Sendable, Hashable, Codable {
             ("search documents", searchDocuments, 1), ("final documents", finalDocuments, 1),
         ] {
             try check(
-                (least...limit).contains(value), "\(name): \(value); it must be \(least) to \(limit)")
+                (least...limit).contains(value),
+                "\(name): \(value.grouped); it must be \(least.grouped) to \(limit.grouped)")
         }
         try check(
             (0...1).contains(mutationProbability),

@@ -3,6 +3,8 @@
 // the tensors lie in the order of the table with no more than padding between them, and their names have at most 63
 // bytes (gguf_init_from_file in ggml's gguf.cpp).
 
+import Numerals
+
 /// The bytes of a copy: a header, then tensors at their places. All between and behind them is zero.
 struct CopyPlan {
     /// llama.cpp's GGML_MAX_NAME, less the zero at the end.
@@ -99,15 +101,15 @@ extension CopyPlan {
             guard case .set? = edit.metadata[key] else { continue }
             guard (1...Header.Limit.nameBytes).contains(key.utf8.count) else {
                 throw refuse(
-                    "the metadata key '\(key.prefix(80))' has \(key.utf8.count) bytes; "
-                        + "1 to \(Header.Limit.nameBytes) are possible")
+                    "the metadata key '\(key.prefix(80))' has \(key.utf8.count.grouped) bytes; "
+                        + "1 to \(Header.Limit.nameBytes.grouped) are possible")
             }
         }
         for name in edit.tensors.names {
             guard case .set(let tensor)? = edit.tensors[name] else { continue }
             guard (1...tensorNameBytes).contains(name.utf8.count) else {
                 throw refuse(
-                    "the tensor name '\(name.prefix(80))' has \(name.utf8.count) bytes; "
+                    "the tensor name '\(name.prefix(80))' has \(name.utf8.count.grouped) bytes; "
                         + "1 to \(tensorNameBytes) are possible, for llama.cpp reads no longer ones")
             }
             guard (1...4).contains(tensor.dimensions.count) else {

@@ -1,5 +1,7 @@
 // Reading little-endian values one after the other from untrusted bytes: every read is checked against the end.
 
+import Numerals
+
 /// A place in a file's header that moves forward as values are read.
 @safe struct Cursor {
     private let bytes: UnsafeRawBufferPointer
@@ -23,7 +25,7 @@
         guard count <= remaining else {
             throw error(
                 .truncated,
-                "the file ends inside \(what()): \(count) bytes are needed at offset \(offset), \(remaining) are left. "
+                "the file ends inside \(what()): \(count.grouped) bytes are needed at offset \(offset.grouped), \(remaining.grouped) are left. "
                     + "Fetch the file again and compare its size and checksum")
         }
         defer { offset += count }
@@ -60,12 +62,13 @@
     ) throws(GGUFError) -> Int {
         let count = try integer(UInt64.self, what())
         guard count <= UInt64(limit) else {
-            throw error(.tooLarge, "\(what()) is \(count), more than Lariat's limit of \(limit)")
+            throw error(
+                .tooLarge, "\(what()) is \(count.grouped), more than Lariat's limit of \(limit.grouped)")
         }
         guard count <= UInt64(remaining / unit) else {
             throw error(
                 .truncated,
-                "\(what()) is \(count), but the \(remaining) bytes left of the file cannot hold so many. "
+                "\(what()) is \(count.grouped), but the \(remaining.grouped) bytes left of the file cannot hold so many. "
                     + "Fetch the file again and compare its size and checksum")
         }
         return Int(count)

@@ -1,6 +1,8 @@
 // The header of a GGUF file: metadata and the table of tensors, checked against the format and the file's size.
 // Source: the GGUF specification in the ggml repository (docs/gguf.md), versions 2 and 3, little-endian.
 
+import Numerals
+
 /// What stands before the tensor data.
 struct Header {
     /// Limits on what one file may announce. Real files stay far below them; they bound the memory that a false file
@@ -83,7 +85,9 @@ struct Header {
         let count = try cursor.integer(UInt64.self, "the number of tensors")
         guard count <= UInt64(Limit.tensors) else {
             throw cursor.error(
-                .tooLarge, "the number of tensors is \(count), more than Lariat's limit of \(Limit.tensors)")
+                .tooLarge,
+                "the number of tensors is \(count.grouped), more than Lariat's limit of \(Limit.tensors.grouped)"
+            )
         }
         return Int(count)
     }
@@ -201,7 +205,8 @@ extension Header {
         guard count <= cursor.remaining / 33 else {  // name length, a letter, dimensions, type, offset
             throw cursor.error(
                 .truncated,
-                "announces \(count) tensors, but the \(cursor.remaining) bytes left cannot describe so many")
+                "announces \(count.grouped) tensors, but the \(cursor.remaining.grouped) bytes left cannot describe so many"
+            )
         }
         entries.reserveCapacity(count)
         var names: Set<String> = []
@@ -284,9 +289,9 @@ extension Header {
             guard !overflow, end <= fileSize else {
                 throw cursor.error(
                     .truncated,
-                    "the tensor '\(entry.name)' lies outside the file: \(entry.range.count) bytes at offset "
+                    "the tensor '\(entry.name)' lies outside the file: \(entry.range.count.grouped) bytes at offset "
                         + "\(entry.range.lowerBound) of the tensor data, but the file holds "
-                        + "\(max(0, fileSize - byteCount)) bytes of tensor data. "
+                        + "\(max(0, fileSize - byteCount).grouped) bytes of tensor data. "
                         + "Fetch the file again and compare its size and checksum")
             }
             entries[index].range = entry.range.lowerBound + byteCount..<end

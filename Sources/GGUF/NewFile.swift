@@ -1,5 +1,6 @@
 // A new GGUF file of a size known from the start: room is asked for first, and errors say how much is needed.
 import Glibc
+import Numerals
 import WholeFiles
 
 /// What is not written of it is zero. It has its name after `finish()`; when it is given up before that, nothing stays.
@@ -74,7 +75,7 @@ struct NewFile: ~Copyable {
             throw GGUFError(
                 kind: .unwritable, path: path,
                 problem:
-                    "cannot be written (\(byteCount) bytes are needed, \(free) are free): \(OutputError.words(ENOSPC)). "
+                    "cannot be written (\(byteCount.grouped) bytes are needed, \(free.grouped) are free): \(OutputError.words(ENOSPC)). "
                     + "Make room in '\(folder)', or name a file on another disk")
         }
     }
@@ -85,7 +86,7 @@ struct NewFile: ~Copyable {
         var problem = error.problem
         if case .system(let number) = error.reason {
             problem =
-                "cannot be written (\(byteCount) bytes are needed): \(OutputError.words(number))\(error.remedy)"
+                "cannot be written (\(byteCount.grouped) bytes are needed): \(OutputError.words(number))\(error.remedy)"
         }
         return GGUFError(kind: .unwritable, path: error.path, problem: problem)
     }

@@ -1,6 +1,7 @@
 // One end of an HTTP/2 connection: bytes in, events out, bytes out. No sockets, no clock, no threads.
 
 internal import CNGHTTP2
+internal import Numerals
 
 /// One end of an HTTP/2 connection over libnghttp2 (RFC 9113).
 ///
@@ -229,7 +230,7 @@ public struct HTTP2Session: ~Copyable {
             throw HTTP2Error(
                 code: .queueFull,
                 message:
-                    "stream \(stream) has \(body.queued) bytes waiting; the limit is \(state.limits.streamQueue)"
+                    "stream \(stream) has \(body.queued.grouped) bytes waiting; the limit is \(state.limits.streamQueue.grouped)"
             )
         }
         if body.queued == 0 { body.progressed = now }

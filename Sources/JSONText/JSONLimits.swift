@@ -1,5 +1,7 @@
 // What JSON text from outside must keep to before Foundation may parse it. No I/O.
 
+import Numerals
+
 /// Limits that keep a parser of a whole text from using much more memory than the text itself.
 ///
 /// Foundation's `JSONDecoder` takes about 60 bytes for each value, so a text of empty arrays would take 20 times its
@@ -56,7 +58,9 @@ public struct JSONLimits: Sendable {
             case UInt8(ascii: ","), UInt8(ascii: ":"): count += 1
             default: break
             }
-            guard count <= values else { throw JSONFault("it has more values than \(values), the limit") }
+            guard count <= values else {
+                throw JSONFault("it has more values than \(values.grouped), the limit")
+            }
             if byte > 0x20 { last = byte }
         }
     }

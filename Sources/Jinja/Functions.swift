@@ -1,5 +1,7 @@
 // Rendering: functions that every template has, and calls.
 
+import Numerals
+
 extension Interpreter {
     static let functions: Set<String> = [
         "range", "dict", "namespace", "raise_exception", "strftime_now",
@@ -70,7 +72,7 @@ extension Interpreter {
         var next = start
         while step > 0 ? next < end : next > end {
             guard values.count < Self.longestRange else {
-                throw fail(.limit, "a range is longer than \(Self.longestRange), the limit")
+                throw fail(.limit, "a range is longer than \(Self.longestRange.grouped), the limit")
             }
             values.append(.integer(next))
             let (sum, isOver) = next.addingReportingOverflow(step)

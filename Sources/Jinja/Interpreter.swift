@@ -1,5 +1,7 @@
 // Rendering: statements. Expressions are in Evaluation.swift, functions and methods in files of their own.
 
+import Numerals
+
 /// One rendering. Every step, byte and level is counted.
 final class Interpreter {
     let now: JinjaMoment
@@ -52,7 +54,7 @@ final class Interpreter {
     func step() throws(JinjaError) {
         steps += 1
         guard steps <= limits.steps else {
-            throw fail(.limit, "the template takes more than \(limits.steps) steps, the limit")
+            throw fail(.limit, "the template takes more than \(limits.steps.grouped) steps, the limit")
         }
     }
 
@@ -61,7 +63,8 @@ final class Interpreter {
         let (sum, isOver) = bytes.addingReportingOverflow(count)
         guard !isOver, sum <= limits.bytes else {
             throw fail(
-                .limit, "the template makes texts and lists of more than \(limits.bytes) bytes, the limit")
+                .limit,
+                "the template makes texts and lists of more than \(limits.bytes.grouped) bytes, the limit")
         }
         bytes = sum
     }

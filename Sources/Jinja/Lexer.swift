@@ -1,6 +1,8 @@
 // From a template's text to tokens, with Jinja's rules for white space as chat templates have them set: trim_blocks and
 // lstrip_blocks are on, keep_trailing_newline is off.
 
+import Numerals
+
 struct Token: Equatable {
     enum Kind: Equatable {
         /// Text that stands for itself.
@@ -31,7 +33,8 @@ struct Lexer {
         guard text.utf8.count <= JinjaLimits.longestTemplate else {
             throw JinjaError(
                 .limit, line: 1,
-                "the template has \(text.utf8.count) bytes; \(JinjaLimits.longestTemplate) are possible")
+                "the template has \(text.utf8.count.grouped) bytes; \(JinjaLimits.longestTemplate.grouped) are possible"
+            )
         }
         var lexer = Lexer(text)
         while lexer.at < lexer.source.count { try lexer.lexText() }

@@ -1,5 +1,7 @@
 // From tokens to trees: tags. What Jinja has and chat templates do not use is refused by name.
 
+import Numerals
+
 struct Parser {
     private let tokens: [Token]
     private var at = 0
@@ -83,7 +85,8 @@ struct Parser {
         guard length <= JinjaLimits.chain else {
             throw JinjaError(
                 .limit, line: line,
-                "a row of operators, filters or attributes is longer than \(JinjaLimits.chain), the limit")
+                "a row of operators, filters or attributes is longer than \(JinjaLimits.chain.grouped), the limit"
+            )
         }
     }
 

@@ -1,5 +1,6 @@
 // factors.json: LongRoPE factors in the form of Hugging Face's `rope_scaling`, read and written.
 public import Foundation
+import Numerals
 
 /// LongRoPE factors in a file.
 ///
@@ -30,7 +31,9 @@ public struct FactorFile: Sendable, Hashable {
     public init(json data: Data, name: String) throws(LongRoPEError) {
         func fail(_ problem: String) -> LongRoPEError { LongRoPEError(.invalidMethod, "\(name): \(problem)") }
         guard data.count <= Self.largestFile else {
-            throw fail("has \(data.count) bytes; a file of rotary factors has at most \(Self.largestFile)")
+            throw fail(
+                "has \(data.count.grouped) bytes; a file of rotary factors has at most \(Self.largestFile.grouped)"
+            )
         }
         let file: Configuration
         do { file = try JSONDecoder().decode(Configuration.self, from: data) } catch {

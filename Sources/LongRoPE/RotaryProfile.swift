@@ -1,6 +1,8 @@
 // The rotary table of a sequence, as numbers: what is pinned at admission, travels to every worker, and is part
 // of the identity of every KV block.
 
+import Numerals
+
 /// The rotary table of a sequence, pinned at admission. It never changes in mid-sequence.
 ///
 /// With d = `rotaryDimension` and position n, pair i turns by n / (factors[i] * theta^(2i/d)) radians, or by
@@ -51,7 +53,7 @@ public struct RotaryProfile: Sendable, Hashable, Codable {
         )
         try check(
             factors.count == rotaryDimension / 2,
-            "there are \(factors.count) factors; rotary dimension \(rotaryDimension) needs \(rotaryDimension / 2)"
+            "there are \(factors.count.grouped) factors; rotary dimension \(rotaryDimension) needs \(rotaryDimension / 2)"
         )
         for (pair, factor) in factors.enumerated() {
             try check(
@@ -66,7 +68,7 @@ public struct RotaryProfile: Sendable, Hashable, Codable {
         if let gap {
             try check(
                 (1...Int(Int32.max)).contains(gap.every) && (1...Int(Int32.max)).contains(gap.length),
-                "a gap of \(gap.length) positions after every \(gap.every) tokens; both must be 1 to \(Int32.max)"
+                "a gap of \(gap.length) positions after every \(gap.every) tokens; both must be 1 to \(Int32.max.grouped)"
             )
         }
         self.name = name

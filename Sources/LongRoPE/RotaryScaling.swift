@@ -1,5 +1,6 @@
 // From what a model file says about rotary scaling to the profile of one sequence.
 import Foundation
+import Numerals
 
 /// What a model file says about rotary scaling, and the choice of a sequence's profile from it.
 ///
@@ -159,8 +160,8 @@ public struct RotaryScaling: Sendable, Hashable {
         guard let factors = isShort ? shortFactors : longFactors else {
             throw LongRoPEError(
                 .missingFactors,
-                "\(total) positions, of prompt and reserved output, need the \(isShort ? "short" : "long") factors (original "
-                    + "context \(originalContext)), but the model file has no tensor "
+                "\(total.grouped) positions, of prompt and reserved output, need the "
+                    + "\(isShort ? "short" : "long") factors (original context \(originalContext.grouped)), but the model file has no tensor "
                     + "rope_factors_\(isShort ? "short" : "long").weight; convert the model again")
         }
         return try make(

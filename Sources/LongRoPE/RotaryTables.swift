@@ -1,5 +1,7 @@
 // Tables by length: LongRoPE's factors for sequences of one length and less, and the choice between several.
 
+import Numerals
+
 /// Factors for sequences of up to `window` positions (LongRoPE, arXiv 2402.13753, section 3.3: one set a length).
 public struct RotaryTable: Sendable, Hashable {
     /// What it is called in a profile: "short", "long", or nothing, and then "to " and the window.
@@ -46,7 +48,8 @@ public struct LongRoPETables: RotaryMethod, Hashable {
         let sorted = tables.sorted { $0.window < $1.window }
         for (table, next) in zip(sorted, sorted.dropFirst()) where table.window == next.window {
             throw LongRoPEError(
-                .invalidMethod, "two LongRoPE tables are for \(table.window) positions; one is enough")
+                .invalidMethod, "two LongRoPE tables are for \(table.window.grouped) positions; one is enough"
+            )
         }
         for table in sorted where table.window < 1 {
             throw LongRoPEError(

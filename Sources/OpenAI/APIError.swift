@@ -1,5 +1,6 @@
 // What a client is told when a request is refused or fails, in the form of OpenAI's API.
 public import JSONText
+import Numerals
 
 /// A refusal or failure: the HTTP status and the members of OpenAI's error object.
 ///
@@ -80,6 +81,7 @@ extension APIError {
     public static func contextLength(
         promptTokens: Int, isAtLeast: Bool = false, reserved: Int, window: Int, form: CompletionRequest.Form
     ) -> APIError {
+        // OpenAI's sentence, from which programs read the figures: their digits stand together.
         let (total, overflow) = promptTokens.addingReportingOverflow(reserved)
         return .invalid(
             "this model's maximum context length is \(window) tokens; the request has "
@@ -100,7 +102,7 @@ extension APIError {
     /// The body is longer than the server takes.
     public static func bodyTooLarge(limit: Int) -> APIError {
         APIError(
-            status: 413, .invalidRequest, "the request is longer than \(limit) bytes, the limit",
+            status: 413, .invalidRequest, "the request is longer than \(limit.grouped) bytes, the limit",
             code: "request_too_large")
     }
 }

@@ -1,6 +1,7 @@
 // A request for text: the body of POST /v1/completions and /v1/chat/completions, checked.
 import Foundation
 public import JSONText
+import Numerals
 
 /// What a client asks for. Every value is within its limits; the rules over the model (window, vocabulary, chat
 /// template) are the coordinator's.
@@ -197,9 +198,9 @@ public struct CompletionRequest: Equatable, Sendable {
                 return try some(lists[0])
             }
         } else if case .value = try fields.read("prompt", as: [[UInt32]].self) {
-            throw fields.wrong("prompt", "has \(inner.count) prompts; a request may have one")
+            throw fields.wrong("prompt", "has \(inner.count.grouped) prompts; a request may have one")
         } else if case .value = try fields.read("prompt", as: [String].self) {
-            throw fields.wrong("prompt", "has \(inner.count) prompts; a request may have one")
+            throw fields.wrong("prompt", "has \(inner.count.grouped) prompts; a request may have one")
         }
         throw fields.wrong("prompt", forms)
     }
@@ -209,7 +210,8 @@ public struct CompletionRequest: Equatable, Sendable {
             throw fields.wrong("messages", "is missing", code: "missing_required_parameter")
         }
         guard (1...mostMessages).contains(inner.count) else {
-            throw fields.wrong("messages", "has \(inner.count) messages; it must have 1 to \(mostMessages)")
+            throw fields.wrong(
+                "messages", "has \(inner.count.grouped) messages; it must have 1 to \(mostMessages.grouped)")
         }
         var messages: [Message] = []
         messages.reserveCapacity(inner.count)

@@ -1,5 +1,6 @@
 // Reading the members of a JSON object: each error names the member and says what it must be.
 import Foundation
+import Numerals
 
 /// Any name of a member.
 struct FieldName: CodingKey {
@@ -69,7 +70,7 @@ struct RequestFields {
         case .absent: return nil
         case .value(let value):
             guard value.utf8.count <= bytes else {
-                throw wrong(name, "has \(value.utf8.count) bytes; the limit is \(bytes)")
+                throw wrong(name, "has \(value.utf8.count.grouped) bytes; the limit is \(bytes.grouped)")
             }
             return value
         case .other: throw wrong(name, "must be text")
@@ -123,12 +124,13 @@ struct RequestFields {
         }
         guard var inner = try array(name, else: "must be text or an array of texts") else { return nil }
         guard inner.count <= count else {
-            throw wrong(name, "has \(inner.count) texts; the limit is \(count)")
+            throw wrong(name, "has \(inner.count.grouped) texts; the limit is \(count.grouped)")
         }
         var texts: [String] = []
         while let text = try inner.next(String.self, "must be text") {
             guard text.utf8.count <= bytes else {
-                throw wrong(name, "has a text of \(text.utf8.count) bytes; the limit is \(bytes)")
+                throw wrong(
+                    name, "has a text of \(text.utf8.count.grouped) bytes; the limit is \(bytes.grouped)")
             }
             texts.append(text)
         }

@@ -1,5 +1,6 @@
 // An answer in one piece: what happens goes in, and at the end the whole answer comes out.
 import JSONText
+import Numerals
 
 /// Collects the answer to a request without `"stream": true`, within a limit.
 public struct WholeResponse: Sendable {
@@ -32,7 +33,7 @@ public struct WholeResponse: Sendable {
             guard cost <= limit else {
                 return over(
                     APIError.invalid(
-                        "the answer is longer than \(limit) bytes, the limit of an answer in one piece; set "
+                        "the answer is longer than \(limit.grouped) bytes, the limit of an answer in one piece; set "
                             + "\"stream\" to true, or ask for fewer tokens or log probabilities",
                         param: "stream", code: "response_too_large"
                     ).reply)

@@ -1,5 +1,7 @@
 // Why bytes are not a message, or a message cannot become bytes.
 
+import Numerals
+
 /// Why bytes were refused as a message, or a value cannot be sent. Its description is fit for a `grpc-message`.
 public enum MessageError: Error, Equatable, Sendable, CustomStringConvertible {
     case tooLarge(message: String, bytes: Int, limit: Int)
@@ -21,10 +23,10 @@ public enum MessageError: Error, Equatable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .tooLarge(let message, let bytes, let limit):
-            "\(message) has \(bytes) bytes; the limit is \(limit). Send it in smaller parts."
+            "\(message) has \(bytes.grouped) bytes; the limit is \(limit.grouped). Send it in smaller parts."
         case .malformed(let message): "these bytes are not a \(message)"
         case .overBudget(let message, let bytes, let budget):
-            "\(message) of \(bytes) bytes would take more than \(budget) bytes of memory when unpacked"
+            "\(message) of \(bytes.grouped) bytes would take more than \(budget.grouped) bytes of memory when unpacked"
         case .unknownField(let message, let number):
             "\(message) has an unknown field \(number); do both processes run the same version of Lariat?"
         case .nothingSet(let message):

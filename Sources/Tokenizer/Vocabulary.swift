@@ -1,5 +1,7 @@
 // A vocabulary as plain values, as GGUF metadata hold it. This target does not read files: another one fills this in.
 
+import Numerals
+
 /// The number of a token in its vocabulary.
 public typealias TokenID = Int32
 
@@ -84,18 +86,18 @@ extension Vocabulary {
             TokenizerError(kind: .malformed, problem: "The vocabulary \(problem)")
         }
         guard !tokens.isEmpty, tokens.count <= Self.maximumCount else {
-            throw refuse("has \(tokens.count) tokens; 1 to \(Self.maximumCount) are possible")
+            throw refuse("has \(tokens.count.grouped) tokens; 1 to \(Self.maximumCount.grouped) are possible")
         }
         if let long = tokens.firstIndex(where: { $0.count > Self.maximumTokenLength }) {
             throw refuse(
-                "has a token of \(tokens[long].count) bytes (number \(long)); \(Self.maximumTokenLength) are possible"
+                "has a token of \(tokens[long].count.grouped) bytes (number \(long)); \(Self.maximumTokenLength.grouped) are possible"
             )
         }
         guard types.isEmpty || types.count == tokens.count else {
-            throw refuse("has \(tokens.count) tokens but \(types.count) token types")
+            throw refuse("has \(tokens.count.grouped) tokens but \(types.count.grouped) token types")
         }
         guard scores.isEmpty || scores.count == tokens.count else {
-            throw refuse("has \(tokens.count) tokens but \(scores.count) scores")
+            throw refuse("has \(tokens.count.grouped) tokens but \(scores.count.grouped) scores")
         }
         let named =
             [("beginning", beginning), ("end", end), ("unknown", unknown)] + extraEnds.map { ("end", $0) }

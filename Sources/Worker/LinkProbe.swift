@@ -4,6 +4,7 @@ import Kernels
 import Logging
 import Messages
 import NIOCore
+import Numerals
 import RPC
 
 /// A stream of blocks that belong to no job, made, checked and sent as those of a job are.
@@ -73,7 +74,7 @@ enum LinkProbe {
             guard intact else { throw RPCStatus(.dataLoss, "a probe arrived damaged (checksum)") }
             received += frame.readableBytes
             guard received <= mostBytes else {
-                throw RPCStatus(.resourceExhausted, "a probe of more than \(mostBytes) bytes")
+                throw RPCStatus(.resourceExhausted, "a probe of more than \(mostBytes.grouped) bytes")
             }
         }
     }

@@ -3,6 +3,7 @@ package import Kernels
 import LongRoPE
 import Messages
 import NIOCore
+import Numerals
 import RPC
 import RingAttention
 import Synchronization
@@ -165,14 +166,16 @@ package final class RingInbox: Sendable {
             assembly.header.part = header.part
         }
         guard assembly.tensor.readableBytes + part.readableBytes <= assembly.expected else {
-            throw RPCStatus(.invalidArgument, "a stripe is longer than its \(assembly.expected) bytes")
+            throw RPCStatus(
+                .invalidArgument, "a stripe is longer than its \(assembly.expected.grouped) bytes")
         }
         assembly.transfer += transfer
         // A stripe of one part stays in the buffer it arrived in.
         if header.parts == 1 { assembly.tensor = part } else { assembly.tensor.writeImmutableBuffer(part) }
         guard header.part + 1 == header.parts else { return nil }
         guard assembly.tensor.readableBytes == assembly.expected else {
-            throw RPCStatus(.invalidArgument, "a stripe is shorter than its \(assembly.expected) bytes")
+            throw RPCStatus(
+                .invalidArgument, "a stripe is shorter than its \(assembly.expected.grouped) bytes")
         }
         defer { assembly = Assembly() }
         return .keyValues(

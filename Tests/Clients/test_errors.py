@@ -122,7 +122,7 @@ def test_another_precision(make_cluster):
 def test_prompt_longer_than_the_window(cluster, tmp_path):
     ids = tmp_path / "ids"
     ids.write_text(" ".join(["5"] * 8200))
-    said = refused(cluster.command("submit", "--tokens", ids, "--max-tokens", 10), "8200", "18 more", "8192",
+    said = refused(cluster.command("submit", "--tokens", ids, "--max-tokens", 10), "8,200", "18 more", "8,192",
                    "--beyond-window", code=64)
     assert "shorten" in said
     refused(cluster.command("score", "--tokens", ids), "8 more", "--beyond-window", code=64)

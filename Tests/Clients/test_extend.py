@@ -52,7 +52,7 @@ def test_a_job_takes_the_method_it_is_given(cluster, method, last, window):
 def test_a_method_extends_the_window(cluster):
     text = "word " * 9000
     refused(cluster.command("score", text), "more than the window", "--rope")
-    refused(cluster.command("score", text, "--rope", "none"), "8192")
+    refused(cluster.command("score", text, "--rope", "none"), "8,192")
     forecast = cluster.command("plan", "--score", text, "--rope", "yarn:2", "--json")
     assert forecast.returncode == 0, forecast.stdout + forecast.stderr
     assert json.loads(forecast.stdout)["profile"]["window"] == 16384

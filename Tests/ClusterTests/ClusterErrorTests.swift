@@ -178,7 +178,7 @@ struct ClusterErrorTests {
             (25, "x: [[[[[[[[[1]]]]]]]]]", "25: brackets are nested more than 8 deep"),
             (25, String(repeating: " ", count: 50) + "x: 1", "25: indented by 50 columns"),
             (25, String(repeating: "- ", count: 50) + "x", "25: a list item starts in column 41"),
-            (25, "# " + String(repeating: "x", count: 5000), "25: the line has 5002 bytes"),
+            (25, "# " + String(repeating: "x", count: 5000), "25: the line has 5,002 bytes"),
         ])
     func oneLine(line: Int, replacement: String, expected: String) {
         let error = Self.error(line, replacement)

@@ -56,7 +56,7 @@ struct TokenStoreTests {
     func sizes() throws {
         errors(
             text: String(repeating: "#\n", count: 10_001),
-            expected: "t:10001: a file of tokens may have 10000 lines")
+            expected: "t:10001: a file of tokens may have 10,000 lines")
         errors(text: String(repeating: "#", count: (1 << 20) + 1), expected: "t: is larger than 1 MiB")
         #expect(try TokenStore.parse("", path: "t").count == 0)
         #expect(try TokenStore.parse(String(repeating: "#\n", count: 10_000), path: "t").count == 0)

@@ -165,7 +165,7 @@ struct ContextExtensionTests {
                 Issue.record("not refused: \(words)")
             } catch { #expect("\(error)".contains(words), "\(error)") }
         }
-        await refuses("trained for 8192") {
+        await refuses("trained for 8,192") {
             _ = try ContextExtension(Self.request(to: 8192), corpus: Self.corpus(8192))
         }
         await refuses("12,000 tokens") {

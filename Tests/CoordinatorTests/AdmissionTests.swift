@@ -26,7 +26,7 @@ import Testing
         #expect(
             refusal(745)
                 == "the prompt has 745 tokens and 256 are reserved for the answer, 1 more than the window of bytes, "
-                + "1000: shorten the prompt, set --max-tokens to 255 or less, extend the window with --rope, or allow it "
+                + "1,000: shorten the prompt, set --max-tokens to 255 or less, extend the window with --rope, or allow it "
                 + "with --beyond-window (answers get worse there unless the model was extended)")
         #expect(!refusal(1500).contains("--max-tokens"))
         #expect(refusal(1500) { $0.beyondWindow = true } == "")
@@ -64,14 +64,14 @@ import Testing
         #expect(refusal(1500) { $0.rope = .with { $0.name = "yarn:2" } } == "")
         let tooLong = refusal(2500) { $0.rope = .with { $0.name = "yarn:2" } }
         #expect(
-            tooLong.contains("756 more than the window of the rotary table \"yarn:2\", 2000"), "\(tooLong)")
+            tooLong.contains("756 more than the window of the rotary table \"yarn:2\", 2,000"), "\(tooLong)")
         #expect(
             refusal(10) { $0.rope = .with { $0.tables = Array(repeating: RotaryTableMessage(), count: 65) } }
                 == "rotary tables: 65; the limit is 64")
         #expect(
             refusal(10) {
                 $0.rope = .with { $0.tables = [.with { $0.factors = Array(repeating: 1, count: 2049) }] }
-            } == "factors of a rotary table: 2049; the limit is 2048")
+            } == "factors of a rotary table: 2,049; the limit is 2,048")
     }
 
     @Test func memory() {
@@ -94,6 +94,29 @@ import Testing
         #expect(refusal(3) { $0.sampling = .with { $0.topP = .nan } }.contains("top-p"))
         #expect(refusal(3) { $0.stop = [""] }.contains("stop string"))
         #expect(refusal(3) { $0.stop = Array(repeating: "a", count: 65) }.contains("limit is 64"))
+    }
+
+    /// Of what people read; what they are to type has its digits together.
+    @Test(arguments: [false, true]) func figuresOfFourDigitsAreGrouped(isScore: Bool) {
+        let kind: JobKind = isScore ? .score : .generate
+        var texts = [
+            refusal(45_000) { $0.kind = kind },
+            refusal(3) { $0.system = String(repeating: "x", count: 1_048_577) },
+            refusal(45_000, members: [member("a", memory: 1_500_000)]) {
+                $0.kind = kind
+                $0.beyondWindow = true
+            },
+        ]
+        if !isScore { texts.append(refusal(3) { $0.maxTokens = 2_147_483_647 }) }
+        for text in texts {
+            #expect(text.contains(/\d,\d{3}/) && !text.contains(/\d{4}/), "\(text)")
+        }
+        #expect(
+            WindowExcess(prompt: PromptLength(tokens: 1200), reserved: 9000, window: 8192, of: "m")
+                .commandLineText
+                .hasPrefix(
+                    "the prompt has 1,200 tokens and 9,000 are reserved for the answer, 2,008 more than the window of m, "
+                        + "8,192: shorten the prompt, set --max-tokens to 6992 or less, "))
     }
 
     @Test func defaultsAreRecorded() throws {

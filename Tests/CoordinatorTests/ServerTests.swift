@@ -151,7 +151,7 @@ private final class Signal: Sendable {
         for _ in 0..<64 { try await call.send(.with { $0.text = [UInt8](repeating: 97, count: 1 << 20) }) }
         call.finishSending()
         let refusal = await #expect(throws: RPCStatus.self) { try await call.next() }
-        #expect(refusal?.message.hasPrefix("the prompt has at least 4194304 tokens, ") == true)
+        #expect(refusal?.message.hasPrefix("the prompt has at least 4,194,304 tokens, ") == true)
         #expect(!tokenised.isSet)
         await client.close()
         server.shutdown()

@@ -17,14 +17,6 @@ struct FiguresTests {
     }
 
     @Test(
-        "Thousands",
-        arguments: [(0, "0"), (999, "999"), (1000, "1,000"), (-65536, "-65,536"), (1_234_567, "1,234,567")])
-    func grouped(value: Int, text: String) { #expect(Figures.grouped(value) == text) }
-
-    @Test("The smallest integer has its digits too")
-    func smallest() { #expect(Figures.grouped(Int.min) == "-9,223,372,036,854,775,808") }
-
-    @Test(
         "Tokens",
         arguments: [
             (512, "512"), (1023, "1023"), (1024, "1k"), (1536, "1.5k"), (8192, "8k"), (10_000, "9.8k"),

@@ -79,7 +79,7 @@ struct SearchPlanTests {
         isRefused("there are no seeds", seeds: 0) { _ in }
         isRefused("the population is 3, less than the 4 seeds") { $0.population = 3 }
         isRefused("the shares to keep are [0.5, 0.0]; each is above 0 to 1") { $0.keep = [0.5, 0] }
-        isRefused("generations: -1; it must be 0 to 1000000") { $0.generations = -1 }
+        isRefused("generations: -1; it must be 0 to 1,000,000") { $0.generations = -1 }
         isRefused("parents: 0; it must be 1 to") { $0.parents = 0 }
         isRefused("mutation probability: 1.5; it must be 0 to 1") { $0.mutationProbability = 1.5 }
         refuses(.invalidPlan, "the budget is nan") {

@@ -1,6 +1,7 @@
 // Edited copies: byte for byte what another writer makes of the same contents, whole or not there at all.
 import Foundation
 import GGUF
+import Numerals
 import TestSupport
 import Testing
 
@@ -221,8 +222,8 @@ import Testing
         }
         try check(.invalidEdit, "'general.alignment'") { $0.set("general.alignment", .uint32(64)) }
         try check(.invalidEdit, "'general.alignment'") { $0.remove("general.alignment") }
-        try check(.invalidEdit, "has 0 bytes; 1 to 65535 are possible") { $0.set("", .bool(true)) }
-        try check(.invalidEdit, "has 65536 bytes; 1 to 65535") {
+        try check(.invalidEdit, "has 0 bytes; 1 to 65,535 are possible") { $0.set("", .bool(true)) }
+        try check(.invalidEdit, "has 65,536 bytes; 1 to 65,535") {
             $0.set(String(repeating: "k", count: 65_536), .bool(true))
         }
         try check(.invalidEdit, "has 0 bytes; 1 to 63") { $0.setTensor("", dimensions: [1], [1]) }
@@ -243,7 +244,7 @@ import Testing
         try check(.tooLarge, "'s'") { $0.set("s", .string(String(repeating: "x", count: 17 << 20))) }
         try check(.tooLarge, "'u'") { $0.set("u", .uint64s([.max])) }
         try check(.unsupported, "split model") { $0.set("split.count", .uint32(2)) }
-        try check(.tooLarge, "65537") { for index in 0..<65_517 { $0.set("k\(index)", .bool(true)) } }
+        try check(.tooLarge, "65,537") { for index in 0..<65_517 { $0.set("k\(index)", .bool(true)) } }
     }
 
     @Test func existingFile() throws {
@@ -377,7 +378,7 @@ import Testing
         defer { #expect(run("umount", folder.path("small"))) }
         let old = Array("something else".utf8)
         try folder.write(old, to: "small/copy")
-        for (checkingSpace, part) in [(true, ", 61440 are free)"), (false, "needed): ")] {
+        for (checkingSpace, part) in [(true, ", 61,440 are free)"), (false, "needed): ")] {
             let error = #expect(throws: GGUFError.self) {
                 try source.writeCopy(
                     to: folder.path("small/copy"), edit: GGUFEdit(), overwrite: true,
@@ -386,7 +387,7 @@ import Testing
             #expect(error?.kind == .unwritable)
             #expect(error?.path == folder.path("small/copy"))
             for part in [
-                "\(writer.padded.count) bytes are needed", part, "No space left on device",
+                "\(writer.padded.count.grouped) bytes are needed", part, "No space left on device",
                 "Make room in '\(folder.path("small"))'",
             ] {
                 #expect(error?.problem.contains(part) == true, "\(String(describing: error))")

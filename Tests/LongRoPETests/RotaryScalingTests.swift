@@ -161,7 +161,7 @@ struct RotaryScalingTests {
         refuses(.unsupportedScaling, "rope.scaling.factor of 4.0") { $0.linearFactor = 4 }
         refuses(.invalidProfile, "rope.scaling.factor is -4.0") { $0.linearFactor = -4 }
         refuses(
-            .missingFactors, "5000 positions, of prompt and reserved output, need the long", prompt: 5000
+            .missingFactors, "5,000 positions, of prompt and reserved output, need the long", prompt: 5000
         ) {
             $0.longFactors = nil
         }

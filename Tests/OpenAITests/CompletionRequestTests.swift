@@ -104,7 +104,7 @@ private func messages(_ json: String) throws(APIError) -> [CompletionRequest.Mes
 
     @Test(
         arguments: [
-            ("[]", "messages", "1 to 10000"), ("{}", "messages", "array"), ("null", "messages", "missing"),
+            ("[]", "messages", "1 to 10,000"), ("{}", "messages", "array"), ("null", "messages", "missing"),
             (#"["hi"]"#, "messages[0]", "object"), (#"[{"content":"a"}]"#, "messages[0].role", "missing"),
             (#"[{"role":"tool","content":"a"}]"#, "messages[0].role", "assistant"),
             (#"[{"role":7,"content":"a"}]"#, "messages[0].role", "text"),
@@ -135,7 +135,7 @@ private func messages(_ json: String) throws(APIError) -> [CompletionRequest.Mes
         }
         #expect(try messages(many(10_000)).count == 10_000)
         let error = #expect(throws: APIError.self) { try messages(many(10_001)) }
-        #expect(error?.message.contains("10001") == true)
+        #expect(error?.message.contains("10,001") == true)
     }
 
     /// In both forms, each beside an otherwise good request.

@@ -174,7 +174,7 @@ import Tokenizer
         }
         check(.unsupported, "Supported: gpt2, llama") { $0.model = "bert" }
         check(.malformed, "0 tokens") { $0.tokens = [] }
-        check(.malformed, "token of 1025 bytes") { $0.tokens[300] = Array(repeating: 65, count: 1025) }
+        check(.malformed, "token of 1,025 bytes") { $0.tokens[300] = Array(repeating: 65, count: 1025) }
         check(.malformed, "token types") { $0.types = [1] }
         check(.malformed, "unknown type 9") { $0.types[5] = 9 }
         check(.malformed, "1 scores") { $0.scores = [1] }

@@ -1,6 +1,7 @@
 // What a worker may say of itself: bounded, before anything of it is kept or shown.
 import Cluster
 package import Messages
+import Numerals
 import Protobuf
 
 /// The limits of a member's fields. A thousand members with the longest of all fit one message.
@@ -27,7 +28,8 @@ package enum MemberLimits {
         }
         func limit(_ what: String, _ text: String, _ most: Int) throws(CoordinatorError) {
             try require(
-                text.utf8.count <= most, "its \(what) has \(text.utf8.count) bytes; the limit is \(most)")
+                text.utf8.count <= most,
+                "its \(what) has \(text.utf8.count.grouped) bytes; the limit is \(most.grouped)")
         }
         try require(
             member.name.utf8.allSatisfy(\.isNameCharacter) && (1...name).contains(member.name.utf8.count),
@@ -47,11 +49,12 @@ package enum MemberLimits {
         try limit("model's name", member.model, model)
         try limit("version", member.version, version)
         try require(
-            (1...4096).contains(member.threads), "it has \(member.threads) threads; 1 to 4096 are possible")
+            (1...4096).contains(member.threads),
+            "it has \(member.threads.grouped) threads; 1 to 4,096 are possible")
         try require(
             member.memoryBytes > 0 && member.memoryBytes <= 1 << 60,
-            "its memory for keys and values is \(member.memoryBytes) bytes")
-        try require(member.hostCores <= 65_536, "its host has \(member.hostCores) cores")
+            "its memory for keys and values is \(member.memoryBytes.grouped) bytes")
+        try require(member.hostCores <= 65_536, "its host has \(member.hostCores.grouped) cores")
         // State, reason, job and progress are the coordinator's to say.
         return MemberRecord.with {
             $0.name = member.name

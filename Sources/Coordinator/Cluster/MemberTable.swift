@@ -1,5 +1,6 @@
 // Who is in the cluster: a state machine without clocks or sockets.
 package import Messages
+import Numerals
 import RPC
 
 /// The workers that registered, and the epoch that counts every change of who is ready.
@@ -91,7 +92,7 @@ package struct MemberTable: Sendable {
         }
         guard entries[member.name]?.state == .ready || readyCount < Self.mostMembers else {
             throw CoordinatorError(
-                .exhausted, "the cluster has \(Self.mostMembers) workers, which is the limit")
+                .exhausted, "the cluster has \(Self.mostMembers.grouped) workers, which is the limit")
         }
         let before = entries[member.name]
         let same = before.map { $0.state == .ready && $0.record == member } ?? false

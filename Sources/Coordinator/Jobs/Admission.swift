@@ -1,6 +1,7 @@
 // May this job run here? Every refusal says by how much and what to do.
 import LongRoPE
 package import Messages
+import Numerals
 import Sampling
 import Tokenizer
 
@@ -48,7 +49,7 @@ package struct Admission: Sendable {
         if let index = prompt.firstIndex(where: { $0 >= model.vocabulary }) {
             throw CoordinatorError(
                 .invalid,
-                "token id \(prompt[index]) at index \(index) is out of range: \(model.name) has \(model.vocabulary) "
+                "token id \(prompt[index]) at index \(index) is out of range: \(model.name) has \(model.vocabulary.grouped) "
                     + "tokens, 0 to \(model.vocabulary - 1)")
         }
         let reserved = options.kind == .generate ? Int(options.maxTokens) : 0
@@ -81,7 +82,7 @@ package struct Admission: Sendable {
         let total = prompt.tokens + reserved
         guard total <= Self.mostPositions else {
             throw CoordinatorError(
-                .invalid, "\(total) positions are more than \(Self.mostPositions), the limit")
+                .invalid, "\(total.grouped) positions are more than \(Self.mostPositions.grouped), the limit")
         }
         // A file's own window may be larger than its table's: a Llama 3 file says how far its factors reach.
         if options.rope == nil, total > model.window, !options.beyondWindow {
@@ -93,8 +94,8 @@ package struct Admission: Sendable {
         if let sliding = model.slidingWindow, positions > sliding {
             throw CoordinatorError(
                 .beyondWindow,
-                "\(model.name) has a sliding window of \(sliding) tokens, which Lariat does not have: it can compute "
-                    + "up to \(sliding) positions of prompt and answer exactly, and this job has \(positions). Shorten "
+                "\(model.name) has a sliding window of \(sliding.grouped) tokens, which Lariat does not have: it can compute "
+                    + "up to \(sliding.grouped) positions of prompt and answer exactly, and this job has \(positions.grouped). Shorten "
                     + "the prompt or the answer, or use a model without a sliding window")
         }
         let profile: ProfileMessage
@@ -103,7 +104,7 @@ package struct Admission: Sendable {
             (profile, note) = try model.profile(
                 promptTokens: prompt.tokens, reservedTokens: reserved, method: options.rope)
         } catch {
-            throw CoordinatorError(.invalid, "no rotary profile for \(positions) positions: \(error)")
+            throw CoordinatorError(.invalid, "no rotary profile for \(positions.grouped) positions: \(error)")
         }
         if options.rope != nil, total > Int(clamping: profile.window), !options.beyondWindow {
             throw CoordinatorError(
@@ -113,7 +114,9 @@ package struct Admission: Sendable {
                         of: "the rotary table \"\(profile.name)\"")))
         }
         let (kvBytes, overflow) = total.multipliedReportingOverflow(by: model.kvBytesPerToken)
-        guard !overflow else { throw CoordinatorError(.invalid, "\(total) positions need too much memory") }
+        guard !overflow else {
+            throw CoordinatorError(.invalid, "\(total.grouped) positions need too much memory")
+        }
         if !members.isEmpty, let text = memoryText(tokens: total, members: members) {
             throw CoordinatorError(.notPossible, text)
         }
@@ -126,9 +129,9 @@ package struct Admission: Sendable {
         guard room < tokens else { return nil }
         let memory = members.reduce(0) { $0 + Int(clamping: $1.memoryBytes) }
         return
-            "the keys and values of \(tokens) tokens need \(humanBytes(tokens * model.kvBytesPerToken)) over "
+            "the keys and values of \(tokens.grouped) tokens need \(humanBytes(tokens * model.kvBytesPerToken)) over "
             + "\(members.count) worker\(members.count == 1 ? "" : "s"); the cluster has \(humanBytes(memory)), enough "
-            + "for \(room) tokens. Start more workers, give them more memory, or submit a shorter prompt."
+            + "for \(room.grouped) tokens. Start more workers, give them more memory, or submit a shorter prompt."
     }
 
     /// Most tokens whose keys and values this worker holds.
@@ -145,7 +148,7 @@ package struct Admission: Sendable {
         }
         func limit(_ what: String, _ count: Int, _ most: Int) throws(CoordinatorError) {
             guard count <= most else {
-                throw CoordinatorError(.invalid, "\(what): \(count); the limit is \(most)")
+                throw CoordinatorError(.invalid, "\(what): \(count.grouped); the limit is \(most.grouped)")
             }
         }
         try limit("bytes of the job's name", options.name.utf8.count, Self.longestName)

@@ -1,5 +1,7 @@
 // The jobs that wait, first come, first served.
 
+import Numerals
+
 /// Ids of waiting jobs in the order of their journal numbers, up to a limit.
 package struct JobQueue: Sendable {
     private var waiting: [(sequence: Int64, id: String)] = []
@@ -18,7 +20,7 @@ package struct JobQueue: Sendable {
         guard waiting.count + promised < limit else {
             throw CoordinatorError(
                 .exhausted,
-                "\(limit) jobs are waiting, which is the limit; submit again when some have finished")
+                "\(limit.grouped) jobs are waiting, which is the limit; submit again when some have finished")
         }
         promised += 1
     }

@@ -1,5 +1,7 @@
 // By how much a prompt and its answer are longer than a window: figures, and their words for a command line.
 
+import Numerals
+
 /// How long a prompt is.
 package struct PromptLength: Equatable, Sendable {
     package var tokens: Int
@@ -30,13 +32,14 @@ package struct WindowExcess: Equatable, Sendable {
     /// With the command line's options. `APIError.contextLength` has the words for the HTTP API.
     package var commandLineText: String {
         let least = prompt.isAtLeast ? "at least " : ""
-        let answer = reserved > 0 ? " and \(reserved) are reserved for the answer" : ""
+        let answer = reserved > 0 ? " and \(reserved.grouped) are reserved for the answer" : ""
+        // To be typed: its digits stand together.
         let smaller =
             reserved > 0 && prompt.tokens < window && !prompt.isAtLeast
             ? ", set --max-tokens to \(window - prompt.tokens) or less" : ""
         return
-            "the prompt has \(least)\(prompt.tokens) tokens\(answer), \(prompt.tokens + reserved - window) more than "
-            + "the window of \(owner), \(window): shorten the prompt\(smaller), extend the window with --rope, or allow "
-            + "it with --beyond-window (answers get worse there unless the model was extended)"
+            "the prompt has \(least)\(prompt.tokens.grouped) tokens\(answer), "
+            + "\((prompt.tokens + reserved - window).grouped) more than the window of \(owner), \(window.grouped): "
+            + "shorten the prompt\(smaller), extend the window with --rope, or allow it with --beyond-window (answers get worse there unless the model was extended)"
     }
 }

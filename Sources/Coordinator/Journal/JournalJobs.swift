@@ -2,6 +2,7 @@
 import Foundation
 package import GRDB
 package import Messages
+import Numerals
 import Protobuf
 
 extension Journal {
@@ -168,7 +169,7 @@ extension Journal {
                 count += 1
                 var line = line
                 if count == most {
-                    line.text = "(the log of a job keeps \(most) lines; later ones are dropped)"
+                    line.text = "(the log of a job keeps \(most.grouped) lines; later ones are dropped)"
                 }
                 try db.execute(
                     sql: "INSERT INTO log VALUES (?, ?, ?)",

@@ -3,6 +3,7 @@ import Jinja
 import Kernels
 import LongRoPE
 public import Messages
+import Numerals
 import Protobuf
 public import Tokenizer
 public import Transformer
@@ -97,8 +98,8 @@ public struct ModelAdapter: ModelDescription {
         var note = ""
         if let alone, alone.name != profile.name {
             note =
-                "the prompt alone would take the rotary table \"\(alone.name)\" (window \(alone.window)); with "
-                + "\(reservedTokens) tokens reserved for the answer it takes \"\(profile.name)\" from the start, "
+                "the prompt alone would take the rotary table \"\(alone.name)\" (window \(alone.window.grouped)); with "
+                + "\(reservedTokens.grouped) tokens reserved for the answer it takes \"\(profile.name)\" from the start, "
                 + "since no sequence changes its table. To keep to \"\(alone.name)\", reserve "
                 + "\(max(0, alone.window - promptTokens + 1)) or less with --max-tokens"
         }

@@ -1,5 +1,7 @@
 // Whose prompt becomes tokens next. A value: who waits and what time it is goes in, who starts comes out.
 
+import Numerals
+
 /// Prompts that wait for one of a few threads.
 ///
 /// The shortest goes first, but every second of waiting counts like some length less, so that a long one is not passed
@@ -62,7 +64,7 @@ package struct TokenisingQueue: Sendable {
         guard waiting.count < most else {
             throw CoordinatorError(
                 .exhausted,
-                "\(most) prompts wait to become tokens, which is the limit; submit again in a moment")
+                "\(most.grouped) prompts wait to become tokens, which is the limit; submit again in a moment")
         }
         let entry = Waiting(
             ticket: ticket, isLong: bytes >= Self.longFrom,

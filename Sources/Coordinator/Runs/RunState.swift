@@ -2,6 +2,7 @@
 // journal, so that each failure can be tested in a line.
 import Foundation
 package import Messages
+import Numerals
 package import Observability
 import Protobuf
 import RingAttention
@@ -275,7 +276,7 @@ package struct RunState: Sendable {
                     JobFault(
                         .coordinator,
                         detail:
-                            "the workers sent \(output.scoreCount) scores for \(record.promptTokens) tokens. This is "
+                            "the workers sent \(output.scoreCount.grouped) scores for \(record.promptTokens.grouped) tokens. This is "
                             + "a fault of Lariat; please report it."))
             }
             record.meanNLL = output.meanScore()

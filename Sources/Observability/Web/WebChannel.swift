@@ -6,6 +6,7 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 import NIOSSL
+import Numerals
 
 typealias WebRequestPart = HTTPServerRequestPart
 typealias WebResponsePart = HTTPServerResponsePart
@@ -126,7 +127,7 @@ struct WebChannel: Sendable {
         case .headerOverflow:
             (
                 431,
-                "the request's head is larger than \(limits.headBytes) bytes or has more than \(limits.headers) headers"
+                "the request's head is larger than \(limits.headBytes.grouped) bytes or has more than \(limits.headers.grouped) headers"
             )
         case .invalidMethod: (501, "this method is not known here")
         case .invalidVersion: (505, "this port speaks HTTP/1.1 and HTTP/1.0")

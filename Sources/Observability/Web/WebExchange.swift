@@ -5,6 +5,7 @@ import HTTPTypes
 import Logging
 import NIOCore
 import NIOHTTP1
+import Numerals
 import Synchronization
 
 /// Reads a request's body, lets its handler answer, and sends the answer.
@@ -230,7 +231,8 @@ struct WebExchange {
     private func refuseBodySize(_ route: WebRoute) async throws -> Bool {
         service.statistics.refused(.bodySize)
         return try await refuse(
-            route, 413, "the request's body is larger than \(route.maximumBodyBytes) bytes", closing: true)
+            route, 413, "the request's body is larger than \(route.maximumBodyBytes.grouped) bytes",
+            closing: true)
     }
 
     /// Answers in the server's own words. `closing`: what is left of the request is not read.

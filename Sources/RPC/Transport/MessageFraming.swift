@@ -1,6 +1,7 @@
 // gRPC's 5-byte message prefix: one flag byte, then the length (big-endian).
 
 package import NIOCore
+import Numerals
 
 package enum MessageFraming {
     package static let prefixLength = 5
@@ -9,7 +10,7 @@ package enum MessageFraming {
     package static func prefix(length: Int) throws(RPCStatus) -> [UInt8] {
         guard let length = UInt32(exactly: length) else {
             throw RPCStatus(
-                .resourceExhausted, "a message of \(length) bytes cannot be sent: the limit is 4 GiB")
+                .resourceExhausted, "a message of \(length.grouped) bytes cannot be sent: the limit is 4 GiB")
         }
         return [0] + [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: length >> $0) }
     }
@@ -63,7 +64,7 @@ package struct MessageDeframer {
                 guard length <= limit else {
                     throw RPCStatus(
                         .resourceExhausted,
-                        "\(what) of \(length) bytes is over the limit of \(limit) bytes: send it in smaller parts"
+                        "\(what) of \(length.grouped) bytes is over the limit of \(limit.grouped) bytes: send it in smaller parts"
                     )
                 }
                 message = ByteBufferAllocator().buffer(capacity: min(length, Self.reserve))
@@ -91,7 +92,7 @@ package struct MessageDeframer {
     /// At the end of the stream: throws if a message is cut short.
     package func finish() throws(RPCStatus) {
         if partial > 0 {
-            throw RPCStatus(.internal, "\(what) ends after \(partial) bytes: the stream was cut")
+            throw RPCStatus(.internal, "\(what) ends after \(partial.grouped) bytes: the stream was cut")
         }
     }
 }

@@ -2,6 +2,7 @@
 
 import HTTP2
 import NIOCore
+import Numerals
 
 /// What a call needs to be opened.
 struct ClientRequest: Sendable {
@@ -28,7 +29,8 @@ extension RPCConnection {
             return refuse(
                 RPCStatus(
                     .resourceExhausted,
-                    "\(entries.count) calls are already under way on this connection: wait for some to end"))
+                    "\(entries.count.grouped) calls are already under way on this connection: wait for some to end"
+                ))
         }
         guard !rpc.isClosed else { return }
         var fields = [

@@ -1,6 +1,7 @@
 // What a server offers: one handler per method, in any of the four call shapes, or raw.
 
 public import NIOCore
+import Numerals
 public import Protobuf
 
 /// What a handler knows about its call.
@@ -230,7 +231,7 @@ extension WireMessage {
         guard bytes.count <= Self.byteLimit else {
             throw RPCStatus(
                 .resourceExhausted,
-                "\(Self.self) of \(bytes.count) bytes is over the limit of \(Self.byteLimit) bytes: send it in smaller parts"
+                "\(Self.self) of \(bytes.count.grouped) bytes is over the limit of \(Self.byteLimit.grouped) bytes: send it in smaller parts"
             )
         }
         return try MessageFraming.frame(bytes)
@@ -242,7 +243,8 @@ func rawFrame(_ message: [ByteBuffer], limit: Int) throws(RPCStatus) -> [ByteBuf
     let length = message.reduce(0) { $0 + $1.readableBytes }
     guard length <= limit else {
         throw RPCStatus(
-            .resourceExhausted, "a message of \(length) bytes is over the limit of \(limit) bytes")
+            .resourceExhausted,
+            "a message of \(length.grouped) bytes is over the limit of \(limit.grouped) bytes")
     }
     return [ByteBuffer(bytes: try MessageFraming.prefix(length: length))] + message
 }

@@ -1,5 +1,6 @@
 // Bytes of requests that no handler can use yet: a budget for each connection and one for the process.
 
+import Numerals
 import Synchronization
 
 /// So many bytes and no more.
@@ -51,7 +52,7 @@ package struct RequestMemory: Sendable {
         guard own.change(from: old, to: new) else {
             throw RPCStatus(
                 .resourceExhausted,
-                "incomplete messages of this connection hold more than \(own.limit) bytes: send fewer at a time"
+                "incomplete messages of this connection hold more than \(own.limit.grouped) bytes: send fewer at a time"
             )
         }
         guard shared.change(from: old, to: new) else {

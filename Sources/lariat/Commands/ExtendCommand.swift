@@ -8,6 +8,7 @@ import Foundation
 internal import GGUF
 internal import JSONText
 internal import LongRoPE
+import Numerals
 internal import Transformer
 
 struct ExtendCommand: ReportingCommand {
@@ -174,7 +175,7 @@ struct ExtendCommand: ReportingCommand {
         }
         guard tables.last?.window == target else {
             throw Failure(
-                "the factors reach \(tables.last?.window ?? 0) tokens, not --to \(target); give the same number",
+                "the factors reach \((tables.last?.window ?? 0).grouped) tokens, not --to \(target); give the same number",
                 exitCode: ExitStatus.usage)
         }
     }
@@ -338,7 +339,7 @@ private struct SearchLine {
         let best = search.best.map { Quantity.number(exp($0.searchScore), decimals: 4) } ?? "-"
         let text =
             "\(progress.stage): \(search.phase.rawValue), generation \(search.generation) of \(search.generations), "
-            + "\(progress.done) of \(progress.total) at \(progress.rung) tokens; best perplexity \(best)"
+            + "\(progress.done.grouped) of \(progress.total.grouped) at \(progress.rung) tokens; best perplexity \(best)"
         if isTerminal {
             Terminal.writeError("\r\u{1B}[K" + String(text.prefix(Terminal.width - 1)))
         } else if progress.done == progress.total, text != last {

@@ -3,6 +3,7 @@
 internal import ArgumentParser
 import Foundation
 internal import Messages
+import Numerals
 
 /// Where a prompt comes from.
 struct InputOptions: ParsableArguments {
@@ -38,7 +39,7 @@ struct InputOptions: ParsableArguments {
             throw ValidationError("--tokens stands instead of a text: leave TEXT and --file out")
         }
         guard file.count <= Self.mostFiles else {
-            throw ValidationError("--file: at most \(Self.mostFiles) files; join them before")
+            throw ValidationError("--file: at most \(Self.mostFiles.grouped) files; join them before")
         }
         guard file.count(where: { $0 == "-" }) + (text == "-" ? 1 : 0) <= 1 else {
             throw ValidationError("standard input (-) can be read once only")

@@ -1,13 +1,13 @@
 // Numbers as people read them: counts, bytes, durations, rates, shares, times of day. No I/O.
 
-internal import Evaluation
 import Foundation
+import Numerals
 
 /// Numbers as text for people. JSON output never goes through here.
 package enum Quantity {
     /// With thousands separators: `1,234,567`.
     package static func count(_ value: UInt64) -> String {
-        Figures.grouped(value)
+        value.grouped
     }
 
     /// With the thing's name, in the plural unless it is one: `1 token`, `2,000 tokens`.

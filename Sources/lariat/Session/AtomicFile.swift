@@ -3,6 +3,7 @@
 // Where Swift finds `stat` and its members depends on what else is imported.
 import CoreFoundation
 import Foundation
+import Numerals
 package import WholeFiles
 
 /// Reads and writes small files of text.
@@ -36,7 +37,7 @@ package enum AtomicFile {
         }
         guard status.st_size <= limit else {
             throw Failure(
-                "\(path): has \(status.st_size) bytes; \(limit) at most are allowed",
+                "\(path): has \(status.st_size.grouped) bytes; \(limit.grouped) at most are allowed",
                 exitCode: ExitStatus.unreadableInput)
         }
         var bytes: [UInt8] = []

@@ -5,6 +5,7 @@ internal import Evaluation
 import Foundation
 internal import GGUF
 internal import Messages
+import Numerals
 internal import Tokenizer
 internal import Transformer
 
@@ -87,7 +88,7 @@ struct EvaluationSession: Sendable {
             }
             guard !data.isEmpty, data.count <= Self.largestText else {
                 throw Failure(
-                    "\(shown): has \(data.isEmpty ? "no" : "over \(Self.largestText)") bytes; a text for evaluations has "
+                    "\(shown): has \(data.isEmpty ? "no" : "over \(Self.largestText.grouped)") bytes; a text for evaluations has "
                         + "1 to \(Self.largestText)", exitCode: ExitStatus.unreadableInput)
             }
             let tokens = model.tokenizer.encode(Array(data).span).map { UInt32(bitPattern: $0) }

@@ -3,6 +3,7 @@
 internal import ContextExtension
 internal import LongRoPE
 internal import Messages
+internal import Numerals
 internal import Protobuf
 internal import RPC
 
@@ -27,7 +28,8 @@ struct JobEvaluator: Evaluator {
         let scores = try await scores(options, try PromptInput(.ids(tokens)))
         guard scores.count == tokens.count - 1 else {
             throw Failure(
-                "a job scored \(scores.count) of \(tokens.count - 1) tokens; look at the coordinator's log")
+                "a job scored \(scores.count.grouped) of \((tokens.count - 1).grouped) tokens; look at the coordinator's log"
+            )
         }
         return scores
     }
