@@ -181,7 +181,7 @@ import Testing
             fault(&state, rank, rank == 0 ? .silent : .broken, accused: accused, "it did not move", 2)
         }
         _ = tick(&state, 5)
-        #expect(state.failure?.workers == ["beta"], "\(state.record.reason)")
+        #expect(state.failure?.accused == ["beta"], "\(state.record.reason)")
     }
 
     @Test func aConsequenceIsNoCause() {
