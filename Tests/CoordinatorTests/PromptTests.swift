@@ -194,7 +194,7 @@ private final class Counter: Sendable {
         #expect(error.kind == .beyondWindow)
         #expect(
             error.message.hasPrefix(
-                "the prompt has at least 1001 tokens, 1 more than the window of bytes, 1000: shorten the prompt, "
+                "the prompt has at least 1,001 tokens, 1 more than the window of bytes, 1,000: shorten the prompt, "
                     + "extend the window with --rope"), "\(error.message)")
         #expect(
             error.cause
