@@ -1,5 +1,6 @@
 // A job on the engine's thread: prefill, scores and decode, with events out and commands in meanwhile.
 import Messages
+import Numerals
 import Protobuf
 import RPC
 import RingAttention
@@ -79,9 +80,10 @@ extension RunService {
             .log(
                 RunLog(
                     level: "info",
-                    text: "prefill of \(run.assignment.tokens) tokens took \(Self.rounded(seconds)) s, "
-                        + "\(Self.rounded(waited)) s of it waiting for blocks; \(links.bytesSent) bytes sent, "
-                        + "\(links.bytesReceived) received")))
+                    text: "prefill of \(run.assignment.tokens.grouped) tokens took "
+                        + "\(Self.rounded(seconds)) s, "
+                        + "\(Self.rounded(waited)) s of it waiting for blocks; "
+                        + "\(links.bytesSent.grouped) bytes sent, \(links.bytesReceived.grouped) received")))
         if run.kind == .generate {
             if run.assignment.isLeader {
                 finish = try generate(run, engine, stop, emit)

@@ -171,8 +171,8 @@ def test_full_queue(make_cluster):
     assert cluster.state().queued == limit
     with pytest.raises(grpc.RpcError) as failure:
         cluster.submit(tokens=[1], max_tokens=1)
-    assert failure.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and str(limit) in failure.value.details()
-    refused(cluster.command("submit", "Hello"), limit, code=75)
+    assert failure.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and f"{limit:,}" in failure.value.details()
+    refused(cluster.command("submit", "Hello"), f"{limit:,}", code=75)
 
 
 def test_unreadable_prompt(cluster, tmp_path):

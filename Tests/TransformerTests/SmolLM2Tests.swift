@@ -51,7 +51,10 @@ import Transformer
         #expect(abs(differences.reduce(0, +) / count) <= 0.005)
     }
 
-    /// Equal tokens, except after a step whose golden margin is below 0.1 (bf16 may part there).
+    /// Equal tokens, except after a step where the two best logits are a near tie. Where a run takes the other token, its
+    /// own margin stands against the golden one: the two together are how far rounding has moved the difference of two
+    /// logits. In bfloat16 one NLL in a hundred is off by 0.10 (`scoresInBF16`'s samples), so a difference by 0.2; in
+    /// float32 none by more than 2e-3 (`scoresInF32`).
     @Test(arguments: [Precision.f32, .bf16], [1, 3])
     func greedyContinuations(precision: Precision, workers: Int) async throws {
         let model = try Self.model()
@@ -62,7 +65,9 @@ import Transformer
             let answer = try await ring.greedy(sample.prompt_tokens, count: sample.greedy.count)
             let parted = zip(answer.tokens, sample.greedy).enumerated().first { $1.0 != $1.1 }?.offset
             if let parted {
-                #expect(sample.margin[parted] < 0.1, "\(sample.name) parts at step \(parted)")
+                let moved = sample.margin[parted] + answer.margins[parted]
+                let limit: Float = precision == .bf16 ? 0.2 : 4e-3
+                #expect(moved < limit, "\(sample.name) parts at step \(parted): the margin moved by \(moved)")
             }
             #expect(answer.tokens.count == sample.greedy.count)
         }

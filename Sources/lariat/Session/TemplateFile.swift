@@ -2,6 +2,7 @@
 
 package import Cluster
 import Foundation
+import Numerals
 import Tokenizer
 
 /// Reads what somebody names as a chat template.
@@ -25,7 +26,7 @@ package enum TemplateFile {
             throw wrong("is neither a template's name nor a file that can be read; the names are \(names)")
         }
         guard data.count <= ChatTemplate.longestSource else {
-            throw wrong("the file is longer than \(ChatTemplate.longestSource) bytes, the limit")
+            throw wrong("the file is longer than \(ChatTemplate.longestSource.grouped) bytes, the limit")
         }
         guard let text = String(validating: data, as: UTF8.self) else {
             throw wrong("the file is not UTF-8 text")
