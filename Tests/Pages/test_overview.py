@@ -105,7 +105,7 @@ def test_troubled_workers_are_named_not_only_coloured(open_page):
 def test_keyboard_goes_round_the_ring(open_page):
     page = open_page(workers=3, phase="PREFILL", fraction=0.4).page
     page.wait_for_selector(".ring .node")
-    assert page.locator(".ring .node[tabindex='0']").count() == 1
+    expect(page.locator(".ring .node[tabindex='0']")).to_have_count(1)
     page.locator(".ring .node[tabindex='0']").focus()
     tip = page.locator(".tip")
     expect(tip).to_contain_text("alpha")
@@ -229,7 +229,7 @@ def test_throughput_is_read_off(open_page):
 def test_the_axis_of_a_young_history_is_in_seconds(open_page, samples, ticks):
     scenario = Scenario(workers=3)
     scenario.history = samples
-    assert open_page(scenario).page.locator(".chart .axis span").all_text_contents() == ticks
+    expect(open_page(scenario).page.locator(".chart .axis span")).to_have_text(ticks)
 
 
 def test_untrusted_text_stays_text(open_page):
