@@ -174,11 +174,15 @@ void lariat_attention_finish(
             const struct item_state *state =
                 (const void *)((const unsigned char *)states + (h / group * items + row / ROWS) * bytes);
             const float total = state->started ? sum_of_lanes(state->sum[r]) : 0, some = total > 0 ? total : 1;
-            const float inverse = total > 0 ? 1 / some : 0;
+            const float inverse = 1 / some;
             const float *restrict from = (const float *)(state + 1) + r * dp;
             float *restrict to = output + (n * shape->heads + h) * d;
             // What lies in a state that has not started is no number, perhaps.
-            for (size_t i = 0; i < d; i++) to[i] = total > 0 ? from[i] * inverse : 0;
+            if (total > 0) {
+                for (size_t i = 0; i < d; i++) to[i] = from[i] * inverse;
+            } else {
+                memset(to, 0, d * sizeof(float));
+            }
             if (log_sum_exp)
                 log_sum_exp[n * shape->heads + h] =
                     total > 0 ? (state->max[r] + logarithm2(some)) * LN_2 : -INFINITY;

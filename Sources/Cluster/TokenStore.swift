@@ -84,8 +84,7 @@ public struct TokenStore: Sendable, CustomStringConvertible, CustomDebugStringCo
         let text = Data(bytes).base64EncodedString()
             .replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
         let token = prefix + text
-        let hex = hash(token).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
-        return Minted(token: token, line: "\(name) \(role.rawValue) \(hex)")
+        return Minted(token: token, line: "\(name) \(role.rawValue) \(hash(token).hexadecimal)")
     }
 
     /// - Parameter path: For messages.

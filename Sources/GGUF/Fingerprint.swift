@@ -1,5 +1,6 @@
 // Which model file is this? A digest that is quick even for 100 GB, so that workers can compare their files.
 import Crypto
+import Numerals
 
 extension GGUFFile {
     /// The fingerprint of the file: a SHA-256 as 64 lower-case hexadecimal digits.
@@ -32,7 +33,6 @@ extension GGUFFile {
             }
             add(range.upperBound - blockBytes..<range.upperBound)
         }
-        let digits = Array("0123456789abcdef")
-        return String(hash.finalize().flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
+        return hash.finalize().hexadecimal
     }
 }

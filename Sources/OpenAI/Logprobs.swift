@@ -1,5 +1,6 @@
 // Log probabilities of an answer's tokens in both forms of the API.
 import JSONText
+import Numerals
 
 /// A token of the answer, how likely it was, and what else was likely in its place.
 public struct TokenLogprob: Equatable, Sendable {
@@ -31,12 +32,11 @@ extension TokenLogprob.Candidate {
     /// As OpenAI writes tokens that end or begin inside a character: ` \xf0\x9f`.
     fileprivate func text(prefix: String) -> String {
         if let text = String(validating: bytes, as: UTF8.self) { return text }
-        let digits = Array("0123456789abcdef")
         return bytes.reduce(into: prefix) { text, byte in
             if (0x20..<0x7f).contains(byte), byte != UInt8(ascii: "\\") {
                 text.unicodeScalars.append(Unicode.Scalar(byte))
             } else {
-                text += "\\x\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"
+                text += "\\x\(CollectionOfOne(byte).hexadecimal)"
             }
         }
     }

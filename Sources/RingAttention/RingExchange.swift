@@ -11,6 +11,9 @@
 /// and for the dense part between two layers. Waits between the threads of one rank end with the call to the
 /// transport, or the attention, that they wait for. After an error the exchange cannot be used again.
 public final class RingExchange: Sendable {
+    /// Stripes that have arrived are attended together up to so many tokens, unless somebody says otherwise.
+    public static let usualSweepTokens = 4096
+
     private let core: Core
     private let sweepTokens: Int
     private let meter: RingMeter
@@ -21,7 +24,7 @@ public final class RingExchange: Sendable {
     ///   - meter: shows others where the ring stands.
     public init(
         peer: any RingPeer, schedule: RingSchedule, stall: Duration, bytesPerToken: Int? = nil,
-        sweepTokens: Int = 4096, meter: RingMeter = RingMeter()
+        sweepTokens: Int = usualSweepTokens, meter: RingMeter = RingMeter()
     ) throws(RingError) {
         guard stall > .zero, sweepTokens >= 1 else {
             throw .invalidPlan("a stall limit of \(stall), sweeps of \(sweepTokens) tokens")
@@ -109,9 +112,8 @@ private final class Core: Sendable {
     // MARK: The caller's thread
 
     func begin(layer: Int, own: [RingPiece]) throws(RingError) {
-        let stripes = schedule.layout.stripes(of: schedule.rank, in: schedule.tokens)
-        guard own.map(\.stripe) == stripes, own.allSatisfy({ $0.layer == layer }) else {
-            throw .invalidPlan("layer \(layer) needs this rank's \(stripes.count) stripes in order")
+        guard own.map(\.stripe) == schedule.own, own.allSatisfy({ $0.layer == layer }) else {
+            throw .invalidPlan("layer \(layer) needs this rank's \(schedule.own.count) stripes in order")
         }
         let mine = Dictionary(uniqueKeysWithValues: own.map { ($0.stripe, $0) })
         let error = state.update { state -> RingError? in

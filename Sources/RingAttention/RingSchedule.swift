@@ -21,6 +21,8 @@ public struct RingSchedule: Sendable, Equatable {
     public let layout: Layout
     /// Tokens of the prefill: positions 0..<tokens.
     public let tokens: Int
+    /// This rank's own stripes, ascending.
+    public let own: [Int]
     /// Stripes to the next rank, in order: own ones and forwarded ones.
     public let sends: [Int]
     /// Stripes from the previous rank, in order.
@@ -54,6 +56,7 @@ public struct RingSchedule: Sendable, Equatable {
                 if hops < ranks - 1 { sends += mine }
             }
         }
+        own = layout.stripes(of: rank, in: tokens)
         self.sends = sends
         self.receives = receives
     }
@@ -66,7 +69,9 @@ public struct RingSchedule: Sendable, Equatable {
     /// Number of ranks, P.
     public var ranks: Int { layout.ranks }
     /// Stripes that may wait to be attended, and as many to be forwarded: those of two rounds.
-    public var inboxStripes: Int { 2 * ranks }
+    public var inboxStripes: Int { Self.inboxStripes(ranks: ranks) }
+    /// The same for a ring of so many ranks.
+    public static func inboxStripes(ranks: Int) -> Int { 2 * ranks }
     /// The rank that this one sends to.
     public var next: Int { (rank + 1) % ranks }
     /// The rank that this one receives from.

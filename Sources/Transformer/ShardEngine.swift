@@ -206,7 +206,7 @@ public final class ShardEngine {
     private func ring(layer: Int, queries: Matrix, into state: AttentionState) throws(ModelError) {
         let schedule = assignment.schedule
         var row = 0
-        let own = assignment.layout.stripes(of: assignment.rank, in: assignment.promptTokens).map { stripe in
+        let own = schedule.own.map { stripe in
             let positions = schedule.positions(stripe)
             defer { row += positions.count }
             return RingPiece(

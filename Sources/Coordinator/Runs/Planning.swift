@@ -31,7 +31,9 @@ package struct JobPlan: Sendable {
         kvBytesPerToken = admission.model.kvBytesPerToken
         let rowBytes = max(1, kvBytesPerToken / max(1, admission.model.layers))
         var widest = stripeLimit
-        while widest > Self.leastStripeTokens, 2 * members.count * widest * rowBytes > Self.inboxBytes {
+        while widest > Self.leastStripeTokens,
+            RingSchedule.inboxStripes(ranks: members.count) * widest * rowBytes > Self.inboxBytes
+        {
             widest /= 2
         }
         do throws(RingError) {
@@ -57,7 +59,8 @@ package struct JobPlan: Sendable {
     package var sweepTokens: Int { Self.sweepTokens(of: layout) }
 
     package static func sweepTokens(of layout: Layout) -> Int {
-        min(4096, layout.ranks == 1 ? .max : layout.ranks * layout.stripeTokens)
+        min(
+            RingExchange.usualSweepTokens, layout.ranks == 1 ? .max : layout.ranks * layout.stripeTokens)
     }
 
     package static let noWorkers = "no workers have joined; start one with `lariat worker`"

@@ -23,15 +23,15 @@ struct VerifyCommand: ReportingCommand {
     @OptionGroup var log: LogOptions
 
     func execute() async throws {
-        var options = JobOptions()
-        options.kind = .score
-        try prompt.apply(to: &options, nameOf: input.onlyFile)
-        let chosen = options
+        var wanted = JobOptions()
+        wanted.kind = .score
+        try prompt.apply(to: &wanted, nameOf: input.onlyFile)
+        let options = wanted
         let source = try await kept(try input.source(.current))
         let most = prompt.workers.map(Int.init) ?? Int.max
         let report = try await CoordinatorClient.with(connection, log) { coordinator in
             var report = VerifyReport()
-            var options = chosen
+            var options = options
             let evaluator = JobEvaluator(coordinator: coordinator, workers: 1, jobLimit: Self.jobLimit)
             var asked = 1
             while asked <= most {

@@ -115,12 +115,8 @@ package struct JobOutlook {
     }
 
     private static func list(_ names: [String]) -> String {
-        guard names.count > mostNames else {
-            guard let last = names.last, names.count > 1 else { return names.first ?? "" }
-            return names.dropLast().joined(separator: ", ") + " and " + last
-        }
-        return names.prefix(mostNames - 1).joined(separator: ", ")
-            + " and \(names.count - mostNames + 1) more"
+        guard names.count > mostNames else { return names.listed }
+        return (names.prefix(mostNames - 1) + ["\(names.count - mostNames + 1) more"]).listed
     }
 
     // MARK: Running

@@ -104,3 +104,11 @@ extension String {
                 unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : $0 }))
     }
 }
+
+extension [String] {
+    /// `a`, `a and b`, `a, b and c`.
+    package var listed: String {
+        guard let last, count > 1 else { return first ?? "" }
+        return dropLast().joined(separator: ", ") + " and " + last
+    }
+}

@@ -2,6 +2,7 @@
 
 import Crypto
 package import JSONText
+import Numerals
 
 /// What `lariat verify` found.
 package struct VerifyReport {
@@ -25,8 +26,7 @@ package struct VerifyReport {
             for score in scores {
                 withUnsafeBytes(of: score.bitPattern.littleEndian) { hash.update(bufferPointer: $0) }
             }
-            let digits = Array("0123456789abcdef")
-            return String(hash.finalize().prefix(8).flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
+            return hash.finalize().prefix(8).hexadecimal
         }
 
         package var mean: Double { scores.reduce(0) { $0 + Double($1) } / Double(max(scores.count, 1)) }
@@ -69,14 +69,9 @@ package struct VerifyReport {
 
     private var verdict: [String] {
         guard let first = runs.first, !agrees else {
-            let counts = runs.map { "\($0.workers)" }
-            let list =
-                counts.count > 1
-                ? counts.dropLast().joined(separator: ", ") + " and \(counts[counts.count - 1])"
-                : counts.joined()
             return [
                 runs.count > 1
-                    ? "The same bits on \(list) workers."
+                    ? "The same bits on \(runs.map { "\($0.workers)" }.listed) workers."
                     : "Nothing to compare: only one number of workers was possible."
             ]
         }
