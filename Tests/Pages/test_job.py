@@ -13,7 +13,7 @@ from fake_coordinator import Scenario
 def test_shows_everything_about_a_job(open_page, size, scheme):
     page = open_page(workers=3, slow="beta", fragment="#/jobs/j41", size=size, scheme=scheme, busy=False).page
     expect(page.get_by_role("heading", name="j41")).to_be_visible()
-    assert page.title() == "j41 succeeded · Lariat"
+    expect(page).to_have_title("j41 succeeded · Lariat")
     expect(page.locator(".job-title")).to_contain_text("succeeded (end)")
     expect(page.locator(".phases")).to_contain_text("12,000 of 12,000 tokens · 58.2 s · 206 tokens/s")
     expect(page.locator(".phases")).to_contain_text("214 of at most 256 tokens · 9.81 s · 21.7 tokens/s")
