@@ -457,6 +457,231 @@ void   lariat__v1__job__free_unpacked
   assert(message->base.descriptor == &lariat__v1__job__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   lariat__v1__context__init
+                     (Lariat__V1__Context         *message)
+{
+  static const Lariat__V1__Context init_value = LARIAT__V1__CONTEXT__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__context__get_packed_size
+                     (const Lariat__V1__Context *message)
+{
+  assert(message->base.descriptor == &lariat__v1__context__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__context__pack
+                     (const Lariat__V1__Context *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__context__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__context__pack_to_buffer
+                     (const Lariat__V1__Context *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__context__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__Context *
+       lariat__v1__context__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__Context *)
+     protobuf_c_message_unpack (&lariat__v1__context__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__context__free_unpacked
+                     (Lariat__V1__Context *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__context__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__list_contexts_request__init
+                     (Lariat__V1__ListContextsRequest         *message)
+{
+  static const Lariat__V1__ListContextsRequest init_value = LARIAT__V1__LIST_CONTEXTS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__list_contexts_request__get_packed_size
+                     (const Lariat__V1__ListContextsRequest *message)
+{
+  assert(message->base.descriptor == &lariat__v1__list_contexts_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__list_contexts_request__pack
+                     (const Lariat__V1__ListContextsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__list_contexts_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__list_contexts_request__pack_to_buffer
+                     (const Lariat__V1__ListContextsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__list_contexts_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__ListContextsRequest *
+       lariat__v1__list_contexts_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__ListContextsRequest *)
+     protobuf_c_message_unpack (&lariat__v1__list_contexts_request__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__list_contexts_request__free_unpacked
+                     (Lariat__V1__ListContextsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__list_contexts_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__list_contexts_reply__init
+                     (Lariat__V1__ListContextsReply         *message)
+{
+  static const Lariat__V1__ListContextsReply init_value = LARIAT__V1__LIST_CONTEXTS_REPLY__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__list_contexts_reply__get_packed_size
+                     (const Lariat__V1__ListContextsReply *message)
+{
+  assert(message->base.descriptor == &lariat__v1__list_contexts_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__list_contexts_reply__pack
+                     (const Lariat__V1__ListContextsReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__list_contexts_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__list_contexts_reply__pack_to_buffer
+                     (const Lariat__V1__ListContextsReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__list_contexts_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__ListContextsReply *
+       lariat__v1__list_contexts_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__ListContextsReply *)
+     protobuf_c_message_unpack (&lariat__v1__list_contexts_reply__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__list_contexts_reply__free_unpacked
+                     (Lariat__V1__ListContextsReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__list_contexts_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__context_request__init
+                     (Lariat__V1__ContextRequest         *message)
+{
+  static const Lariat__V1__ContextRequest init_value = LARIAT__V1__CONTEXT_REQUEST__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__context_request__get_packed_size
+                     (const Lariat__V1__ContextRequest *message)
+{
+  assert(message->base.descriptor == &lariat__v1__context_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__context_request__pack
+                     (const Lariat__V1__ContextRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__context_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__context_request__pack_to_buffer
+                     (const Lariat__V1__ContextRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__context_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__ContextRequest *
+       lariat__v1__context_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__ContextRequest *)
+     protobuf_c_message_unpack (&lariat__v1__context_request__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__context_request__free_unpacked
+                     (Lariat__V1__ContextRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__context_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__pin_context_request__init
+                     (Lariat__V1__PinContextRequest         *message)
+{
+  static const Lariat__V1__PinContextRequest init_value = LARIAT__V1__PIN_CONTEXT_REQUEST__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__pin_context_request__get_packed_size
+                     (const Lariat__V1__PinContextRequest *message)
+{
+  assert(message->base.descriptor == &lariat__v1__pin_context_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__pin_context_request__pack
+                     (const Lariat__V1__PinContextRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__pin_context_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__pin_context_request__pack_to_buffer
+                     (const Lariat__V1__PinContextRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__pin_context_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__PinContextRequest *
+       lariat__v1__pin_context_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__PinContextRequest *)
+     protobuf_c_message_unpack (&lariat__v1__pin_context_request__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__pin_context_request__free_unpacked
+                     (Lariat__V1__PinContextRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__pin_context_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   lariat__v1__job_fault__init
                      (Lariat__V1__JobFault         *message)
 {
@@ -1312,6 +1537,51 @@ void   lariat__v1__register_request__free_unpacked
   assert(message->base.descriptor == &lariat__v1__register_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   lariat__v1__held_sequence__init
+                     (Lariat__V1__HeldSequence         *message)
+{
+  static const Lariat__V1__HeldSequence init_value = LARIAT__V1__HELD_SEQUENCE__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__held_sequence__get_packed_size
+                     (const Lariat__V1__HeldSequence *message)
+{
+  assert(message->base.descriptor == &lariat__v1__held_sequence__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__held_sequence__pack
+                     (const Lariat__V1__HeldSequence *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__held_sequence__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__held_sequence__pack_to_buffer
+                     (const Lariat__V1__HeldSequence *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__held_sequence__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__HeldSequence *
+       lariat__v1__held_sequence__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__HeldSequence *)
+     protobuf_c_message_unpack (&lariat__v1__held_sequence__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__held_sequence__free_unpacked
+                     (Lariat__V1__HeldSequence *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__held_sequence__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   lariat__v1__register_reply__init
                      (Lariat__V1__RegisterReply         *message)
 {
@@ -1627,6 +1897,51 @@ void   lariat__v1__run_plan__free_unpacked
   assert(message->base.descriptor == &lariat__v1__run_plan__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   lariat__v1__run_past__init
+                     (Lariat__V1__RunPast         *message)
+{
+  static const Lariat__V1__RunPast init_value = LARIAT__V1__RUN_PAST__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__run_past__get_packed_size
+                     (const Lariat__V1__RunPast *message)
+{
+  assert(message->base.descriptor == &lariat__v1__run_past__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__run_past__pack
+                     (const Lariat__V1__RunPast *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__run_past__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__run_past__pack_to_buffer
+                     (const Lariat__V1__RunPast *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__run_past__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__RunPast *
+       lariat__v1__run_past__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__RunPast *)
+     protobuf_c_message_unpack (&lariat__v1__run_past__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__run_past__free_unpacked
+                     (Lariat__V1__RunPast *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__run_past__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   lariat__v1__run_command__init
                      (Lariat__V1__RunCommand         *message)
 {
@@ -1760,6 +2075,51 @@ void   lariat__v1__run_event__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &lariat__v1__run_event__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   lariat__v1__kept_sequence__init
+                     (Lariat__V1__KeptSequence         *message)
+{
+  static const Lariat__V1__KeptSequence init_value = LARIAT__V1__KEPT_SEQUENCE__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__kept_sequence__get_packed_size
+                     (const Lariat__V1__KeptSequence *message)
+{
+  assert(message->base.descriptor == &lariat__v1__kept_sequence__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__kept_sequence__pack
+                     (const Lariat__V1__KeptSequence *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__kept_sequence__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__kept_sequence__pack_to_buffer
+                     (const Lariat__V1__KeptSequence *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__kept_sequence__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__KeptSequence *
+       lariat__v1__kept_sequence__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__KeptSequence *)
+     protobuf_c_message_unpack (&lariat__v1__kept_sequence__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__kept_sequence__free_unpacked
+                     (Lariat__V1__KeptSequence *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__kept_sequence__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   lariat__v1__prefill_progress__init
@@ -2328,7 +2688,7 @@ const ProtobufCMessageDescriptor lariat__v1__sampling__descriptor =
   (ProtobufCMessageInit) lariat__v1__sampling__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__job_options__field_descriptors[16] =
+static const ProtobufCFieldDescriptor lariat__v1__job_options__field_descriptors[18] =
 {
   {
     "kind",
@@ -2522,18 +2882,44 @@ static const ProtobufCFieldDescriptor lariat__v1__job_options__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "context",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__JobOptions, context),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "no_reuse",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__JobOptions, no_reuse),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__job_options__field_indices_by_name[] = {
   7,   /* field[7] = beyond_window */
   5,   /* field[5] = chat */
   15,   /* field[15] = chat_if_template */
   14,   /* field[14] = chat_template */
+  16,   /* field[16] = context */
   8,   /* field[8] = ignore_end */
   0,   /* field[0] = kind */
   9,   /* field[9] = literal */
   12,   /* field[12] = log_probabilities */
   2,   /* field[2] = max_tokens */
   1,   /* field[1] = name */
+  17,   /* field[17] = no_reuse */
   10,   /* field[10] = rope */
   3,   /* field[3] = sampling */
   4,   /* field[4] = stop */
@@ -2545,7 +2931,7 @@ static const ProtobufCIntRange lariat__v1__job_options__number_ranges[2 + 1] =
 {
   { 1, 0 },
   { 17, 15 },
-  { 0, 16 }
+  { 0, 18 }
 };
 const ProtobufCMessageDescriptor lariat__v1__job_options__descriptor =
 {
@@ -2555,7 +2941,7 @@ const ProtobufCMessageDescriptor lariat__v1__job_options__descriptor =
   "Lariat__V1__JobOptions",
   "lariat.v1",
   sizeof(Lariat__V1__JobOptions),
-  16,
+  18,
   lariat__v1__job_options__field_descriptors,
   lariat__v1__job_options__field_indices_by_name,
   2,  lariat__v1__job_options__number_ranges,
@@ -3205,7 +3591,7 @@ const ProtobufCMessageDescriptor lariat__v1__worker_share__descriptor =
   (ProtobufCMessageInit) lariat__v1__worker_share__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__job__field_descriptors[29] =
+static const ProtobufCFieldDescriptor lariat__v1__job__field_descriptors[31] =
 {
   {
     "id",
@@ -3555,9 +3941,34 @@ static const ProtobufCFieldDescriptor lariat__v1__job__field_descriptors[29] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "cached_tokens",
+    30,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Job, cached_tokens),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "owner",
+    31,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Job, owner),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__job__field_indices_by_name[] = {
   21,   /* field[21] = attempt */
+  29,   /* field[29] = cached_tokens */
   13,   /* field[13] = decode_seconds */
   26,   /* field[26] = fault */
   17,   /* field[17] = fingerprint */
@@ -3572,6 +3983,7 @@ static const unsigned lariat__v1__job__field_indices_by_name[] = {
   16,   /* field[16] = model */
   25,   /* field[25] = note */
   1,   /* field[1] = options */
+  30,   /* field[30] = owner */
   20,   /* field[20] = perplexity */
   23,   /* field[23] = precision */
   12,   /* field[12] = prefill_seconds */
@@ -3590,7 +4002,7 @@ static const unsigned lariat__v1__job__field_indices_by_name[] = {
 static const ProtobufCIntRange lariat__v1__job__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 29 }
+  { 0, 31 }
 };
 const ProtobufCMessageDescriptor lariat__v1__job__descriptor =
 {
@@ -3600,14 +4012,483 @@ const ProtobufCMessageDescriptor lariat__v1__job__descriptor =
   "Lariat__V1__Job",
   "lariat.v1",
   sizeof(Lariat__V1__Job),
-  29,
+  31,
   lariat__v1__job__field_descriptors,
   lariat__v1__job__field_indices_by_name,
   1,  lariat__v1__job__number_ranges,
   (ProtobufCMessageInit) lariat__v1__job__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue lariat__v1__job_fault__kind__enum_values_by_number[15] =
+static const ProtobufCEnumValue lariat__v1__context__state__enum_values_by_number[4] =
+{
+  { "STATE_UNSPECIFIED", "LARIAT__V1__CONTEXT__STATE__STATE_UNSPECIFIED", 0 },
+  { "INGESTING", "LARIAT__V1__CONTEXT__STATE__INGESTING", 1 },
+  { "READY", "LARIAT__V1__CONTEXT__STATE__READY", 2 },
+  { "GONE", "LARIAT__V1__CONTEXT__STATE__GONE", 3 },
+};
+static const ProtobufCIntRange lariat__v1__context__state__value_ranges[] = {
+{0, 0},{0, 4}
+};
+static const ProtobufCEnumValueIndex lariat__v1__context__state__enum_values_by_name[4] =
+{
+  { "GONE", 3 },
+  { "INGESTING", 1 },
+  { "READY", 2 },
+  { "STATE_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor lariat__v1__context__state__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "lariat.v1.Context.State",
+  "State",
+  "Lariat__V1__Context__State",
+  "lariat.v1",
+  4,
+  lariat__v1__context__state__enum_values_by_number,
+  4,
+  lariat__v1__context__state__enum_values_by_name,
+  1,
+  lariat__v1__context__state__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__context__field_descriptors[17] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Context, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "owner",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Context, owner),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "state",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Context, state),
+    &lariat__v1__context__state__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tokens",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Context, tokens),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kept_tokens",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Context, kept_tokens),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kv_bytes",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Context, kv_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "shares",
+    7,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__Context, n_shares),
+    offsetof(Lariat__V1__Context, shares),
+    &lariat__v1__worker_share__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "created_us",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Context, created_us),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "used_us",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Context, used_us),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "questions",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Context, questions),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pinned",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Context, pinned),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Context, job),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "profile",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Context, profile),
+    &lariat__v1__profile__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reserved_tokens",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Context, reserved_tokens),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "model",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Context, model),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "fingerprint",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Context, fingerprint),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "chat",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Context, chat),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__context__field_indices_by_name[] = {
+  16,   /* field[16] = chat */
+  7,   /* field[7] = created_us */
+  15,   /* field[15] = fingerprint */
+  11,   /* field[11] = job */
+  4,   /* field[4] = kept_tokens */
+  5,   /* field[5] = kv_bytes */
+  14,   /* field[14] = model */
+  0,   /* field[0] = name */
+  1,   /* field[1] = owner */
+  10,   /* field[10] = pinned */
+  12,   /* field[12] = profile */
+  9,   /* field[9] = questions */
+  13,   /* field[13] = reserved_tokens */
+  6,   /* field[6] = shares */
+  2,   /* field[2] = state */
+  3,   /* field[3] = tokens */
+  8,   /* field[8] = used_us */
+};
+static const ProtobufCIntRange lariat__v1__context__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 17 }
+};
+const ProtobufCMessageDescriptor lariat__v1__context__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.Context",
+  "Context",
+  "Lariat__V1__Context",
+  "lariat.v1",
+  sizeof(Lariat__V1__Context),
+  17,
+  lariat__v1__context__field_descriptors,
+  lariat__v1__context__field_indices_by_name,
+  1,  lariat__v1__context__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__context__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__list_contexts_request__field_descriptors[2] =
+{
+  {
+    "page_token",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__ListContextsRequest, page_token),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "page_size",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__ListContextsRequest, page_size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__list_contexts_request__field_indices_by_name[] = {
+  1,   /* field[1] = page_size */
+  0,   /* field[0] = page_token */
+};
+static const ProtobufCIntRange lariat__v1__list_contexts_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor lariat__v1__list_contexts_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.ListContextsRequest",
+  "ListContextsRequest",
+  "Lariat__V1__ListContextsRequest",
+  "lariat.v1",
+  sizeof(Lariat__V1__ListContextsRequest),
+  2,
+  lariat__v1__list_contexts_request__field_descriptors,
+  lariat__v1__list_contexts_request__field_indices_by_name,
+  1,  lariat__v1__list_contexts_request__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__list_contexts_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__list_contexts_reply__field_descriptors[2] =
+{
+  {
+    "contexts",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__ListContextsReply, n_contexts),
+    offsetof(Lariat__V1__ListContextsReply, contexts),
+    &lariat__v1__context__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "next_page_token",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__ListContextsReply, next_page_token),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__list_contexts_reply__field_indices_by_name[] = {
+  0,   /* field[0] = contexts */
+  1,   /* field[1] = next_page_token */
+};
+static const ProtobufCIntRange lariat__v1__list_contexts_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor lariat__v1__list_contexts_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.ListContextsReply",
+  "ListContextsReply",
+  "Lariat__V1__ListContextsReply",
+  "lariat.v1",
+  sizeof(Lariat__V1__ListContextsReply),
+  2,
+  lariat__v1__list_contexts_reply__field_descriptors,
+  lariat__v1__list_contexts_reply__field_indices_by_name,
+  1,  lariat__v1__list_contexts_reply__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__list_contexts_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__context_request__field_descriptors[1] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__ContextRequest, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__context_request__field_indices_by_name[] = {
+  0,   /* field[0] = name */
+};
+static const ProtobufCIntRange lariat__v1__context_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor lariat__v1__context_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.ContextRequest",
+  "ContextRequest",
+  "Lariat__V1__ContextRequest",
+  "lariat.v1",
+  sizeof(Lariat__V1__ContextRequest),
+  1,
+  lariat__v1__context_request__field_descriptors,
+  lariat__v1__context_request__field_indices_by_name,
+  1,  lariat__v1__context_request__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__context_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__pin_context_request__field_descriptors[2] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__PinContextRequest, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "undo",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__PinContextRequest, undo),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__pin_context_request__field_indices_by_name[] = {
+  0,   /* field[0] = name */
+  1,   /* field[1] = undo */
+};
+static const ProtobufCIntRange lariat__v1__pin_context_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor lariat__v1__pin_context_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.PinContextRequest",
+  "PinContextRequest",
+  "Lariat__V1__PinContextRequest",
+  "lariat.v1",
+  sizeof(Lariat__V1__PinContextRequest),
+  2,
+  lariat__v1__pin_context_request__field_descriptors,
+  lariat__v1__pin_context_request__field_indices_by_name,
+  1,  lariat__v1__pin_context_request__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__pin_context_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue lariat__v1__job_fault__kind__enum_values_by_number[16] =
 {
   { "KIND_UNSPECIFIED", "LARIAT__V1__JOB_FAULT__KIND__KIND_UNSPECIFIED", 0 },
   { "LOST", "LARIAT__V1__JOB_FAULT__KIND__LOST", 1 },
@@ -3624,11 +4505,12 @@ static const ProtobufCEnumValue lariat__v1__job_fault__kind__enum_values_by_numb
   { "QUIET", "LARIAT__V1__JOB_FAULT__KIND__QUIET", 12 },
   { "STOPPED", "LARIAT__V1__JOB_FAULT__KIND__STOPPED", 13 },
   { "COORDINATOR", "LARIAT__V1__JOB_FAULT__KIND__COORDINATOR", 14 },
+  { "MISSING", "LARIAT__V1__JOB_FAULT__KIND__MISSING", 15 },
 };
 static const ProtobufCIntRange lariat__v1__job_fault__kind__value_ranges[] = {
-{0, 0},{0, 15}
+{0, 0},{0, 16}
 };
-static const ProtobufCEnumValueIndex lariat__v1__job_fault__kind__enum_values_by_name[15] =
+static const ProtobufCEnumValueIndex lariat__v1__job_fault__kind__enum_values_by_name[16] =
 {
   { "BUSY", 5 },
   { "COORDINATOR", 14 },
@@ -3636,6 +4518,7 @@ static const ProtobufCEnumValueIndex lariat__v1__job_fault__kind__enum_values_by
   { "LATE", 2 },
   { "LOST", 1 },
   { "LOST_BY_OTHERS", 9 },
+  { "MISSING", 15 },
   { "NONSENSE", 11 },
   { "OWN", 4 },
   { "QUIET", 12 },
@@ -3653,9 +4536,9 @@ const ProtobufCEnumDescriptor lariat__v1__job_fault__kind__descriptor =
   "Kind",
   "Lariat__V1__JobFault__Kind",
   "lariat.v1",
-  15,
+  16,
   lariat__v1__job_fault__kind__enum_values_by_number,
-  15,
+  16,
   lariat__v1__job_fault__kind__enum_values_by_name,
   1,
   lariat__v1__job_fault__kind__value_ranges,
@@ -4461,7 +5344,7 @@ const ProtobufCMessageDescriptor lariat__v1__log_line__descriptor =
   (ProtobufCMessageInit) lariat__v1__log_line__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__forecast__field_descriptors[14] =
+static const ProtobufCFieldDescriptor lariat__v1__forecast__field_descriptors[15] =
 {
   {
     "admissible",
@@ -4631,9 +5514,22 @@ static const ProtobufCFieldDescriptor lariat__v1__forecast__field_descriptors[14
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "cached_tokens",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Forecast, cached_tokens),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__forecast__field_indices_by_name[] = {
   0,   /* field[0] = admissible */
+  14,   /* field[14] = cached_tokens */
   10,   /* field[10] = costs */
   12,   /* field[12] = decode_seconds */
   5,   /* field[5] = kv_bytes */
@@ -4651,7 +5547,7 @@ static const unsigned lariat__v1__forecast__field_indices_by_name[] = {
 static const ProtobufCIntRange lariat__v1__forecast__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 14 }
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor lariat__v1__forecast__descriptor =
 {
@@ -4661,7 +5557,7 @@ const ProtobufCMessageDescriptor lariat__v1__forecast__descriptor =
   "Lariat__V1__Forecast",
   "lariat.v1",
   sizeof(Lariat__V1__Forecast),
-  14,
+  15,
   lariat__v1__forecast__field_descriptors,
   lariat__v1__forecast__field_indices_by_name,
   1,  lariat__v1__forecast__number_ranges,
@@ -5096,7 +5992,7 @@ const ProtobufCEnumDescriptor lariat__v1__member__state__descriptor =
   lariat__v1__member__state__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__member__field_descriptors[19] =
+static const ProtobufCFieldDescriptor lariat__v1__member__field_descriptors[20] =
 {
   {
     "name",
@@ -5326,6 +6222,18 @@ static const ProtobufCFieldDescriptor lariat__v1__member__field_descriptors[19] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "kept_bytes",
+    22,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Member, kept_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__member__field_indices_by_name[] = {
   1,   /* field[1] = address */
@@ -5333,6 +6241,7 @@ static const unsigned lariat__v1__member__field_indices_by_name[] = {
   12,   /* field[12] = host_cores */
   5,   /* field[5] = isa */
   14,   /* field[14] = job */
+  19,   /* field[19] = kept_bytes */
   13,   /* field[13] = kv_bytes_used */
   8,   /* field[8] = last_heartbeat_seconds */
   4,   /* field[4] = memory_bytes */
@@ -5353,7 +6262,7 @@ static const ProtobufCIntRange lariat__v1__member__number_ranges[3 + 1] =
   { 1, 0 },
   { 10, 8 },
   { 14, 11 },
-  { 0, 19 }
+  { 0, 20 }
 };
 const ProtobufCMessageDescriptor lariat__v1__member__descriptor =
 {
@@ -5363,7 +6272,7 @@ const ProtobufCMessageDescriptor lariat__v1__member__descriptor =
   "Lariat__V1__Member",
   "lariat.v1",
   sizeof(Lariat__V1__Member),
-  19,
+  20,
   lariat__v1__member__field_descriptors,
   lariat__v1__member__field_indices_by_name,
   3,  lariat__v1__member__number_ranges,
@@ -5525,7 +6434,7 @@ const ProtobufCMessageDescriptor lariat__v1__run_progress__descriptor =
   (ProtobufCMessageInit) lariat__v1__run_progress__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__register_request__field_descriptors[2] =
+static const ProtobufCFieldDescriptor lariat__v1__register_request__field_descriptors[3] =
 {
   {
     "member",
@@ -5551,15 +6460,28 @@ static const ProtobufCFieldDescriptor lariat__v1__register_request__field_descri
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "held",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__RegisterRequest, n_held),
+    offsetof(Lariat__V1__RegisterRequest, held),
+    &lariat__v1__held_sequence__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__register_request__field_indices_by_name[] = {
+  2,   /* field[2] = held */
   1,   /* field[1] = instance */
   0,   /* field[0] = member */
 };
 static const ProtobufCIntRange lariat__v1__register_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor lariat__v1__register_request__descriptor =
 {
@@ -5569,14 +6491,91 @@ const ProtobufCMessageDescriptor lariat__v1__register_request__descriptor =
   "Lariat__V1__RegisterRequest",
   "lariat.v1",
   sizeof(Lariat__V1__RegisterRequest),
-  2,
+  3,
   lariat__v1__register_request__field_descriptors,
   lariat__v1__register_request__field_indices_by_name,
   1,  lariat__v1__register_request__number_ranges,
   (ProtobufCMessageInit) lariat__v1__register_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__register_reply__field_descriptors[3] =
+static const ProtobufCFieldDescriptor lariat__v1__held_sequence__field_descriptors[4] =
+{
+  {
+    "sequence",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__HeldSequence, sequence),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "rank",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__HeldSequence, rank),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tokens",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__HeldSequence, tokens),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kv_bytes",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__HeldSequence, kv_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__held_sequence__field_indices_by_name[] = {
+  3,   /* field[3] = kv_bytes */
+  1,   /* field[1] = rank */
+  0,   /* field[0] = sequence */
+  2,   /* field[2] = tokens */
+};
+static const ProtobufCIntRange lariat__v1__held_sequence__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor lariat__v1__held_sequence__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.HeldSequence",
+  "HeldSequence",
+  "Lariat__V1__HeldSequence",
+  "lariat.v1",
+  sizeof(Lariat__V1__HeldSequence),
+  4,
+  lariat__v1__held_sequence__field_descriptors,
+  lariat__v1__held_sequence__field_indices_by_name,
+  1,  lariat__v1__held_sequence__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__held_sequence__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__register_reply__field_descriptors[4] =
 {
   {
     "epoch",
@@ -5614,8 +6613,21 @@ static const ProtobufCFieldDescriptor lariat__v1__register_reply__field_descript
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "drop",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Lariat__V1__RegisterReply, n_drop),
+    offsetof(Lariat__V1__RegisterReply, drop),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__register_reply__field_indices_by_name[] = {
+  3,   /* field[3] = drop */
   0,   /* field[0] = epoch */
   1,   /* field[1] = heartbeat_seconds */
   2,   /* field[2] = protocol */
@@ -5623,7 +6635,7 @@ static const unsigned lariat__v1__register_reply__field_indices_by_name[] = {
 static const ProtobufCIntRange lariat__v1__register_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor lariat__v1__register_reply__descriptor =
 {
@@ -5633,14 +6645,14 @@ const ProtobufCMessageDescriptor lariat__v1__register_reply__descriptor =
   "Lariat__V1__RegisterReply",
   "lariat.v1",
   sizeof(Lariat__V1__RegisterReply),
-  3,
+  4,
   lariat__v1__register_reply__field_descriptors,
   lariat__v1__register_reply__field_indices_by_name,
   1,  lariat__v1__register_reply__number_ranges,
   (ProtobufCMessageInit) lariat__v1__register_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__heartbeat_request__field_descriptors[7] =
+static const ProtobufCFieldDescriptor lariat__v1__heartbeat_request__field_descriptors[8] =
 {
   {
     "name",
@@ -5726,12 +6738,25 @@ static const ProtobufCFieldDescriptor lariat__v1__heartbeat_request__field_descr
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "kept_bytes",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__HeartbeatRequest, kept_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__heartbeat_request__field_indices_by_name[] = {
   5,   /* field[5] = draining */
   2,   /* field[2] = epoch */
   1,   /* field[1] = instance */
   4,   /* field[4] = job */
+  7,   /* field[7] = kept_bytes */
   3,   /* field[3] = kv_bytes_used */
   0,   /* field[0] = name */
   6,   /* field[6] = progress */
@@ -5739,7 +6764,7 @@ static const unsigned lariat__v1__heartbeat_request__field_indices_by_name[] = {
 static const ProtobufCIntRange lariat__v1__heartbeat_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor lariat__v1__heartbeat_request__descriptor =
 {
@@ -5749,14 +6774,14 @@ const ProtobufCMessageDescriptor lariat__v1__heartbeat_request__descriptor =
   "Lariat__V1__HeartbeatRequest",
   "lariat.v1",
   sizeof(Lariat__V1__HeartbeatRequest),
-  7,
+  8,
   lariat__v1__heartbeat_request__field_descriptors,
   lariat__v1__heartbeat_request__field_indices_by_name,
   1,  lariat__v1__heartbeat_request__number_ranges,
   (ProtobufCMessageInit) lariat__v1__heartbeat_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__heartbeat_reply__field_descriptors[2] =
+static const ProtobufCFieldDescriptor lariat__v1__heartbeat_reply__field_descriptors[3] =
 {
   {
     "epoch",
@@ -5782,15 +6807,28 @@ static const ProtobufCFieldDescriptor lariat__v1__heartbeat_reply__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "drop",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Lariat__V1__HeartbeatReply, n_drop),
+    offsetof(Lariat__V1__HeartbeatReply, drop),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__heartbeat_reply__field_indices_by_name[] = {
+  2,   /* field[2] = drop */
   0,   /* field[0] = epoch */
   1,   /* field[1] = leave */
 };
 static const ProtobufCIntRange lariat__v1__heartbeat_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor lariat__v1__heartbeat_reply__descriptor =
 {
@@ -5800,7 +6838,7 @@ const ProtobufCMessageDescriptor lariat__v1__heartbeat_reply__descriptor =
   "Lariat__V1__HeartbeatReply",
   "lariat.v1",
   sizeof(Lariat__V1__HeartbeatReply),
-  2,
+  3,
   lariat__v1__heartbeat_reply__field_descriptors,
   lariat__v1__heartbeat_reply__field_indices_by_name,
   1,  lariat__v1__heartbeat_reply__number_ranges,
@@ -6039,7 +7077,7 @@ const ProtobufCMessageDescriptor lariat__v1__run_member__descriptor =
   (ProtobufCMessageInit) lariat__v1__run_member__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[20] =
+static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[24] =
 {
   {
     "job",
@@ -6281,17 +7319,68 @@ static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[20
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "past",
+    23,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunPlan, past),
+    &lariat__v1__run_past__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "keep",
+    24,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunPlan, keep),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "drop",
+    25,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Lariat__V1__RunPlan, n_drop),
+    offsetof(Lariat__V1__RunPlan, drop),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "slab_tokens",
+    26,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunPlan, slab_tokens),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__run_plan__field_indices_by_name[] = {
   1,   /* field[1] = attempt */
+  22,   /* field[22] = drop */
   2,   /* field[2] = epoch */
   11,   /* field[11] = fingerprint */
   9,   /* field[9] = ignore_end */
   0,   /* field[0] = job */
+  21,   /* field[21] = keep */
   5,   /* field[5] = kind */
   16,   /* field[16] = log_probabilities */
   7,   /* field[7] = max_tokens */
   4,   /* field[4] = members */
+  20,   /* field[20] = past */
   10,   /* field[10] = profile */
   6,   /* field[6] = prompt_tokens */
   18,   /* field[18] = protocol */
@@ -6299,6 +7388,7 @@ static const unsigned lariat__v1__run_plan__field_indices_by_name[] = {
   14,   /* field[14] = recent */
   15,   /* field[15] = run_key */
   8,   /* field[8] = sampling */
+  23,   /* field[23] = slab_tokens */
   12,   /* field[12] = stall_seconds */
   19,   /* field[19] = stripe_tokens */
   13,   /* field[13] = token_count */
@@ -6308,7 +7398,7 @@ static const ProtobufCIntRange lariat__v1__run_plan__number_ranges[2 + 1] =
 {
   { 1, 0 },
   { 15, 12 },
-  { 0, 20 }
+  { 0, 24 }
 };
 const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor =
 {
@@ -6318,11 +7408,62 @@ const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor =
   "Lariat__V1__RunPlan",
   "lariat.v1",
   sizeof(Lariat__V1__RunPlan),
-  20,
+  24,
   lariat__v1__run_plan__field_descriptors,
   lariat__v1__run_plan__field_indices_by_name,
   2,  lariat__v1__run_plan__number_ranges,
   (ProtobufCMessageInit) lariat__v1__run_plan__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__run_past__field_descriptors[2] =
+{
+  {
+    "sequence",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunPast, sequence),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tokens",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunPast, tokens),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__run_past__field_indices_by_name[] = {
+  0,   /* field[0] = sequence */
+  1,   /* field[1] = tokens */
+};
+static const ProtobufCIntRange lariat__v1__run_past__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor lariat__v1__run_past__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.RunPast",
+  "RunPast",
+  "Lariat__V1__RunPast",
+  "lariat.v1",
+  sizeof(Lariat__V1__RunPast),
+  2,
+  lariat__v1__run_past__field_descriptors,
+  lariat__v1__run_past__field_indices_by_name,
+  1,  lariat__v1__run_past__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__run_past__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor lariat__v1__run_command__field_descriptors[4] =
@@ -6453,7 +7594,7 @@ const ProtobufCMessageDescriptor lariat__v1__shard_tokens__descriptor =
   (ProtobufCMessageInit) lariat__v1__shard_tokens__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__run_event__field_descriptors[8] =
+static const ProtobufCFieldDescriptor lariat__v1__run_event__field_descriptors[9] =
 {
   {
     "accepted",
@@ -6551,11 +7692,24 @@ static const ProtobufCFieldDescriptor lariat__v1__run_event__field_descriptors[8
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "kept",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__RunEvent, event_case),
+    offsetof(Lariat__V1__RunEvent, kept),
+    &lariat__v1__kept_sequence__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__run_event__field_indices_by_name[] = {
   0,   /* field[0] = accepted */
   7,   /* field[7] = fault */
   5,   /* field[5] = finished */
+  8,   /* field[8] = kept */
   4,   /* field[4] = log */
   1,   /* field[1] = progress */
   3,   /* field[3] = scores */
@@ -6565,7 +7719,7 @@ static const unsigned lariat__v1__run_event__field_indices_by_name[] = {
 static const ProtobufCIntRange lariat__v1__run_event__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor lariat__v1__run_event__descriptor =
 {
@@ -6575,11 +7729,62 @@ const ProtobufCMessageDescriptor lariat__v1__run_event__descriptor =
   "Lariat__V1__RunEvent",
   "lariat.v1",
   sizeof(Lariat__V1__RunEvent),
-  8,
+  9,
   lariat__v1__run_event__field_descriptors,
   lariat__v1__run_event__field_indices_by_name,
   1,  lariat__v1__run_event__number_ranges,
   (ProtobufCMessageInit) lariat__v1__run_event__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__kept_sequence__field_descriptors[2] =
+{
+  {
+    "tokens",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__KeptSequence, tokens),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kv_bytes",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__KeptSequence, kv_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__kept_sequence__field_indices_by_name[] = {
+  1,   /* field[1] = kv_bytes */
+  0,   /* field[0] = tokens */
+};
+static const ProtobufCIntRange lariat__v1__kept_sequence__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor lariat__v1__kept_sequence__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.KeptSequence",
+  "KeptSequence",
+  "Lariat__V1__KeptSequence",
+  "lariat.v1",
+  sizeof(Lariat__V1__KeptSequence),
+  2,
+  lariat__v1__kept_sequence__field_descriptors,
+  lariat__v1__kept_sequence__field_indices_by_name,
+  1,  lariat__v1__kept_sequence__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__kept_sequence__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor lariat__v1__prefill_progress__field_descriptors[2] =
@@ -6914,7 +8119,7 @@ const ProtobufCMessageDescriptor lariat__v1__run_trace__descriptor =
   (ProtobufCMessageInit) lariat__v1__run_trace__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue lariat__v1__fault__kind__enum_values_by_number[10] =
+static const ProtobufCEnumValue lariat__v1__fault__kind__enum_values_by_number[11] =
 {
   { "KIND_UNSPECIFIED", "LARIAT__V1__FAULT__KIND__KIND_UNSPECIFIED", 0 },
   { "OWN", "LARIAT__V1__FAULT__KIND__OWN", 1 },
@@ -6926,16 +8131,18 @@ static const ProtobufCEnumValue lariat__v1__fault__kind__enum_values_by_number[1
   { "SILENT", "LARIAT__V1__FAULT__KIND__SILENT", 7 },
   { "WRONG_BYTES", "LARIAT__V1__FAULT__KIND__WRONG_BYTES", 8 },
   { "GAVE_UP", "LARIAT__V1__FAULT__KIND__GAVE_UP", 9 },
+  { "MISSING", "LARIAT__V1__FAULT__KIND__MISSING", 10 },
 };
 static const ProtobufCIntRange lariat__v1__fault__kind__value_ranges[] = {
-{0, 0},{0, 10}
+{0, 0},{0, 11}
 };
-static const ProtobufCEnumValueIndex lariat__v1__fault__kind__enum_values_by_name[10] =
+static const ProtobufCEnumValueIndex lariat__v1__fault__kind__enum_values_by_name[11] =
 {
   { "BROKEN", 6 },
   { "BUSY", 2 },
   { "GAVE_UP", 9 },
   { "KIND_UNSPECIFIED", 0 },
+  { "MISSING", 10 },
   { "OWN", 1 },
   { "REFUSED", 4 },
   { "SILENT", 7 },
@@ -6950,9 +8157,9 @@ const ProtobufCEnumDescriptor lariat__v1__fault__kind__descriptor =
   "Kind",
   "Lariat__V1__Fault__Kind",
   "lariat.v1",
-  10,
+  11,
   lariat__v1__fault__kind__enum_values_by_number,
-  10,
+  11,
   lariat__v1__fault__kind__enum_values_by_name,
   1,
   lariat__v1__fault__kind__value_ranges,
@@ -7433,18 +8640,20 @@ const ProtobufCMessageDescriptor lariat__v1__ring_reply__descriptor =
   (ProtobufCMessageInit) lariat__v1__ring_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue lariat__v1__job_kind__enum_values_by_number[3] =
+static const ProtobufCEnumValue lariat__v1__job_kind__enum_values_by_number[4] =
 {
   { "JOB_KIND_UNSPECIFIED", "LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED", 0 },
   { "GENERATE", "LARIAT__V1__JOB_KIND__GENERATE", 1 },
   { "SCORE", "LARIAT__V1__JOB_KIND__SCORE", 2 },
+  { "INGEST", "LARIAT__V1__JOB_KIND__INGEST", 3 },
 };
 static const ProtobufCIntRange lariat__v1__job_kind__value_ranges[] = {
-{0, 0},{0, 3}
+{0, 0},{0, 4}
 };
-static const ProtobufCEnumValueIndex lariat__v1__job_kind__enum_values_by_name[3] =
+static const ProtobufCEnumValueIndex lariat__v1__job_kind__enum_values_by_name[4] =
 {
   { "GENERATE", 1 },
+  { "INGEST", 3 },
   { "JOB_KIND_UNSPECIFIED", 0 },
   { "SCORE", 2 },
 };
@@ -7455,9 +8664,9 @@ const ProtobufCEnumDescriptor lariat__v1__job_kind__descriptor =
   "JobKind",
   "Lariat__V1__JobKind",
   "lariat.v1",
-  3,
+  4,
   lariat__v1__job_kind__enum_values_by_number,
-  3,
+  4,
   lariat__v1__job_kind__enum_values_by_name,
   1,
   lariat__v1__job_kind__value_ranges,

@@ -81,6 +81,8 @@ public struct Forecast: BridgedMessage {
     public var decodeSeconds: Double = 0
     /// Prefill and decode, without waiting for other jobs; 0: not known.
     public var totalSeconds: Double = 0
+    /// Of the prompt: their keys and values are in memory now.
+    public var cachedTokens: UInt64 = 0
 
     public init() {}
 
@@ -90,6 +92,6 @@ public struct Forecast: BridgedMessage {
         .uint64(4, \.reservedTokens), .message(5, \.profile), .uint64(6, \.kvBytes), .uint64(7, \.ringBytes),
         .double(8, \.prefillSeconds), .messages(9, \.shares), .uint32(10, \.slabs),
         .messages(11, \.costs), .string(12, \.unmeasuredReason), .double(13, \.decodeSeconds),
-        .double(14, \.totalSeconds),
+        .double(14, \.totalSeconds), .uint64(15, \.cachedTokens),
     ]
 }

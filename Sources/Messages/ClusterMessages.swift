@@ -6,7 +6,7 @@ public import Protobuf
 /// The number that coordinator and workers compare before they work together.
 public enum LariatProtocol {
     /// Counts changes after which an older process would refuse, or misunderstand, what a newer one says.
-    public static let current: UInt32 = 2
+    public static let current: UInt32 = 3
 
     /// What to do about two processes that speak differently; nil when they speak alike.
     /// - Parameters:
@@ -82,6 +82,8 @@ public struct MemberRecord: BridgedMessage {
     public var order: UInt32 = 0
     /// What it speaks (`LariatProtocol`).
     public var `protocol`: UInt32 = 0
+    /// Of `kvBytesUsed`: sequences that no run uses.
+    public var keptBytes: UInt64 = 0
 
     public init() {}
 
@@ -92,7 +94,7 @@ public struct MemberRecord: BridgedMessage {
         .double(10, \.lastHeartbeatSeconds), .string(11, \.model),
         .string(12, \.version), .string(14, \.reason), .uint32(15, \.hostCores),
         .uint64(16, \.kvBytesUsed), .string(17, \.job), .message(18, \.progress), .uint32(19, \.order),
-        .uint32(20, \.protocol), .enumeration(21, \.state),
+        .uint32(20, \.protocol), .enumeration(21, \.state), .uint64(22, \.keptBytes),
     ]
 }
 
@@ -158,6 +160,7 @@ public struct RegisterRequest: BridgedMessage {
     public var member: MemberRecord?
     /// Random per process start.
     public var instance: String = ""
+    public var held: [HeldSequence] = []
 
     public init() {}
 
@@ -165,7 +168,25 @@ public struct RegisterRequest: BridgedMessage {
     // Fields that this version does not know are the other's newer protocol, whose number says so.
     package static let acceptsUnknownFields = true
     package static let fields: [WireField<RegisterRequest>] = [
-        .message(1, \.member), .string(2, \.instance),
+        .message(1, \.member), .string(2, \.instance), .messages(3, \.held),
+    ]
+}
+
+/// Keys and values in a worker's memory that a run may continue.
+public struct HeldSequence: BridgedMessage {
+    /// As the plan named it that kept it.
+    public var sequence: String = ""
+    public var rank: UInt32 = 0
+    /// Of the whole sequence, from position 0: the worker has those that its layout gives its rank.
+    public var tokens: UInt64 = 0
+    public var kvBytes: UInt64 = 0
+
+    public init() {}
+
+    package static let schema = MessageSchema("lariat.v1.HeldSequence", in: .lariat)
+    package static let acceptsUnknownFields = true
+    package static let fields: [WireField<HeldSequence>] = [
+        .string(1, \.sequence), .uint32(2, \.rank), .uint64(3, \.tokens), .uint64(4, \.kvBytes),
     ]
 }
 
@@ -175,13 +196,15 @@ public struct RegisterReply: BridgedMessage {
     public var heartbeatSeconds: Double = 0
     /// What the coordinator speaks (`LariatProtocol`).
     public var `protocol`: UInt32 = 0
+    /// Held sequences that nobody will ask for.
+    public var drop: [String] = []
 
     public init() {}
 
     package static let schema = MessageSchema("lariat.v1.RegisterReply", in: .lariat)
     package static let acceptsUnknownFields = true
     package static let fields: [WireField<RegisterReply>] = [
-        .uint64(1, \.epoch), .double(2, \.heartbeatSeconds), .uint32(3, \.protocol),
+        .uint64(1, \.epoch), .double(2, \.heartbeatSeconds), .uint32(3, \.protocol), .strings(4, \.drop),
     ]
 }
 
@@ -196,6 +219,8 @@ public struct HeartbeatRequest: BridgedMessage {
     /// Give it no more jobs: it will leave.
     public var draining: Bool = false
     public var progress: RunProgress?
+    /// Of `kvBytesUsed`: sequences that no run uses.
+    public var keptBytes: UInt64 = 0
 
     public init() {}
 
@@ -203,7 +228,7 @@ public struct HeartbeatRequest: BridgedMessage {
     package static let acceptsUnknownFields = false
     package static let fields: [WireField<HeartbeatRequest>] = [
         .string(1, \.name), .string(2, \.instance), .uint64(3, \.epoch), .uint64(4, \.kvBytesUsed),
-        .string(5, \.job), .bool(6, \.draining), .message(7, \.progress),
+        .string(5, \.job), .bool(6, \.draining), .message(7, \.progress), .uint64(8, \.keptBytes),
     ]
 }
 
@@ -212,13 +237,15 @@ public struct HeartbeatReply: BridgedMessage {
     public var epoch: UInt64 = 0
     /// The worker is draining and no job needs it: it may go.
     public var leave: Bool = false
+    /// Held sequences that nobody will ask for.
+    public var drop: [String] = []
 
     public init() {}
 
     package static let schema = MessageSchema("lariat.v1.HeartbeatReply", in: .lariat)
     package static let acceptsUnknownFields = false
     package static let fields: [WireField<HeartbeatReply>] = [
-        .uint64(1, \.epoch), .bool(2, \.leave),
+        .uint64(1, \.epoch), .bool(2, \.leave), .strings(3, \.drop),
     ]
 }
 

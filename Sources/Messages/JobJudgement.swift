@@ -35,6 +35,8 @@ public struct JobFault: BridgedMessage {
         case stopped = 13
         /// It lies with the coordinator.
         case coordinator = 14
+        /// It did not hold the keys and values that the job was to continue.
+        case missing = 15
     }
     public enum Phase: UInt32, WireEnumeration, CaseIterable {
         case unspecified = 0
@@ -116,6 +118,7 @@ extension JobFault.Kind {
         case .quiet: "QUIET"
         case .stopped: "STOPPED"
         case .coordinator: "COORDINATOR"
+        case .missing: "MISSING"
         }
     }
 }

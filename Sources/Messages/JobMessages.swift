@@ -10,6 +10,8 @@ public enum JobKind: UInt32, WireEnumeration, CaseIterable {
     case generate = 1
     /// Negative log-likelihood of every token of the prompt.
     case score = 2
+    /// Compute the prompt's keys and values and keep them as a context.
+    case ingest = 3
     /// A kind that this version does not have.
     case unknown = 0xffff_ffff
 
@@ -73,7 +75,7 @@ public struct SamplingMessage: BridgedMessage {
 public struct JobOptions: BridgedMessage {
     public var kind: JobKind = .unspecified
     public var name: String = ""
-    /// Reserved for the answer; 0: 256 for GENERATE.
+    /// Reserved for the answer; 0: 256 for GENERATE. INGEST: for the longest question and its answer; 0: 4,096.
     public var maxTokens: UInt32 = 0
     public var sampling: SamplingMessage?
     public var stop: [String] = []
@@ -99,6 +101,11 @@ public struct JobOptions: BridgedMessage {
     public var chatTemplate: String = ""
     /// As `chat` where the model has a template; the coordinator sets `chat` if it did so.
     public var chatIfTemplate: Bool = false
+    /// INGEST: the name that the prompt gets. GENERATE: the prompt is this context, and the text, a question about it,
+    /// behind it.
+    public var context: String = ""
+    /// Compute the whole prompt, also where the keys and values of its beginning are in memory.
+    public var noReuse: Bool = false
 
     public init() {}
 
@@ -108,7 +115,7 @@ public struct JobOptions: BridgedMessage {
         .strings(5, \.stop), .bool(6, \.chat), .string(7, \.system), .bool(8, \.beyondWindow),
         .bool(9, \.ignoreEnd), .bool(10, \.literal), .message(11, \.rope), .uint32(12, \.workers),
         .bool(13, \.logProbabilities), .uint32(14, \.topProbabilities), .string(15, \.chatTemplate),
-        .bool(17, \.chatIfTemplate),
+        .bool(17, \.chatIfTemplate), .string(18, \.context), .bool(19, \.noReuse),
     ]
 }
 
@@ -287,6 +294,10 @@ public struct JobRecord: BridgedMessage {
     public var fault: JobFault?
     /// What its prefill waited for, where that cost enough to matter.
     public var straggler: StragglerMessage?
+    /// Of the prompt: their keys and values were in memory and were not computed.
+    public var cachedTokens: UInt64 = 0
+    /// The name of the token that it was submitted with; empty: none was asked for.
+    public var owner: String = ""
 
     public init() {}
 
@@ -301,6 +312,7 @@ public struct JobRecord: BridgedMessage {
         .double(20, \.meanNLL), .double(21, \.perplexity), .uint64(22, \.attempt), .string(23, \.isa),
         .string(24, \.precision), .uint32(25, \.queuePosition), .string(26, \.note),
         .message(27, \.fault), .message(28, \.straggler), .enumeration(29, \.finish),
+        .uint64(30, \.cachedTokens), .string(31, \.owner),
         // After 29, which a journal of an earlier version does not have.
         .earlier(12) { job, word in
             if let known = Finish.allCases.first(where: { $0.word == word }) { job.finish = known }

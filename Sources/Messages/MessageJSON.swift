@@ -14,6 +14,7 @@ extension JobKind: JSONRepresentable {
         case .unspecified, .unknown: "JOB_KIND_UNSPECIFIED"
         case .generate: "GENERATE"
         case .score: "SCORE"
+        case .ingest: "INGEST"
         }
     }
     public var json: JSONValue { .string(name) }
@@ -56,7 +57,8 @@ extension JobOptions: JSONRepresentable {
             ("workers", .unsigned(UInt64(workers))), ("log_probabilities", .bool(logProbabilities)),
             ("top_probabilities", .unsigned(UInt64(topProbabilities))),
             ("chat_template", .string(chatTemplate)),
-            ("chat_if_template", .bool(chatIfTemplate)),
+            ("chat_if_template", .bool(chatIfTemplate)), ("context", .string(context)),
+            ("no_reuse", .bool(noReuse)),
         ])
     }
 }
@@ -142,6 +144,7 @@ extension JobRecord: JSONRepresentable {
             ("attempt", .unsigned(attempt)), ("isa", .string(isa)), ("precision", .string(precision)),
             ("queue_position", .unsigned(UInt64(queuePosition))), ("note", .string(note)),
             ("fault", fault?.json ?? .null), ("straggler", straggler?.json ?? .null),
+            ("cached_tokens", .unsigned(cachedTokens)), ("owner", .string(owner)),
         ])
     }
 }
@@ -196,6 +199,7 @@ extension Forecast: JSONRepresentable {
             ("profile", profile?.json ?? .null), ("kv_bytes", .unsigned(kvBytes)),
             ("ring_bytes", .unsigned(ringBytes)), ("prefill_seconds", .number(prefillSeconds)),
             ("decode_seconds", .number(decodeSeconds)), ("total_seconds", .number(totalSeconds)),
+            ("cached_tokens", .unsigned(cachedTokens)),
             ("unmeasured_reason", .string(unmeasuredReason)), ("shares", .array(shares.map(\.json))),
             ("costs", .array(costs.map(\.json))), ("slabs", .unsigned(UInt64(slabs))),
         ])
@@ -235,7 +239,21 @@ extension MemberRecord: JSONRepresentable {
             ("protocol", .unsigned(UInt64(self.protocol))), ("order", .unsigned(UInt64(order))),
             ("reason", .string(reason)), ("host_cores", .unsigned(UInt64(hostCores))),
             ("kv_bytes_used", .unsigned(kvBytesUsed)), ("job", .string(job)),
-            ("progress", progress?.json ?? .null),
+            ("progress", progress?.json ?? .null), ("kept_bytes", .unsigned(keptBytes)),
+        ])
+    }
+}
+
+extension ContextRecord: JSONRepresentable {
+    public var json: JSONValue {
+        .object([
+            ("name", .string(name)), ("owner", .string(owner)), ("state", .string(state.word)),
+            ("tokens", .unsigned(tokens)), ("kept_tokens", .unsigned(keptTokens)),
+            ("kv_bytes", .unsigned(kvBytes)), ("shares", .array(shares.map(\.json))),
+            ("created_us", .unsigned(createdMicroseconds)), ("used_us", .unsigned(usedMicroseconds)),
+            ("questions", .unsigned(questions)), ("pinned", .bool(pinned)), ("job", .string(job)),
+            ("profile", profile?.json ?? .null), ("reserved_tokens", .unsigned(reservedTokens)),
+            ("model", .string(model)), ("fingerprint", .string(fingerprint)), ("chat", .bool(chat)),
         ])
     }
 }

@@ -21,6 +21,14 @@ public enum CoordinatorService {
     public static let getTrace = RPCMethod<JobRequest, TracePart>(
         "/lariat.v1.Coordinator/GetTrace", replyStreaming: true)
     public static let drain = RPCMethod<DrainRequest, DrainReply>("/lariat.v1.Coordinator/Drain")
+    public static let listContexts = RPCMethod<ListContextsRequest, ListContextsReply>(
+        "/lariat.v1.Coordinator/ListContexts")
+    public static let getContext = RPCMethod<ContextRequest, ContextRecord>(
+        "/lariat.v1.Coordinator/GetContext")
+    public static let removeContext = RPCMethod<ContextRequest, ContextRecord>(
+        "/lariat.v1.Coordinator/RemoveContext")
+    public static let pinContext = RPCMethod<PinContextRequest, ContextRecord>(
+        "/lariat.v1.Coordinator/PinContext")
 }
 
 /// lariat.v1.Membership: how workers join, stay and leave.

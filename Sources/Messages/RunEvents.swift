@@ -16,6 +16,8 @@ public enum RunEvent: OneofMessage {
     case trace(RunTrace)
     /// The call ends.
     case fault(FaultMessage)
+    /// The plan's `keep` is in memory and stays there.
+    case kept(KeptSequence)
 
     package static let schema = MessageSchema("lariat.v1.RunEvent", in: .lariat)
     package static let members: [WireMember<RunEvent>] = [
@@ -27,11 +29,32 @@ public enum RunEvent: OneofMessage {
         .message(6, RunEvent.finished) { if case .finished(let result) = $0 { result } else { nil } },
         .message(7, RunEvent.trace) { if case .trace(let trace) = $0 { trace } else { nil } },
         .message(8, RunEvent.fault) { if case .fault(let fault) = $0 { fault } else { nil } },
+        .message(9, RunEvent.kept) { if case .kept(let kept) = $0 { kept } else { nil } },
     ]
+}
+
+/// What a worker keeps of a prompt beyond the run.
+public struct KeptSequence: BridgedMessage {
+    /// Of the whole sequence.
+    public var tokens: UInt64 = 0
+    /// Of this worker's part.
+    public var kvBytes: UInt64 = 0
+
+    package init() {}
+
+    public init(tokens: UInt64, kvBytes: UInt64) {
+        self.tokens = tokens
+        self.kvBytes = kvBytes
+    }
+
+    package static let schema = MessageSchema("lariat.v1.KeptSequence", in: .lariat)
+    package static let acceptsUnknownFields = false
+    package static let fields: [WireField<KeptSequence>] = [.uint64(1, \.tokens), .uint64(2, \.kvBytes)]
 }
 
 /// How many layers of its prefill a worker has done.
 public struct PrefillProgress: BridgedMessage {
+    /// Of the model, once for each slab.
     public var layers: UInt32 = 0
     /// Of them.
     public var prefilledLayers: UInt32 = 0
@@ -167,6 +190,8 @@ public struct FaultMessage: BridgedMessage {
         case wrongBytes = 8
         /// The accused ended its part first, for a reason that it tells itself.
         case gaveUp = 9
+        /// It does not hold what the plan continues.
+        case missing = 10
     }
 
     public var kind: Kind = .unspecified

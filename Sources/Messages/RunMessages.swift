@@ -49,6 +49,14 @@ public struct RunPlan: BridgedMessage {
     public var `protocol`: UInt32 = 0
     /// Tokens of a stripe; stripes are dealt out over the members' weights.
     public var stripeTokens: UInt32 = 0
+    /// What is there already; nil: nothing. Tokens are sent from its end on.
+    public var past: RunPast?
+    /// The name under which the prompt's whole tiles stay in memory beyond the run; empty: they do not.
+    public var keep: String = ""
+    /// Kept sequences to forget first: their memory is needed.
+    public var drop: [String] = []
+    /// Prefill takes so many tokens at a time, a multiple of the stripe and of 128; 0: all at once.
+    public var slabTokens: UInt64 = 0
 
     public init() {}
 
@@ -61,8 +69,28 @@ public struct RunPlan: BridgedMessage {
         .string(12, \.fingerprint),
         .double(15, \.stallSeconds), .uint64(16, \.tokenCount), .uint32s(17, \.recent),
         .string(18, \.runKey), .bool(19, \.logProbabilities), .uint32(20, \.topProbabilities),
-        .uint32(21, \.protocol), .uint32(22, \.stripeTokens),
+        .uint32(21, \.protocol), .uint32(22, \.stripeTokens), .message(23, \.past), .string(24, \.keep),
+        .strings(25, \.drop), .uint64(26, \.slabTokens),
     ]
+}
+
+/// The beginning of a prompt whose keys and values are in the workers' memory.
+public struct RunPast: BridgedMessage {
+    /// As the plan named it that kept it.
+    public var sequence: String = ""
+    /// That are used of it: a multiple of 128, fewer than the prompt's.
+    public var tokens: UInt64 = 0
+
+    package init() {}
+
+    public init(sequence: String, tokens: UInt64) {
+        self.sequence = sequence
+        self.tokens = tokens
+    }
+
+    package static let schema = MessageSchema("lariat.v1.RunPast", in: .lariat)
+    package static let acceptsUnknownFields = false
+    package static let fields: [WireField<RunPast>] = [.string(1, \.sequence), .uint64(2, \.tokens)]
 }
 
 /// From the coordinator to a worker that runs a job: first the plan, then tokens, then the start.

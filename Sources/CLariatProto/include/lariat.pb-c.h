@@ -25,6 +25,11 @@ typedef struct Lariat__V1__Profile Lariat__V1__Profile;
 typedef struct Lariat__V1__RingStep Lariat__V1__RingStep;
 typedef struct Lariat__V1__WorkerShare Lariat__V1__WorkerShare;
 typedef struct Lariat__V1__Job Lariat__V1__Job;
+typedef struct Lariat__V1__Context Lariat__V1__Context;
+typedef struct Lariat__V1__ListContextsRequest Lariat__V1__ListContextsRequest;
+typedef struct Lariat__V1__ListContextsReply Lariat__V1__ListContextsReply;
+typedef struct Lariat__V1__ContextRequest Lariat__V1__ContextRequest;
+typedef struct Lariat__V1__PinContextRequest Lariat__V1__PinContextRequest;
 typedef struct Lariat__V1__JobFault Lariat__V1__JobFault;
 typedef struct Lariat__V1__Straggler Lariat__V1__Straggler;
 typedef struct Lariat__V1__JobRequest Lariat__V1__JobRequest;
@@ -44,6 +49,7 @@ typedef struct Lariat__V1__ClusterState Lariat__V1__ClusterState;
 typedef struct Lariat__V1__Member Lariat__V1__Member;
 typedef struct Lariat__V1__RunProgress Lariat__V1__RunProgress;
 typedef struct Lariat__V1__RegisterRequest Lariat__V1__RegisterRequest;
+typedef struct Lariat__V1__HeldSequence Lariat__V1__HeldSequence;
 typedef struct Lariat__V1__RegisterReply Lariat__V1__RegisterReply;
 typedef struct Lariat__V1__HeartbeatRequest Lariat__V1__HeartbeatRequest;
 typedef struct Lariat__V1__HeartbeatReply Lariat__V1__HeartbeatReply;
@@ -51,9 +57,11 @@ typedef struct Lariat__V1__CalibrateRequest Lariat__V1__CalibrateRequest;
 typedef struct Lariat__V1__WorkerRates Lariat__V1__WorkerRates;
 typedef struct Lariat__V1__RunMember Lariat__V1__RunMember;
 typedef struct Lariat__V1__RunPlan Lariat__V1__RunPlan;
+typedef struct Lariat__V1__RunPast Lariat__V1__RunPast;
 typedef struct Lariat__V1__RunCommand Lariat__V1__RunCommand;
 typedef struct Lariat__V1__ShardTokens Lariat__V1__ShardTokens;
 typedef struct Lariat__V1__RunEvent Lariat__V1__RunEvent;
+typedef struct Lariat__V1__KeptSequence Lariat__V1__KeptSequence;
 typedef struct Lariat__V1__PrefillProgress Lariat__V1__PrefillProgress;
 typedef struct Lariat__V1__ChosenToken Lariat__V1__ChosenToken;
 typedef struct Lariat__V1__Scores Lariat__V1__Scores;
@@ -68,6 +76,22 @@ typedef struct Lariat__V1__RingReply Lariat__V1__RingReply;
 
 /* --- enums --- */
 
+typedef enum _Lariat__V1__Context__State {
+  LARIAT__V1__CONTEXT__STATE__STATE_UNSPECIFIED = 0,
+  /*
+   * its first job waits or runs
+   */
+  LARIAT__V1__CONTEXT__STATE__INGESTING = 1,
+  /*
+   * its keys and values are in memory
+   */
+  LARIAT__V1__CONTEXT__STATE__READY = 2,
+  /*
+   * they are not: the next question computes them again
+   */
+  LARIAT__V1__CONTEXT__STATE__GONE = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__CONTEXT__STATE)
+} Lariat__V1__Context__State;
 typedef enum _Lariat__V1__JobFault__Kind {
   LARIAT__V1__JOB_FAULT__KIND__KIND_UNSPECIFIED = 0,
   /*
@@ -125,7 +149,11 @@ typedef enum _Lariat__V1__JobFault__Kind {
   /*
    * it lay with the coordinator
    */
-  LARIAT__V1__JOB_FAULT__KIND__COORDINATOR = 14
+  LARIAT__V1__JOB_FAULT__KIND__COORDINATOR = 14,
+  /*
+   * it did not hold the keys and values that the job was to continue
+   */
+  LARIAT__V1__JOB_FAULT__KIND__MISSING = 15
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__JOB_FAULT__KIND)
 } Lariat__V1__JobFault__Kind;
 typedef enum _Lariat__V1__JobFault__Phase {
@@ -215,7 +243,11 @@ typedef enum _Lariat__V1__Fault__Kind {
   /*
    * the accused ended its part first, for a reason that it tells itself
    */
-  LARIAT__V1__FAULT__KIND__GAVE_UP = 9
+  LARIAT__V1__FAULT__KIND__GAVE_UP = 9,
+  /*
+   * it does not hold what the plan continues
+   */
+  LARIAT__V1__FAULT__KIND__MISSING = 10
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__FAULT__KIND)
 } Lariat__V1__Fault__Kind;
 typedef enum _Lariat__V1__TraceSpan__Kind {
@@ -271,7 +303,11 @@ typedef enum _Lariat__V1__JobKind {
   /*
    * negative log-likelihood of every token of the prompt
    */
-  LARIAT__V1__JOB_KIND__SCORE = 2
+  LARIAT__V1__JOB_KIND__SCORE = 2,
+  /*
+   * compute the prompt's keys and values and keep them as a context
+   */
+  LARIAT__V1__JOB_KIND__INGEST = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__JOB_KIND)
 } Lariat__V1__JobKind;
 typedef enum _Lariat__V1__JobState {
@@ -351,7 +387,7 @@ struct  Lariat__V1__JobOptions
   Lariat__V1__JobKind kind;
   char *name;
   /*
-   * reserved for the answer; 0: 256 for GENERATE
+   * Reserved for the answer; 0: 256 for GENERATE. INGEST: for the longest question and its answer; 0: 4,096.
    */
   uint32_t max_tokens;
   Lariat__V1__Sampling *sampling;
@@ -401,10 +437,19 @@ struct  Lariat__V1__JobOptions
    * as `chat` where the model has a template; the coordinator sets `chat` if it did so
    */
   protobuf_c_boolean chat_if_template;
+  /*
+   * INGEST: the name that the prompt gets. GENERATE: the prompt is this context, and the text, a question about it,
+   * behind it.
+   */
+  char *context;
+  /*
+   * compute the whole prompt, also where the keys and values of its beginning are in memory
+   */
+  protobuf_c_boolean no_reuse;
 };
 #define LARIAT__V1__JOB_OPTIONS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__job_options__descriptor) \
-    , LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, 0, 0, 0, NULL, 0, 0, 0, (char *)protobuf_c_empty_string, 0 }
+    , LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, 0, 0, 0, NULL, 0, 0, 0, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, 0 }
 
 
 /*
@@ -656,10 +701,128 @@ struct  Lariat__V1__Job
    */
   Lariat__V1__Straggler *straggler;
   Lariat__V1__Finish finish;
+  /*
+   * of the prompt: their keys and values were in memory and were not computed
+   */
+  uint64_t cached_tokens;
+  /*
+   * the name of the token that it was submitted with; empty: none was asked for
+   */
+  char *owner;
 };
 #define LARIAT__V1__JOB__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__job__descriptor) \
-    , (char *)protobuf_c_empty_string, NULL, LARIAT__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, {0,NULL}, (char *)protobuf_c_empty_string, 0, 0, 0, NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, NULL, NULL, LARIAT__V1__FINISH__FINISH_UNSPECIFIED }
+    , (char *)protobuf_c_empty_string, NULL, LARIAT__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, {0,NULL}, (char *)protobuf_c_empty_string, 0, 0, 0, NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, NULL, NULL, LARIAT__V1__FINISH__FINISH_UNSPECIFIED, 0, (char *)protobuf_c_empty_string }
+
+
+/*
+ * A sequence with a name that somebody wants kept.
+ */
+struct  Lariat__V1__Context
+{
+  ProtobufCMessage base;
+  /*
+   * unique among its owner's
+   */
+  char *name;
+  /*
+   * the name of the token that it was made with; empty: none was asked for
+   */
+  char *owner;
+  Lariat__V1__Context__State state;
+  uint64_t tokens;
+  /*
+   * of them, in memory: whole tiles of 128
+   */
+  uint64_t kept_tokens;
+  /*
+   * of those, on all workers
+   */
+  uint64_t kv_bytes;
+  /*
+   * where: worker, tokens, kv_bytes
+   */
+  size_t n_shares;
+  Lariat__V1__WorkerShare **shares;
+  uint64_t created_us;
+  /*
+   * by the last question, or when it was made
+   */
+  uint64_t used_us;
+  /*
+   * that were asked about it
+   */
+  uint64_t questions;
+  protobuf_c_boolean pinned;
+  /*
+   * that ingests it, or did
+   */
+  char *job;
+  /*
+   * of all questions, too
+   */
+  Lariat__V1__Profile *profile;
+  /*
+   * for the longest question and its answer
+   */
+  uint64_t reserved_tokens;
+  char *model;
+  char *fingerprint;
+  /*
+   * its text is in the chat template, and questions will be
+   */
+  protobuf_c_boolean chat;
+};
+#define LARIAT__V1__CONTEXT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__context__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, LARIAT__V1__CONTEXT__STATE__STATE_UNSPECIFIED, 0, 0, 0, 0,NULL, 0, 0, 0, 0, (char *)protobuf_c_empty_string, NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+
+
+struct  Lariat__V1__ListContextsRequest
+{
+  ProtobufCMessage base;
+  char *page_token;
+  uint32_t page_size;
+};
+#define LARIAT__V1__LIST_CONTEXTS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__list_contexts_request__descriptor) \
+    , (char *)protobuf_c_empty_string, 0 }
+
+
+struct  Lariat__V1__ListContextsReply
+{
+  ProtobufCMessage base;
+  /*
+   * last used first
+   */
+  size_t n_contexts;
+  Lariat__V1__Context **contexts;
+  char *next_page_token;
+};
+#define LARIAT__V1__LIST_CONTEXTS_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__list_contexts_reply__descriptor) \
+    , 0,NULL, (char *)protobuf_c_empty_string }
+
+
+struct  Lariat__V1__ContextRequest
+{
+  ProtobufCMessage base;
+  char *name;
+};
+#define LARIAT__V1__CONTEXT_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__context_request__descriptor) \
+    , (char *)protobuf_c_empty_string }
+
+
+struct  Lariat__V1__PinContextRequest
+{
+  ProtobufCMessage base;
+  char *name;
+  protobuf_c_boolean undo;
+};
+#define LARIAT__V1__PIN_CONTEXT_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__pin_context_request__descriptor) \
+    , (char *)protobuf_c_empty_string, 0 }
 
 
 /*
@@ -889,10 +1052,14 @@ struct  Lariat__V1__Forecast
    * prefill and decode, without waiting for other jobs; 0: not known
    */
   double total_seconds;
+  /*
+   * of the prompt: their keys and values are in memory now
+   */
+  uint64_t cached_tokens;
 };
 #define LARIAT__V1__FORECAST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__forecast__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, 0, 0, NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, 0 }
+    , 0, (char *)protobuf_c_empty_string, 0, 0, NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0 }
 
 
 /*
@@ -1044,10 +1211,14 @@ struct  Lariat__V1__Member
    * as the coordinator sees it
    */
   Lariat__V1__Member__State state;
+  /*
+   * of kv_bytes_used: sequences that no run uses
+   */
+  uint64_t kept_bytes;
 };
 #define LARIAT__V1__MEMBER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__member__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, NULL, 0, 0, LARIAT__V1__MEMBER__STATE__STATE_UNSPECIFIED }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, NULL, 0, 0, LARIAT__V1__MEMBER__STATE__STATE_UNSPECIFIED, 0 }
 
 
 /*
@@ -1089,10 +1260,34 @@ struct  Lariat__V1__RegisterRequest
    * random per process start
    */
   char *instance;
+  size_t n_held;
+  Lariat__V1__HeldSequence **held;
 };
 #define LARIAT__V1__REGISTER_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__register_request__descriptor) \
-    , NULL, (char *)protobuf_c_empty_string }
+    , NULL, (char *)protobuf_c_empty_string, 0,NULL }
+
+
+/*
+ * Keys and values in a worker's memory that a run may continue.
+ */
+struct  Lariat__V1__HeldSequence
+{
+  ProtobufCMessage base;
+  /*
+   * as the plan named it that kept it
+   */
+  char *sequence;
+  uint32_t rank;
+  /*
+   * of the whole sequence, from position 0: the worker has those that its layout gives its rank
+   */
+  uint64_t tokens;
+  uint64_t kv_bytes;
+};
+#define LARIAT__V1__HELD_SEQUENCE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__held_sequence__descriptor) \
+    , (char *)protobuf_c_empty_string, 0, 0, 0 }
 
 
 struct  Lariat__V1__RegisterReply
@@ -1101,10 +1296,15 @@ struct  Lariat__V1__RegisterReply
   uint64_t epoch;
   double heartbeat_seconds;
   uint32_t protocol;
+  /*
+   * held sequences that nobody will ask for
+   */
+  size_t n_drop;
+  char **drop;
 };
 #define LARIAT__V1__REGISTER_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__register_reply__descriptor) \
-    , 0, 0, 0 }
+    , 0, 0, 0, 0,NULL }
 
 
 struct  Lariat__V1__HeartbeatRequest
@@ -1123,10 +1323,14 @@ struct  Lariat__V1__HeartbeatRequest
    */
   protobuf_c_boolean draining;
   Lariat__V1__RunProgress *progress;
+  /*
+   * of kv_bytes_used: sequences that no run uses
+   */
+  uint64_t kept_bytes;
 };
 #define LARIAT__V1__HEARTBEAT_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__heartbeat_request__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, 0, NULL }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, 0, NULL, 0 }
 
 
 struct  Lariat__V1__HeartbeatReply
@@ -1137,10 +1341,15 @@ struct  Lariat__V1__HeartbeatReply
    * it is draining and no job needs it: it may go
    */
   protobuf_c_boolean leave;
+  /*
+   * held sequences that nobody will ask for
+   */
+  size_t n_drop;
+  char **drop;
 };
 #define LARIAT__V1__HEARTBEAT_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__heartbeat_reply__descriptor) \
-    , 0, 0 }
+    , 0, 0, 0,NULL }
 
 
 struct  Lariat__V1__CalibrateRequest
@@ -1256,10 +1465,46 @@ struct  Lariat__V1__RunPlan
    * order by smooth weighted round robin over their weights.
    */
   uint32_t stripe_tokens;
+  /*
+   * What is there already; absent: nothing. Tokens are sent from its end on.
+   */
+  Lariat__V1__RunPast *past;
+  /*
+   * When prefill is over, the whole tiles of the prompt are kept in memory under this name, beyond the call; empty:
+   * nothing is kept.
+   */
+  char *keep;
+  /*
+   * Kept sequences to forget first: their memory is needed.
+   */
+  size_t n_drop;
+  char **drop;
+  /*
+   * Prefill takes so many tokens at a time, a multiple of the stripe and of 128; 0: all at once.
+   */
+  uint64_t slab_tokens;
 };
 #define LARIAT__V1__RUN_PLAN__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_plan__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0, 0, 0,NULL, LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, 0, 0, NULL, 0, NULL, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0, 0, 0,NULL, LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, 0, 0, NULL, 0, NULL, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0, 0, NULL, (char *)protobuf_c_empty_string, 0,NULL, 0 }
+
+
+/*
+ * The beginning of the prompt, in memory since an earlier run of the same members in the same layout. Fault MISSING where
+ * it is not.
+ */
+struct  Lariat__V1__RunPast
+{
+  ProtobufCMessage base;
+  char *sequence;
+  /*
+   * that are used of it: a multiple of 128, fewer than the prompt's
+   */
+  uint64_t tokens;
+};
+#define LARIAT__V1__RUN_PAST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_past__descriptor) \
+    , (char *)protobuf_c_empty_string, 0 }
 
 
 typedef enum {
@@ -1324,7 +1569,8 @@ typedef enum {
   LARIAT__V1__RUN_EVENT__EVENT_LOG = 5,
   LARIAT__V1__RUN_EVENT__EVENT_FINISHED = 6,
   LARIAT__V1__RUN_EVENT__EVENT_TRACE = 7,
-  LARIAT__V1__RUN_EVENT__EVENT_FAULT = 8
+  LARIAT__V1__RUN_EVENT__EVENT_FAULT = 8,
+  LARIAT__V1__RUN_EVENT__EVENT_KEPT = 9
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__RUN_EVENT__EVENT__CASE)
 } Lariat__V1__RunEvent__EventCase;
 
@@ -1353,6 +1599,10 @@ struct  Lariat__V1__RunEvent
      * the call ends
      */
     Lariat__V1__Fault *fault;
+    /*
+     * the plan's `keep` is in memory and stays there
+     */
+    Lariat__V1__KeptSequence *kept;
   };
 };
 #define LARIAT__V1__RUN_EVENT__INIT \
@@ -1360,9 +1610,29 @@ struct  Lariat__V1__RunEvent
     , LARIAT__V1__RUN_EVENT__EVENT__NOT_SET, {0} }
 
 
+struct  Lariat__V1__KeptSequence
+{
+  ProtobufCMessage base;
+  /*
+   * of the whole sequence
+   */
+  uint64_t tokens;
+  /*
+   * of this worker's part
+   */
+  uint64_t kv_bytes;
+};
+#define LARIAT__V1__KEPT_SEQUENCE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__kept_sequence__descriptor) \
+    , 0, 0 }
+
+
 struct  Lariat__V1__PrefillProgress
 {
   ProtobufCMessage base;
+  /*
+   * of the model, once for each slab
+   */
   uint32_t layers;
   /*
    * of them
@@ -1731,6 +2001,101 @@ Lariat__V1__Job *
 void   lariat__v1__job__free_unpacked
                      (Lariat__V1__Job *message,
                       ProtobufCAllocator *allocator);
+/* Lariat__V1__Context methods */
+void   lariat__v1__context__init
+                     (Lariat__V1__Context         *message);
+size_t lariat__v1__context__get_packed_size
+                     (const Lariat__V1__Context   *message);
+size_t lariat__v1__context__pack
+                     (const Lariat__V1__Context   *message,
+                      uint8_t             *out);
+size_t lariat__v1__context__pack_to_buffer
+                     (const Lariat__V1__Context   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__Context *
+       lariat__v1__context__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__context__free_unpacked
+                     (Lariat__V1__Context *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__ListContextsRequest methods */
+void   lariat__v1__list_contexts_request__init
+                     (Lariat__V1__ListContextsRequest         *message);
+size_t lariat__v1__list_contexts_request__get_packed_size
+                     (const Lariat__V1__ListContextsRequest   *message);
+size_t lariat__v1__list_contexts_request__pack
+                     (const Lariat__V1__ListContextsRequest   *message,
+                      uint8_t             *out);
+size_t lariat__v1__list_contexts_request__pack_to_buffer
+                     (const Lariat__V1__ListContextsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__ListContextsRequest *
+       lariat__v1__list_contexts_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__list_contexts_request__free_unpacked
+                     (Lariat__V1__ListContextsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__ListContextsReply methods */
+void   lariat__v1__list_contexts_reply__init
+                     (Lariat__V1__ListContextsReply         *message);
+size_t lariat__v1__list_contexts_reply__get_packed_size
+                     (const Lariat__V1__ListContextsReply   *message);
+size_t lariat__v1__list_contexts_reply__pack
+                     (const Lariat__V1__ListContextsReply   *message,
+                      uint8_t             *out);
+size_t lariat__v1__list_contexts_reply__pack_to_buffer
+                     (const Lariat__V1__ListContextsReply   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__ListContextsReply *
+       lariat__v1__list_contexts_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__list_contexts_reply__free_unpacked
+                     (Lariat__V1__ListContextsReply *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__ContextRequest methods */
+void   lariat__v1__context_request__init
+                     (Lariat__V1__ContextRequest         *message);
+size_t lariat__v1__context_request__get_packed_size
+                     (const Lariat__V1__ContextRequest   *message);
+size_t lariat__v1__context_request__pack
+                     (const Lariat__V1__ContextRequest   *message,
+                      uint8_t             *out);
+size_t lariat__v1__context_request__pack_to_buffer
+                     (const Lariat__V1__ContextRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__ContextRequest *
+       lariat__v1__context_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__context_request__free_unpacked
+                     (Lariat__V1__ContextRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__PinContextRequest methods */
+void   lariat__v1__pin_context_request__init
+                     (Lariat__V1__PinContextRequest         *message);
+size_t lariat__v1__pin_context_request__get_packed_size
+                     (const Lariat__V1__PinContextRequest   *message);
+size_t lariat__v1__pin_context_request__pack
+                     (const Lariat__V1__PinContextRequest   *message,
+                      uint8_t             *out);
+size_t lariat__v1__pin_context_request__pack_to_buffer
+                     (const Lariat__V1__PinContextRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__PinContextRequest *
+       lariat__v1__pin_context_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__pin_context_request__free_unpacked
+                     (Lariat__V1__PinContextRequest *message,
+                      ProtobufCAllocator *allocator);
 /* Lariat__V1__JobFault methods */
 void   lariat__v1__job_fault__init
                      (Lariat__V1__JobFault         *message);
@@ -2092,6 +2457,25 @@ Lariat__V1__RegisterRequest *
 void   lariat__v1__register_request__free_unpacked
                      (Lariat__V1__RegisterRequest *message,
                       ProtobufCAllocator *allocator);
+/* Lariat__V1__HeldSequence methods */
+void   lariat__v1__held_sequence__init
+                     (Lariat__V1__HeldSequence         *message);
+size_t lariat__v1__held_sequence__get_packed_size
+                     (const Lariat__V1__HeldSequence   *message);
+size_t lariat__v1__held_sequence__pack
+                     (const Lariat__V1__HeldSequence   *message,
+                      uint8_t             *out);
+size_t lariat__v1__held_sequence__pack_to_buffer
+                     (const Lariat__V1__HeldSequence   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__HeldSequence *
+       lariat__v1__held_sequence__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__held_sequence__free_unpacked
+                     (Lariat__V1__HeldSequence *message,
+                      ProtobufCAllocator *allocator);
 /* Lariat__V1__RegisterReply methods */
 void   lariat__v1__register_reply__init
                      (Lariat__V1__RegisterReply         *message);
@@ -2225,6 +2609,25 @@ Lariat__V1__RunPlan *
 void   lariat__v1__run_plan__free_unpacked
                      (Lariat__V1__RunPlan *message,
                       ProtobufCAllocator *allocator);
+/* Lariat__V1__RunPast methods */
+void   lariat__v1__run_past__init
+                     (Lariat__V1__RunPast         *message);
+size_t lariat__v1__run_past__get_packed_size
+                     (const Lariat__V1__RunPast   *message);
+size_t lariat__v1__run_past__pack
+                     (const Lariat__V1__RunPast   *message,
+                      uint8_t             *out);
+size_t lariat__v1__run_past__pack_to_buffer
+                     (const Lariat__V1__RunPast   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__RunPast *
+       lariat__v1__run_past__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__run_past__free_unpacked
+                     (Lariat__V1__RunPast *message,
+                      ProtobufCAllocator *allocator);
 /* Lariat__V1__RunCommand methods */
 void   lariat__v1__run_command__init
                      (Lariat__V1__RunCommand         *message);
@@ -2281,6 +2684,25 @@ Lariat__V1__RunEvent *
                       const uint8_t       *data);
 void   lariat__v1__run_event__free_unpacked
                      (Lariat__V1__RunEvent *message,
+                      ProtobufCAllocator *allocator);
+/* Lariat__V1__KeptSequence methods */
+void   lariat__v1__kept_sequence__init
+                     (Lariat__V1__KeptSequence         *message);
+size_t lariat__v1__kept_sequence__get_packed_size
+                     (const Lariat__V1__KeptSequence   *message);
+size_t lariat__v1__kept_sequence__pack
+                     (const Lariat__V1__KeptSequence   *message,
+                      uint8_t             *out);
+size_t lariat__v1__kept_sequence__pack_to_buffer
+                     (const Lariat__V1__KeptSequence   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__KeptSequence *
+       lariat__v1__kept_sequence__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__kept_sequence__free_unpacked
+                     (Lariat__V1__KeptSequence *message,
                       ProtobufCAllocator *allocator);
 /* Lariat__V1__PrefillProgress methods */
 void   lariat__v1__prefill_progress__init
@@ -2504,6 +2926,21 @@ typedef void (*Lariat__V1__WorkerShare_Closure)
 typedef void (*Lariat__V1__Job_Closure)
                  (const Lariat__V1__Job *message,
                   void *closure_data);
+typedef void (*Lariat__V1__Context_Closure)
+                 (const Lariat__V1__Context *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__ListContextsRequest_Closure)
+                 (const Lariat__V1__ListContextsRequest *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__ListContextsReply_Closure)
+                 (const Lariat__V1__ListContextsReply *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__ContextRequest_Closure)
+                 (const Lariat__V1__ContextRequest *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__PinContextRequest_Closure)
+                 (const Lariat__V1__PinContextRequest *message,
+                  void *closure_data);
 typedef void (*Lariat__V1__JobFault_Closure)
                  (const Lariat__V1__JobFault *message,
                   void *closure_data);
@@ -2561,6 +2998,9 @@ typedef void (*Lariat__V1__RunProgress_Closure)
 typedef void (*Lariat__V1__RegisterRequest_Closure)
                  (const Lariat__V1__RegisterRequest *message,
                   void *closure_data);
+typedef void (*Lariat__V1__HeldSequence_Closure)
+                 (const Lariat__V1__HeldSequence *message,
+                  void *closure_data);
 typedef void (*Lariat__V1__RegisterReply_Closure)
                  (const Lariat__V1__RegisterReply *message,
                   void *closure_data);
@@ -2582,6 +3022,9 @@ typedef void (*Lariat__V1__RunMember_Closure)
 typedef void (*Lariat__V1__RunPlan_Closure)
                  (const Lariat__V1__RunPlan *message,
                   void *closure_data);
+typedef void (*Lariat__V1__RunPast_Closure)
+                 (const Lariat__V1__RunPast *message,
+                  void *closure_data);
 typedef void (*Lariat__V1__RunCommand_Closure)
                  (const Lariat__V1__RunCommand *message,
                   void *closure_data);
@@ -2590,6 +3033,9 @@ typedef void (*Lariat__V1__ShardTokens_Closure)
                   void *closure_data);
 typedef void (*Lariat__V1__RunEvent_Closure)
                  (const Lariat__V1__RunEvent *message,
+                  void *closure_data);
+typedef void (*Lariat__V1__KeptSequence_Closure)
+                 (const Lariat__V1__KeptSequence *message,
                   void *closure_data);
 typedef void (*Lariat__V1__PrefillProgress_Closure)
                  (const Lariat__V1__PrefillProgress *message,
@@ -2640,6 +3086,12 @@ extern const ProtobufCMessageDescriptor lariat__v1__profile__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__ring_step__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__worker_share__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__job__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__context__descriptor;
+extern const ProtobufCEnumDescriptor    lariat__v1__context__state__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__list_contexts_request__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__list_contexts_reply__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__context_request__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__pin_context_request__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__job_fault__descriptor;
 extern const ProtobufCEnumDescriptor    lariat__v1__job_fault__kind__descriptor;
 extern const ProtobufCEnumDescriptor    lariat__v1__job_fault__phase__descriptor;
@@ -2663,6 +3115,7 @@ extern const ProtobufCMessageDescriptor lariat__v1__member__descriptor;
 extern const ProtobufCEnumDescriptor    lariat__v1__member__state__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_progress__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__register_request__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__held_sequence__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__register_reply__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__heartbeat_request__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__heartbeat_reply__descriptor;
@@ -2670,9 +3123,11 @@ extern const ProtobufCMessageDescriptor lariat__v1__calibrate_request__descripto
 extern const ProtobufCMessageDescriptor lariat__v1__worker_rates__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_member__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__run_past__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_command__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__shard_tokens__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__run_event__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__kept_sequence__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__prefill_progress__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__chosen_token__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__scores__descriptor;

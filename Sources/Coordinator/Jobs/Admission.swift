@@ -20,6 +20,8 @@ package struct Admitted: Sendable {
 /// The rules of admission, over one model.
 package struct Admission: Sendable {
     package static let defaultAnswer = 256
+    /// Tokens that a context keeps free for a question and its answer.
+    package static let defaultQuestion = 4096
     /// Likely tokens that a job may ask for at each place: OpenAI's limit.
     package static let mostLikely = 20
     private static let mostStops = 64
@@ -52,7 +54,7 @@ package struct Admission: Sendable {
                 "token id \(prompt[index]) at index \(index) is out of range: \(model.name) has \(model.vocabulary.grouped) "
                     + "tokens, 0 to \(model.vocabulary - 1)")
         }
-        let reserved = options.kind == .generate ? Int(options.maxTokens) : 0
+        let reserved = options.kind == .score ? 0 : Int(options.maxTokens)
         if options.kind == .score, prompt.count < 2 {
             throw CoordinatorError(
                 .invalid, "scoring needs at least two tokens: the first has nothing before it")
@@ -144,7 +146,7 @@ package struct Admission: Sendable {
         if options.kind == .unspecified { options.kind = .generate }
         if options.kind == .unknown {
             throw CoordinatorError(
-                .invalid, "the kind of this job is unknown; GENERATE and SCORE are possible")
+                .invalid, "the kind of this job is unknown; GENERATE, SCORE and INGEST are possible")
         }
         func limit(_ what: String, _ count: Int, _ most: Int) throws(CoordinatorError) {
             guard count <= most else {
@@ -166,6 +168,8 @@ package struct Admission: Sendable {
         switch options.kind {
         case .generate:
             if options.maxTokens == 0 { options.maxTokens = UInt32(Self.defaultAnswer) }
+        case .ingest:
+            if options.maxTokens == 0 { options.maxTokens = UInt32(Self.defaultQuestion) }
         case .score, .unspecified, .unknown:
             options.maxTokens = 0
         }

@@ -15,7 +15,7 @@ extension JobFault {
     /// Whether the same job may run well another time: the fault is not the job's.
     package var mayPass: Bool {
         switch kind {
-        case .lost, .late, .busy, .stale, .unreachable, .lostByOthers, .stopped: true
+        case .lost, .late, .busy, .stale, .unreachable, .lostByOthers, .stopped, .missing: true
         case .unfinished, .own, .refused, .wrongBytes, .nonsense, .quiet, .coordinator, .unspecified: false
         }
     }
@@ -25,7 +25,7 @@ extension JobFault {
         switch kind {
         case .late, .busy, .unreachable, .lostByOthers, .unfinished: true
         case .lost, .own, .stale, .refused, .wrongBytes, .nonsense, .quiet, .stopped, .coordinator,
-            .unspecified:
+            .missing, .unspecified:
             false
         }
     }
@@ -42,6 +42,7 @@ extension JobFault.Kind {
             case .unreachable: .unreachable
             case .broken, .silent, .gaveUp: .lostByOthers
             case .wrongBytes: .wrongBytes
+            case .missing: .missing
             case .own, .unspecified: .own
             }
     }

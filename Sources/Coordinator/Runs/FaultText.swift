@@ -37,7 +37,7 @@ extension JobFault {
             return
                 "worker \(worker) sent wrong blocks \(place) (\(said)). Look at its log and at its host's memory and "
                 + "network, start it again, then submit the job again."
-        case .own, .busy, .stale, .refused:
+        case .own, .busy, .stale, .refused, .missing:
             return
                 "worker \(worker) failed \(place): \(said). Look at its log, start it again if it is gone, then submit "
                 + "the job again."

@@ -46,6 +46,7 @@ extension RunState {
                         $0.spans = Array(trace.spans.prefix(room))
                     }))
         case .fault(let fault): complained(rank, fault, at: now)
+        case .kept: break
         }
     }
 

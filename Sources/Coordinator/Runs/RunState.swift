@@ -388,7 +388,7 @@ extension Complaint.Kind {
             case .silent: .silent
             case .wrongBytes: .wrongBytes
             case .gaveUp: .gaveUp
-            case .own, .busy, .stale, .refused, .unspecified: .own
+            case .own, .busy, .stale, .refused, .missing, .unspecified: .own
             }
     }
 }
