@@ -103,10 +103,12 @@ let package = Package(
         .target(name: "Protobuf", dependencies: ["CProtobufC", "Numerals"], swiftSettings: swiftOverC),
         .target(name: "OpenAI", dependencies: ["JSONText", "Numerals"], swiftSettings: swift),
 
-        // Floor 3: models, and calls between processes, whatever their messages are.
+        // Floor 3: keys and values, models, and calls between processes, whatever their messages are.
+        .target(
+            name: "KVCache", dependencies: ["Kernels", "Numerals", "RingAttention"], swiftSettings: swift),
         .target(
             name: "Transformer",
-            dependencies: ["GGUF", "Tokenizer", "LongRoPE", "Kernels", "RingAttention"],
+            dependencies: ["GGUF", "Tokenizer", "LongRoPE", "Kernels", "KVCache", "RingAttention"],
             swiftSettings: swift),
         .target(
             name: "RPC",
@@ -127,9 +129,9 @@ let package = Package(
         .target(
             name: "Worker",
             dependencies: [
-                "GGUF", "LongRoPE", "Numerals", "Sampling", "Cluster", "Kernels", "Messages", "Protobuf",
-                "RingAttention",
-                "Transformer", "RPC", "Observability", log, .product(name: "NIOCore", package: "swift-nio"),
+                "GGUF", "LongRoPE", "Numerals", "Sampling", "Cluster", "Kernels", "KVCache", "Messages",
+                "Protobuf", "RingAttention", "Transformer", "RPC", "Observability", log,
+                .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: swift),
         .target(
@@ -220,14 +222,15 @@ let package = Package(
         .testTarget(
             name: "TransformerTests",
             dependencies: [
-                "GGUF", "Kernels", "LongRoPE", "RingAttention", "Sampling", "Tokenizer", "Transformer",
+                "GGUF", "KVCache", "Kernels", "LongRoPE", "RingAttention", "Sampling", "Tokenizer",
+                "Transformer",
                 "TestSupport",
             ],
             swiftSettings: swift),
         .testTarget(
             name: "WorkerTests",
             dependencies: [
-                "Cluster", "Kernels", "LongRoPE", "Messages", "Protobuf", "RPC", "RingAttention",
+                "Cluster", "KVCache", "Kernels", "LongRoPE", "Messages", "Protobuf", "RPC", "RingAttention",
                 "Transformer",
                 "Worker", "TestSupport",
                 log, .product(name: "NIOCore", package: "swift-nio"),

@@ -59,7 +59,7 @@ extension KernelCase {
                             sums.withMutableSpan { sums in
                                 rows.withUnsafeBytes { rows in
                                     compute.attendOne(
-                                        query: query, over: rows, count: tokens, element: element,
+                                        query: query, over: [rows], element: element,
                                         shape: shape,
                                         output: &output, logSumExp: &sums)
                                 }

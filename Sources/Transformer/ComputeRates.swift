@@ -1,5 +1,6 @@
 // How fast this machine computes a model: measured on one layer, by the code that prefill runs.
-public import Kernels
+import Kernels
+import KVCache
 import LongRoPE
 import RingAttention
 
@@ -26,12 +27,13 @@ public struct ComputeRates: Sendable, Equatable {
 
     /// Measures for about a second; longer where 64 rows a thread alone take longer. Never uses more than one layer.
     ///
-    /// The calling thread takes part, as in `ShardEngine.prefill`, and nothing else may use `weights` meanwhile.
+    /// The calling thread takes part, as in `PrefillPass.prefill`, and nothing else may use the engine meanwhile.
     /// - Parameter isCancelled: asked between turns.
     /// - Throws: `.ring(.cancelled)`, and what prefill throws.
     public static func measure(
-        model: Model, compute: Compute, weights: UnpackedWeights, isCancelled: () -> Bool
+        engine: LayerEngine, isCancelled: () -> Bool
     ) throws(ModelError) -> ComputeRates {
+        let (model, compute, weights) = (engine.model, engine.compute, engine.weights)
         defer { weights.release(all: false) }
         func seconds(_ body: () throws(ModelError) -> Void) throws(ModelError) -> Double {
             if isCancelled() { throw .ring(.cancelled) }
@@ -48,12 +50,12 @@ public struct ComputeRates: Sendable, Equatable {
             }
         }
 
-        let chunk = compute.threads * ShardEngine.chunkRows
-        var sample = try Sample(rows: chunk, model, compute, weights)
+        let chunk = compute.threads * LayerEngine.chunkRows
+        var sample = try Sample(rows: chunk, engine)
         try sample.dense(unpacked)
         let denseTurn = try seconds { () throws(ModelError) in try sample.dense(unpacked) }
         let rows = fitting(chunk, in: denseTurn, most: mostRows)
-        sample = try Sample(rows: rows, model, compute, weights)
+        sample = try Sample(rows: rows, engine)
         try sample.dense(unpacked)
         let attentionTurn = try seconds { () throws(ModelError) in
             sample.attention(keys: min(rows, shortPiece))
@@ -98,17 +100,18 @@ public struct ComputeRates: Sendable, Equatable {
 
     /// A shard of made-up tokens, of which only the first layer is computed.
     private struct Sample {
-        let engine: ShardEngine
-        let buffers: ShardEngine.PrefillBuffers
+        private let engine: LayerEngine
+        private let sequence: KVSequence
+        private let pass: PrefillPass
+        private let buffers: PrefillPass.Buffers
         /// Of queries that stand behind all keys.
         private let behind: AttentionState
 
-        init(
-            rows: Int, _ model: Model, _ compute: Compute, _ weights: UnpackedWeights
-        ) throws(ModelError) {
+        init(rows: Int, _ engine: LayerEngine) throws(ModelError) {
+            self.engine = engine
             let profile: RotaryProfile
             do throws(LongRoPEError) {
-                profile = try model.scaling.profile(promptTokens: rows, reservedTokens: 0)
+                profile = try engine.model.scaling.profile(promptTokens: rows, reservedTokens: 0)
             } catch { throw .rotary(error) }
             let assignment: ShardAssignment
             do throws(RingError) {
@@ -116,28 +119,31 @@ public struct ComputeRates: Sendable, Equatable {
                     rank: 0, layout: Layout(stripeTokens: 1024, weights: [1]), promptTokens: rows,
                     maxTokens: 0)
             } catch { throw .ring(error) }
-            engine = try ShardEngine(
-                model: model, compute: compute, weights: weights, profile: profile, assignment: assignment,
-                peer: NoPeer(), stall: .seconds(1))
-            let vocabulary = model.shape.vocabulary
-            buffers = try engine.begin((0..<rows).map { Int32($0 * 7919 % vocabulary) })
+            do throws(KVError) {
+                sequence = try KVSequence(
+                    shape: engine.kvShape, capacity: rows, memory: KVMemory(limit: .max))
+            } catch { throw .memory(error) }
+            pass = PrefillPass(
+                engine: engine, assignment: assignment, profile: profile, sequence: sequence, peer: NoPeer(),
+                stall: .seconds(1), recorder: PassRecorder())
+            let vocabulary = engine.model.shape.vocabulary
+            buffers = try pass.begin(
+                (0..<rows).map { Int32($0 * 7919 % vocabulary) }, at: assignment.runs)
             behind = AttentionState(
-                queriesAt: [rows..<2 * rows], shape: engine.attention, element: engine.kv.element)
+                queriesAt: [rows..<2 * rows], shape: engine.attention, element: sequence.shape.element)
         }
 
         func dense(_ unpacked: UnpackedWeights.Layer) throws(ModelError) {
-            try engine.beforeAttention(layer: 0, unpacked, buffers)
-            try engine.afterAttention(layer: 0, unpacked, buffers)
+            try pass.beforeAttention(layer: 0, unpacked, buffers, firstRow: 0)
+            try pass.afterAttention(layer: 0, unpacked, buffers)
         }
 
         /// All queries over the first `keys` keys, as if the queries stood behind all of them.
         func attention(keys: Int) {
-            let kv = engine.kv
             behind.begin()
-            engine.compute.attend(
-                queries: buffers.queries,
-                over: UnsafeRawBufferPointer(rebasing: kv.rows(layer: 0)[..<(keys * kv.rowBytes)]),
-                into: behind)
+            for page in sequence.pages(layer: 0, rows: keys) {
+                engine.compute.attend(queries: buffers.queries, over: page, into: behind)
+            }
             engine.compute.attendRest(queries: buffers.queries, last: true, into: behind)
         }
     }

@@ -1,6 +1,7 @@
 // What can go wrong between a model file and its answer.
-public import Kernels
 public import GGUF
+public import KVCache
+public import Kernels
 public import LongRoPE
 public import RingAttention
 public import Tokenizer
@@ -20,14 +21,15 @@ public enum ModelError: Error, Sendable, CustomStringConvertible {
     /// The ring broke: a peer is gone, stalled or says something wrong.
     case ring(RingError)
     /// Memory for keys and values cannot be had.
-    case memory(String)
+    case memory(KVError)
 
     public var description: String {
         switch self {
         case .file(let error): "\(error)"
         case .tokenizer(let error): "\(error)"
         case .rotary(let error): "\(error)"
-        case .unsupported(let text), .memory(let text): text
+        case .unsupported(let text): text
+        case .memory(let error): "\(error)"
         case .kernel(let error): "\(error)"
         case .ring(let error): "\(error)"
         }

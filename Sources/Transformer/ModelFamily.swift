@@ -1,7 +1,7 @@
 // What a family of models is to Lariat, and the layer that most of them have.
 //
 // A family is one file in Families/: it finds its tensors and says what stands before and after attention.
-// Attention itself is asked for by the caller (ShardEngine), because the keys and values are spread over workers.
+// Attention itself is asked for by the caller (PrefillPass, StationaryPass), because the keys and values are spread over workers.
 import GGUF
 import Kernels
 

@@ -1,44 +1,101 @@
-// Which tokens of a sequence one worker has, and how all workers share them.
+// Which tokens of a sequence one worker computes and keeps in a run, and how all workers share them.
 public import RingAttention
 
-/// One rank's part of a job: the same layout on every worker, and the rank of this one.
+/// One rank's part of a run over a sequence: the same layout on every worker, and the rank of this one.
+///
+/// A run computes the prompt's positions from `past` on: those before it are in memory since an earlier run in the same
+/// layout. It does so slab by slab, so that activations fit whatever the prompt's length; all that came before a slab is
+/// its past.
 public struct ShardAssignment: Sendable {
     public let rank: Int
     public let layout: Layout
+    /// Positions 0..<past are in memory: a multiple of `tileTokens`.
+    public let past: Int
     /// Tokens of the prompt: positions 0..<promptTokens.
     public let promptTokens: Int
     /// Tokens that may be generated.
     public let maxTokens: Int
-    let schedule: RingSchedule
-    /// Positions of this rank's prompt tokens, in buffer order.
-    public let runs: [Range<Int>]
+    /// Positions that are prefilled together, one after another: from `past` to the prompt's end.
+    public let slabs: [Range<Int>]
     /// The rank that holds the prompt's last token, and so computes the answer's; 0 without a prompt.
     public let leader: Int
     /// The ranks other than the leader that hold keys and values, or will: they follow in decode.
     public let followers: [Int]
 
+    /// Keys are attended in tiles of so many from position 0 on, and only whole tiles can be kept: the state of attention
+    /// between two keys of a tile is nobody's.
+    public static let tileTokens = 128
+
+    /// - Parameter slabTokens: a multiple of the stripe and of `tileTokens`; nil: all at once.
+    /// - Throws: `.invalidPlan`.
     public init(
-        rank: Int, layout: Layout, promptTokens: Int, maxTokens: Int
+        rank: Int, layout: Layout, past: Int = 0, promptTokens: Int, maxTokens: Int, slabTokens: Int? = nil
     ) throws(RingError) {
-        schedule = try RingSchedule(rank: rank, layout: layout, tokens: promptTokens)
+        // Says what is wrong with rank and length.
+        _ = try RingSchedule(rank: rank, layout: layout, tokens: promptTokens)
         guard (0...Layout.maximumTokens - promptTokens).contains(maxTokens) else {
             throw .invalidPlan("\(maxTokens) tokens to generate after \(promptTokens)")
         }
+        guard past >= 0, past.isMultiple(of: Self.tileTokens), past < max(promptTokens, 1) else {
+            throw .invalidPlan(
+                "a prompt of \(promptTokens) tokens cannot continue \(past): whole tiles of \(Self.tileTokens) are needed, "
+                    + "and at least one token behind them")
+        }
+        if let slabTokens {
+            guard slabTokens > 0, slabTokens.isMultiple(of: Self.tileTokens),
+                slabTokens.isMultiple(of: layout.stripeTokens)
+            else {
+                throw .invalidPlan(
+                    "slabs of \(slabTokens) tokens; multiples of \(Self.tileTokens) and of a stripe's "
+                        + "\(layout.stripeTokens) are possible")
+            }
+        }
         self.rank = rank
         self.layout = layout
+        self.past = past
         self.promptTokens = promptTokens
         self.maxTokens = maxTokens
-        runs = layout.positions(of: rank, in: promptTokens)
+        slabs = Self.slabs(past..<max(promptTokens, past), of: slabTokens ?? max(promptTokens, 1))
         let leader = promptTokens > 0 ? layout.owner(of: promptTokens - 1) : 0
         self.leader = leader
         followers = layout.holders(in: promptTokens + maxTokens).filter { $0 != leader }
     }
 
-    /// Prompt tokens of this rank.
-    public var tokens: Int { layout.count(of: rank, in: promptTokens) }
+    /// Cut at multiples of `size`, so that a slab's end is never within a stripe or a tile, but for the last one's.
+    private static func slabs(_ positions: Range<Int>, of size: Int) -> [Range<Int>] {
+        guard !positions.isEmpty else { return [positions] }
+        var slabs: [Range<Int>] = []
+        var start = positions.lowerBound
+        while start < positions.upperBound {
+            let end = min((start / size + 1) * size, positions.upperBound)
+            slabs.append(start..<end)
+            start = end
+        }
+        return slabs
+    }
+
+    /// Positions of this rank's tokens that are computed, in buffer order.
+    public var runs: [Range<Int>] { runs(in: past..<promptTokens) }
+
+    /// Positions of this rank's tokens among these, in buffer order.
+    public func runs(in positions: Range<Int>) -> [Range<Int>] {
+        layout.positions(of: rank, in: positions.upperBound)
+            .map { $0.clamped(to: positions) }.filter { !$0.isEmpty }
+    }
+
+    /// This rank's rows of some positions: row i is its i-th token.
+    public func rows(of positions: Range<Int>) -> Range<Int> {
+        layout.count(of: rank, in: positions.lowerBound)..<layout.count(of: rank, in: positions.upperBound)
+    }
+
+    /// Prompt tokens that this rank computes.
+    public var tokens: Int { rows(of: past..<promptTokens).count }
 
     /// Tokens whose KV this rank may come to hold: its part of the prompt and of the answer.
     public var capacity: Int { layout.count(of: rank, in: promptTokens + maxTokens) }
+
+    /// Positions of the prompt that can be kept beyond the run: whole tiles.
+    public var keepable: Int { promptTokens / Self.tileTokens * Self.tileTokens }
 
     public var isLeader: Bool { rank == leader }
 }

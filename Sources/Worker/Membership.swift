@@ -1,6 +1,7 @@
 // Joins the cluster and stays in it: registers with the coordinator and sends heartbeats.
 import Cluster
 import Foundation
+import KVCache
 import Kernels
 import Logging
 import Messages
@@ -83,6 +84,7 @@ struct Membership: Sendable {
         defer { Task { await client.close() } }
         var request = RegisterRequest()
         request.instance = instance
+        request.held = runs.held
         request.member = .with {
             $0.name = configuration.name
             $0.address = address(configuration.advertise, control)
@@ -108,6 +110,7 @@ struct Membership: Sendable {
         standing.joined.store(true, ordering: .relaxed)
         defer { standing.joined.store(false, ordering: .relaxed) }
         runs.learn(epoch: reply.epoch)
+        runs.store.drop(reply.drop)
         joined()
         logger.info(
             "joined the cluster",
@@ -130,6 +133,7 @@ struct Membership: Sendable {
                 throw error
             }
             runs.learn(epoch: answer.epoch)
+            runs.store.drop(answer.drop)
             if answer.leave {
                 logger.info("drained; leaves the cluster")
                 return await leave(client)
@@ -165,7 +169,8 @@ struct Membership: Sendable {
             $0.epoch = epoch
             let running = runs.running
             $0.job = running?.job ?? ""
-            $0.kvBytesUsed = UInt64(running?.kvBytes ?? 0)
+            $0.kvBytesUsed = UInt64(runs.store.memory.used)
+            $0.keptBytes = UInt64(runs.store.bytes)
             $0.progress = running?.progress?()
             $0.draining = drains
         }

@@ -39,6 +39,9 @@ extension Run {
         key = Self.transportKey
         logProbabilities = false
         topProbabilities = 0
+        past = nil
+        keep = nil
+        drop = []
     }
 }
 

@@ -28,6 +28,12 @@ package struct Run: Sendable {
     package let logProbabilities: Bool
     /// How many of the likeliest tokens are told for each place.
     package let topProbabilities: Int
+    /// The kept sequence that the prompt begins with, as far as `assignment.past`; nil: none.
+    package let past: String?
+    /// The name under which the prompt stays in memory; nil: it does not.
+    package let keep: String?
+    /// Kept sequences that go first.
+    package let drop: [String]
 
     package struct Member: Sendable {
         package let name: String
@@ -49,7 +55,10 @@ package struct Run: Sendable {
                 "this worker has the model \(model.fingerprint.prefix(12)), and the job was submitted for "
                     + "\(plan.fingerprint.prefix(12))")
         }
-        guard plan.kind == .generate || plan.kind == .score else { throw refuse("its kind is unknown") }
+        switch plan.kind {
+        case .generate, .score, .ingest: break
+        case .unspecified, .unknown: throw refuse("its kind is unknown")
+        }
         guard let profile = plan.profile else { throw refuse("it has no rotary profile") }
         guard plan.promptTokens >= 1, plan.promptTokens <= UInt64(Layout.maximumTokens) else {
             throw refuse("a prompt of \(plan.promptTokens) tokens")
@@ -70,7 +79,17 @@ package struct Run: Sendable {
             throw refuse("\(plan.topProbabilities) likely tokens at each place; 20 are possible")
         }
 
+        guard ([plan.keep, plan.past?.sequence ?? "past"] + plan.drop).allSatisfy({ $0.utf8.count <= 256 }),
+            plan.past?.sequence != ""
+        else { throw refuse("a sequence in it has no name, or one of more than 256 bytes") }
+        guard plan.kind != .score || plan.past == nil else {
+            throw refuse("scores are of a whole prompt, and it continues a sequence")
+        }
+
         job = plan.job
+        past = plan.past?.sequence
+        keep = plan.keep.isEmpty ? nil : plan.keep
+        drop = plan.drop
         key = plan.runKey
         logProbabilities = plan.logProbabilities
         topProbabilities = Int(plan.topProbabilities)
@@ -106,7 +125,8 @@ package struct Run: Sendable {
                 rank: Int(plan.rank),
                 layout: Layout(
                     stripeTokens: Int(plan.stripeTokens), weights: plan.members.map { Int($0.weight) }),
-                promptTokens: promptTokens, maxTokens: maxTokens)
+                past: Int(clamping: plan.past?.tokens ?? 0), promptTokens: promptTokens,
+                maxTokens: maxTokens, slabTokens: plan.slabTokens == 0 ? nil : Int(clamping: plan.slabTokens))
         } catch { throw refuse("\(error)") }
         guard plan.tokenCount == UInt64(assignment.tokens) else {
             throw refuse("\(plan.tokenCount) tokens are announced for a shard of \(assignment.tokens)")

@@ -41,7 +41,7 @@ extension Run {
     /// An error of the engine as the coordinator should hear it.
     func fault(for error: ModelError) -> RunFault {
         guard case .ring(let ring) = error else {
-            if case .memory(let text) = error { return fault(RPCStatus(.resourceExhausted, text)) }
+            if case .memory(let why) = error { return fault(RPCStatus(.resourceExhausted, "\(why)")) }
             return fault(RPCStatus(.internal, "\(error)"))
         }
         let status =

@@ -22,8 +22,7 @@ extension RunService {
                     () throws(ModelError) -> ComputeRates in
                     try self.pinCaller()
                     return try ComputeRates.measure(
-                        model: self.model, compute: self.compute, weights: self.weights,
-                        isCancelled: { context.isCancelled })
+                        engine: self.engine, isCancelled: { context.isCancelled })
                 }
                 rates.denseOperationsPerSecond = measured.dense
                 rates.attentionOperationsPerSecond = measured.attention

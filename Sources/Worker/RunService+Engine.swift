@@ -1,4 +1,5 @@
 // A job on the engine's thread: prefill, scores and decode, with events out and commands in meanwhile.
+import KVCache
 import Messages
 import Numerals
 import Protobuf
@@ -14,7 +15,7 @@ extension RunService {
 
     /// Runs the engine on its own thread while events go out and commands come in.
     func compute(
-        _ run: Run, _ shard: Shard, _ engine: EngineBox, _ links: RingLinks,
+        _ work: RunWork, _ shard: Shard, _ links: RingLinks,
         _ commands: RPCReader<RunCommand>, _ events: RPCWriter<RunEvent>
     ) async throws {
         let queue = Events(capacity: Self.eventQueue)
@@ -33,26 +34,25 @@ extension RunService {
             let finished: RunEvent
             do throws(ModelError) {
                 finished = try await onComputeThread("lariat engine") { () throws(ModelError) -> RunEvent in
-                    try self.work(run, shard, engine, links, queue, stop)
+                    try self.carryOut(work, shard, links, queue, stop)
                 }
             } catch {
-                throw run.fault(for: error)
+                throw work.run.fault(for: error)
             }
             queue.close()
             try await sent
             try await events.write(finished)
         } onCancel: {
-            engine.cancel()
+            work.cancel()
             queue.close()
         }
     }
 
     /// The job itself, on the engine's thread.
-    private func work(
-        _ run: Run, _ shard: Shard, _ box: EngineBox, _ links: RingLinks, _ queue: Events,
-        _ stop: StopRequest
+    private func carryOut(
+        _ work: RunWork, _ shard: Shard, _ links: RingLinks, _ queue: Events, _ stop: StopRequest
     ) throws(ModelError) -> RunEvent {
-        let engine = box.engine
+        let (run, recorder) = (work.run, work.recorder)
         func emit(_ event: RunEvent) throws(ModelError) {
             guard queue.putBlocking(event, deadline: .now + run.stall) == true else {
                 throw .ring(.cancelled)
@@ -61,21 +61,32 @@ extension RunService {
         try pinCaller()
         var finish = Finish.end
         let start = ContinuousClock.now
-        let layers = UInt32(model.shape.layers)
-        var emitted: ModelError?
-        try engine.prefill(tokens: shard.tokens) { done in
-            do throws(ModelError) {
-                try emit(.progress(PrefillProgress(layers: layers, prefilledLayers: UInt32(done))))
-                if engine.timeline.spans.count >= Self.spansPerEvent {
-                    try emit(Self.trace(&engine.timeline, since: start))
+        let layers = model.shape.layers
+        let slabs = run.assignment.slabs
+        var first = 0
+        for (number, slab) in slabs.enumerated() {
+            let rows = first..<first + run.assignment.rows(of: slab).count
+            first = rows.upperBound
+            try work.prefill.prefill(slab: slab, tokens: Array(shard.tokens[rows])) {
+                done throws(ModelError) in
+                let sum = number * layers + done
+                work.meter.layersDone = sum
+                try emit(
+                    .progress(
+                        PrefillProgress(
+                            layers: UInt32(layers * slabs.count), prefilledLayers: UInt32(sum))))
+                if recorder.timeline.spans.count >= Self.spansPerEvent {
+                    try emit(Self.trace(&recorder.timeline, since: start))
                 }
-            } catch { emitted = error }
+            }
+            if run.kind == .score {
+                try score(slab, next: Array(shard.next[rows]), work, emit)
+            }
         }
-        if let emitted { throw emitted }
-        if run.kind == .score { try score(run, shard, engine, emit) }
         let prefilled = ContinuousClock.now
-        let (seconds, waited) = ((prefilled - start).seconds, engine.timings.wait.seconds)
-        count(engine, run, seconds: seconds)
+        let (seconds, waited) = ((prefilled - start).seconds, recorder.timings.wait.seconds)
+        count(work, seconds: seconds)
+        if let kept = keep(work) { try emit(.kept(kept)) }
         try emit(
             .log(
                 RunLog(
@@ -86,22 +97,22 @@ extension RunService {
                         + "\(links.bytesSent.grouped) bytes sent, \(links.bytesReceived.grouped) received")))
         if run.kind == .generate {
             if run.assignment.isLeader {
-                finish = try generate(run, engine, stop, emit)
+                finish = try generate(work, stop, emit)
             } else if run.assignment.followers.contains(run.rank) {
-                try engine.follow()
+                try work.decode.follow()
             }
         }
-        if !engine.timeline.spans.isEmpty { try emit(Self.trace(&engine.timeline, since: start)) }
+        if !recorder.timeline.spans.isEmpty { try emit(Self.trace(&recorder.timeline, since: start)) }
         let share = WorkerShare.with {
             $0.rank = UInt32(run.rank)
             $0.worker = configuration.name
-            $0.tokens = UInt64(run.assignment.tokens)
-            $0.kvBytes = UInt64(engine.kvBytes)
+            $0.tokens = UInt64(run.assignment.layout.count(of: run.rank, in: run.promptTokens))
+            $0.kvBytes = UInt64(work.sequence.writtenBytes)
             $0.ringBytesSent = UInt64(links.bytesSent)
             $0.ringBytesReceived = UInt64(links.bytesReceived)
             $0.waitSeconds = waited
             $0.computeSeconds = max(0, seconds - waited)
-            $0.steps = engine.timings.steps.enumerated().map { number, step in
+            $0.steps = recorder.timings.steps.enumerated().map { number, step in
                 .with {
                     $0.step = UInt32(number)
                     $0.computeSeconds = step.compute.seconds
@@ -125,12 +136,14 @@ extension RunService {
 
     private static func rounded(_ seconds: Double) -> Double { (seconds * 100).rounded() / 100 }
 
+    /// The scores of a slab that was prefilled.
     private func score(
-        _ run: Run, _ shard: Shard, _ engine: ShardEngine, _ emit: (RunEvent) throws(ModelError) -> Void
+        _ slab: Range<Int>, next: [Int32], _ work: RunWork, _ emit: (RunEvent) throws(ModelError) -> Void
     ) throws(ModelError) {
-        let nll = try engine.scores(next: shard.next)
+        let run = work.run
+        let nll = try work.prefill.scores(next: next)
         var row = 0
-        for positions in run.assignment.runs {
+        for positions in run.assignment.runs(in: slab) {
             // The score in a token's row is that of the token after it; the prompt's last token has none.
             let end = min(positions.upperBound, run.promptTokens - 1)
             var position = positions.lowerBound
@@ -148,12 +161,12 @@ extension RunService {
 
     /// Decodes on the leader; returns why the answer ended.
     private func generate(
-        _ run: Run, _ engine: ShardEngine, _ stop: StopRequest,
-        _ emit: (RunEvent) throws(ModelError) -> Void
+        _ work: RunWork, _ stop: StopRequest, _ emit: (RunEvent) throws(ModelError) -> Void
     ) throws(ModelError) -> Finish {
+        let run = work.run
         var sampler = Sampler(run.sampling)
         for token in run.recent { sampler.accept(token: token) }
-        var logits = try engine.lastLogits()
+        var logits = try work.prefill.lastLogits()
         var finish = Finish.length
         for index in 0..<run.maxTokens {
             if stop.requested.load(ordering: .relaxed) {
@@ -175,11 +188,11 @@ extension RunService {
                     ChosenToken(
                         token: UInt32(choice.token), logProbability: choice.logProbability, likely: likely)))
             guard index + 1 < run.maxTokens else { break }
-            try engine.noting(.decode, index) { () throws(ModelError) in
-                logits = try engine.decode(token: choice.token, index: index)
+            try work.recorder.noting(.decode, index) { () throws(ModelError) in
+                logits = try work.decode.decode(token: choice.token, index: index)
             }
         }
-        try engine.endDecode()
+        try work.decode.end()
         return finish
     }
 

@@ -1,4 +1,5 @@
 // What a worker's metrics page shows.
+import KVCache
 import Kernels
 import Observability
 import RingAttention
@@ -6,15 +7,19 @@ import Transformer
 
 extension RunService {
     /// What this prefill says about the worker.
-    func count(_ engine: ShardEngine, _ run: Run, seconds: Double) {
+    func count(_ done: RunWork, seconds: Double) {
+        let run = done.run
         let (work, rank) = (model.shape.work, run.rank)
+        let layout = run.assignment.layout
+        let area =
+            layout.causalArea(of: rank, in: run.promptTokens)
+            - layout.causalArea(of: rank, in: run.assignment.past)
         let layers = Double(model.shape.layers)
         let next = run.members.count > 1 ? run.members[(rank + 1) % run.members.count].name : nil
         statistics.count(
-            prefill: engine.timings, tokens: run.assignment.tokens, seconds: seconds, next: next,
+            prefill: done.recorder.timings, tokens: run.assignment.tokens, seconds: seconds, next: next,
             operations: (
-                attention: layers * Double(run.assignment.layout.causalArea(of: rank, in: run.promptTokens))
-                    * work.attentionOperations,
+                attention: layers * Double(area) * work.attentionOperations,
                 dense: layers * Double(run.assignment.tokens) * work.denseOperations
             ))
     }
@@ -39,7 +44,12 @@ extension RunService {
                 Double(knownEpoch)),
             .gauge("lariat_runs_running", "Jobs that run here.", (running?.job ?? "").isEmpty ? 0 : 1),
             .gauge(
-                "lariat_kv_used_bytes", "Keys and values held for the job.", Double(running?.kvBytes ?? 0)),
+                "lariat_kv_used_bytes", "Keys and values held: of the job, and kept beyond jobs.",
+                Double(store.memory.used)),
+            .gauge(
+                "lariat_kv_kept_bytes", "Of them, those kept beyond the jobs that computed them.",
+                Double(store.bytes)),
+            .gauge("lariat_kv_kept_sequences", "Sequences that are kept.", Double(store.sequences.count)),
             .gauge(
                 "lariat_kv_capacity_bytes", "What keys and values may use.", Double(configuration.memoryBytes)
             ),

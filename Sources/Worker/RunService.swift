@@ -1,4 +1,5 @@
 // Carries out one job at a time for the coordinator: `lariat.v1.Worker/Run`.
+import KVCache
 import Kernels
 import Logging
 import Messages
@@ -13,9 +14,9 @@ import Transformer
 
 /// The worker's side of a job. One job runs at a time; a second one is refused until the first has let go.
 final class RunService: Sendable {
-    let model: Model
-    let compute: Compute
-    let weights: UnpackedWeights
+    let engine: LayerEngine
+    /// Keys and values that stay beyond their runs.
+    let store: KVStore
     let configuration: WorkerConfiguration
     private let hub: RingHub
     let logger: Logger
@@ -29,7 +30,6 @@ final class RunService: Sendable {
     struct Occupant: Sendable {
         /// Empty: a measurement.
         var job: String
-        var kvBytes: Int
         /// Once it computes.
         var progress: (@Sendable () -> RunProgress)?
     }
@@ -48,13 +48,14 @@ final class RunService: Sendable {
     init(
         model: Model, compute: Compute, configuration: WorkerConfiguration, hub: RingHub, logger: Logger
     ) throws(ModelError) {
-        self.model = model
-        self.compute = compute
-        weights = try UnpackedWeights(model: model, compute: compute)
+        engine = try LayerEngine(model: model, compute: compute)
+        store = KVStore(memory: KVMemory(limit: configuration.memoryBytes))
         self.configuration = configuration
         self.hub = hub
         self.logger = logger
     }
+
+    var model: Model { engine.model }
 
     /// What runs now.
     var running: Occupant? { current.withLock { $0 } }
@@ -82,46 +83,46 @@ final class RunService: Sendable {
         do throws(RPCStatus) { try check(epoch: plan.epoch, of: "the plan") } catch {
             throw RunFault(.stale, of: plan, error)
         }
-        let kvTokenBytes = model.shape.kvBytesPerToken(compute.kvElement)
+        let kvTokenBytes = engine.kvShape.tokenBytes
         let run: Run
         do throws(RPCStatus) {
             run = try Run(
                 plan, model: model, kvTokenBytes: kvTokenBytes, memoryBytes: configuration.memoryBytes)
         } catch { throw RunFault(.refused, of: plan, error) }
-        try await occupy(run, kvBytes: run.assignment.capacity * kvTokenBytes)
+        try await occupy(run)
         defer { current.withLock { $0 = nil } }
+        let sequence = try sequence(for: run)
         let shard = try await readShard(commands, run)
 
-        let inbox = RingInbox(
-            run: run, kvRowBytes: kvTokenBytes / model.shape.layers, element: compute.kvElement)
+        let element = engine.kvShape.element
+        let inbox = RingInbox(run: run, kvRowBytes: engine.kvShape.rowBytes, element: element)
         hub.open(inbox)
         defer {
             hub.close(inbox)
             inbox.close(.cancelled)
         }
-        let links = RingLinks(run: run, inbox: inbox, element: compute.kvElement)
-        let engine = try EngineBox(
-            model: model, compute: compute, weights: weights, run: run, links: links)
-        show(engine, run, links)
+        let links = RingLinks(run: run, inbox: inbox, element: element)
+        let work = RunWork(run, sequence, engine: engine, links: links)
+        show(work, links)
         try await events.write(.accepted)
 
         do {
             try await waitForStart(commands)
-            try await connect(engine, run, links)
-            try await compute(run, shard, engine, links, commands, events)
+            try await connect(run, links)
+            try await compute(work, shard, links, commands, events)
             await links.close(orderly: true)
             statistics.count(run: true)
         } catch {
             statistics.count(run: false)
-            engine.cancel()
+            work.cancel()
             await links.close(orderly: false)
             guard let fault = error as? RunFault, fault.isWorthACheck else { throw error }
             throw await checked(fault, run)
         }
     }
 
-    private func connect(_ engine: EngineBox, _ run: Run, _ links: RingLinks) async throws(RunFault) {
-        for rank in engine.peersSentTo.sorted() {
+    private func connect(_ run: Run, _ links: RingLinks) async throws(RunFault) {
+        for rank in run.peersSentTo.sorted() {
             do throws(RPCStatus) {
                 try await links.connect(
                     to: rank, tls: configuration.tls, timeout: .seconds(10), logger: logger)
@@ -159,7 +160,7 @@ final class RunService: Sendable {
     func whileIdle<Value>(_ body: () async throws -> Value) async throws -> Value {
         let other = current.withLock { current -> String? in
             if let current { return current.job }
-            current = Occupant(job: "", kvBytes: 0)
+            current = Occupant(job: "")
             return nil
         }
         if let other {
@@ -173,16 +174,16 @@ final class RunService: Sendable {
 
     /// Puts the calling thread where this worker computes.
     func pinCaller() throws(ModelError) {
-        do throws(KernelError) { try compute.pinCaller() } catch { throw .kernel(error) }
+        do throws(KernelError) { try engine.compute.pinCaller() } catch { throw .kernel(error) }
     }
 
     /// Waits its turn, for a bounded time.
-    private func occupy(_ run: Run, kvBytes: Int) async throws {
+    private func occupy(_ run: Run) async throws {
         let deadline = ContinuousClock.now + Self.handover
         while true {
             let other = current.withLock { current -> String? in
                 if let current { return current.job }
-                current = Occupant(job: run.job, kvBytes: kvBytes)
+                current = Occupant(job: run.job)
                 return nil
             }
             guard let other else { return }
@@ -199,8 +200,9 @@ final class RunService: Sendable {
     }
 
     /// Lets heartbeats tell where the job stands.
-    private func show(_ engine: EngineBox, _ run: Run, _ links: RingLinks) {
-        let (meter, layers, steps) = (engine.meter, model.shape.layers, run.members.count)
+    private func show(_ work: RunWork, _ links: RingLinks) {
+        let (meter, steps) = (work.meter, work.run.members.count)
+        let layers = model.shape.layers * work.run.assignment.slabs.count
         current.withLock {
             $0?.progress = {
                 .with {

@@ -115,16 +115,22 @@ private struct Problem {
         return Seen(output: output.values(), logSumExp: sums.values())
     }
 
-    func decode(_ compute: Compute, query: Int) -> (output: [Float], logSumExp: [Float]) {
+    /// - Parameter pageRows: rows of a page.
+    func decode(_ compute: Compute, query: Int, pageRows: Int = 1024) -> (output: [Float], logSumExp: [Float])
+    {
         let width = shape.queryRowElements
         let q = Array(queries[query * width..<(query + 1) * width])
         var output = [Float](repeating: .nan, count: width)
         var sums = [Float](repeating: .nan, count: shape.heads)
         var outputSpan = output.mutableSpan
         var sumSpan = sums.mutableSpan
+        let pageBytes = pageRows * shape.kvRowElements * element.bytes
         rows.withUnsafeBytes { bytes in
+            let pages = stride(from: 0, to: bytes.count, by: pageBytes).map {
+                UnsafeRawBufferPointer(rebasing: bytes[$0..<min($0 + pageBytes, bytes.count)])
+            }
             compute.attendOne(
-                query: q.span, over: bytes, count: keyCount, element: element, shape: shape,
+                query: q.span, over: pages, element: element, shape: shape,
                 output: &outputSpan, logSumExp: &sumSpan)
         }
         return (output, sums)
@@ -278,6 +284,17 @@ private struct Case: Sendable, CustomTestStringConvertible {
         #expect(problem.attend(one) == problem.attend(three))
         let (c, d) = (problem.decode(one, query: 3), problem.decode(three, query: 3))
         #expect(c.output == d.output && c.logSumExp == d.logSumExp)
+    }
+
+    @Test func pagesDoNotShowInDecode() throws {
+        let compute = try Compute(threads: 2, precision: .f32)
+        let shape = try AttentionShape(heads: 4, kvHeads: 2, headDimension: 32)
+        let problem = Problem(shape, .f32, queries: [2999..<3000], keys: 3000)
+        let whole = problem.decode(compute, query: 0, pageRows: 3072)
+        for pageRows in [512, 1024, 1536] {
+            let paged = problem.decode(compute, query: 0, pageRows: pageRows)
+            #expect(paged.output == whole.output && paged.logSumExp == whole.logSumExp)
+        }
     }
 
     @Test func decodeWithoutKeysSeesNothing() throws {

@@ -9,9 +9,8 @@ import Transformer
         let model = try Model(path: Golden.path("tiny-phi3-longrope.gguf"))
         return try await offThePool {
             let compute = try Compute(threads: 2, precision: .f32)
-            let weights = try UnpackedWeights(model: model, compute: compute)
             return try ComputeRates.measure(
-                model: model, compute: compute, weights: weights, isCancelled: isCancelled)
+                engine: LayerEngine(model: model, compute: compute), isCancelled: isCancelled)
         }
     }
 

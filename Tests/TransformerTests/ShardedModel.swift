@@ -1,4 +1,5 @@
 // Runs a model over a ring of threads in this process, as workers would over the network.
+import KVCache
 import Kernels
 import LongRoPE
 import RingAttention
@@ -23,30 +24,57 @@ struct ShardedModel {
         let description: String
     }
 
-    /// Runs `body` on every rank's engine, prefilled with its part of `tokens`, and returns the results by rank.
+    /// What is in memory already, and the layout that it lies in.
+    var past: Past?
+    /// Tokens that are prefilled together; nil: all.
+    var slabTokens: Int?
+
+    /// The beginning of a prompt.
+    struct Past: Sendable {
+        let tokens: Int
+        let layout: Layout
+        /// By rank.
+        let sequences: [KVSequence]
+    }
+
+    /// Runs `body` on every rank's shard of `tokens`, not prefilled yet, and returns the results by rank.
     func run<R: Sendable>(
-        _ tokens: [Int32], maxTokens: Int = 0,
-        _ body: @escaping @Sendable (ShardEngine, ShardAssignment) throws -> R
+        _ tokens: [Int32], maxTokens: Int = 0, _ body: @escaping @Sendable (Shard) throws -> R
     ) async throws -> [R] {
-        let layout = try Layout(
-            tokens: tokens.count, reserved: maxTokens, speeds: speeds ?? Array(repeating: 1, count: workers),
-            capacities: capacities, widest: widest)
+        let layout = try layout(of: tokens.count, maxTokens)
         let profile = try model.scaling.profile(promptTokens: tokens.count, reservedTokens: maxTokens)
         let ring = LoopbackRing(ranks: workers, capacity: 2)
-        let (model, isa, precision) = (model, isa, precision)
+        let (model, isa, precision, past, slabTokens) = (model, isa, precision, past, slabTokens)
         let threads = threads ?? (workers == 1 ? 2 : 1)
         let workers = workers
         let results = try await offThePool {
             onThreads(workers, within: .seconds(600)) { rank in
                 let assignment = try ShardAssignment(
-                    rank: rank, layout: layout, promptTokens: tokens.count, maxTokens: maxTokens)
+                    rank: rank, layout: layout, past: past?.tokens ?? 0, promptTokens: tokens.count,
+                    maxTokens: maxTokens, slabTokens: slabTokens)
                 let compute = try Compute(threads: threads, isa: isa, precision: precision)
-                let engine = try ShardEngine(
-                    model: model, compute: compute,
-                    weights: UnpackedWeights(model: model, compute: compute), profile: profile,
-                    assignment: assignment, peer: ring.peer(rank), stall: .seconds(120))
-                try engine.prefill(tokens: assignment.runs.flatMap { tokens[$0] }) { _ in }
-                return try body(engine, assignment)
+                let engine = try LayerEngine(model: model, compute: compute)
+                let memory = KVMemory(limit: .max)
+                let sequence: KVSequence
+                if let past {
+                    sequence = try KVSequence(
+                        continuing: past.sequences[rank], rows: layout.count(of: rank, in: past.tokens),
+                        capacity: assignment.capacity, memory: memory)
+                } else {
+                    sequence = try KVSequence(
+                        shape: engine.kvShape, capacity: assignment.capacity, memory: memory)
+                }
+                let (peer, stall, recorder) = (ring.peer(rank), Duration.seconds(120), PassRecorder())
+                return try body(
+                    Shard(
+                        assignment: assignment, sequence: sequence,
+                        pass: PrefillPass(
+                            engine: engine, assignment: assignment, profile: profile, sequence: sequence,
+                            peer: peer, stall: stall, recorder: recorder),
+                        stationary: StationaryPass(
+                            engine: engine, assignment: assignment, profile: profile, sequence: sequence,
+                            peer: peer, stall: stall, recorder: recorder),
+                        tokens: assignment.runs.flatMap { tokens[$0] }))
             }
         }
         return try results.map { result in
@@ -55,22 +83,25 @@ struct ShardedModel {
         }
     }
 
-    /// Logits (tokens, vocabulary) of a whole sequence, row by row.
-    func logits(_ tokens: [Int32]) async throws -> [[Float]] {
-        var rows = [[Float]](repeating: [], count: tokens.count)
-        let parts = try await run(tokens) { engine, assignment in
-            let positions = assignment.runs.flatMap { Array($0) }
-            var part: [(Int, [Float])] = []
-            try engine.eachLogits { range, logits in
-                for (at, row) in range.enumerated() {
-                    part.append((positions[row], logits.withRow(at) { row in row.indices.map { row[$0] } }))
-                }
-            }
-            return part
-        }
-        for (position, row) in parts.joined() { rows[position] = row }
-        return rows
+    private func layout(of tokens: Int, _ maxTokens: Int) throws -> Layout {
+        if let past { return past.layout }
+        return try Layout(
+            tokens: tokens, reserved: maxTokens, speeds: speeds ?? Array(repeating: 1, count: workers),
+            capacities: capacities, widest: widest)
     }
+
+    /// Prefills tokens, and gives what a later run can continue: the first `kept` of them.
+    func past(_ tokens: [Int32], kept: Int) async throws -> Past {
+        let sequences = try await run(tokens) { shard in
+            try shard.prefill()
+            let rows = shard.assignment.layout.count(of: shard.assignment.rank, in: kept)
+            return KVSequence(beginning: shard.sequence, rows: rows)
+        }
+        return Past(tokens: kept, layout: try layout(of: tokens.count, 0), sequences: sequences)
+    }
+
+    /// Logits (tokens, vocabulary) of a whole sequence, row by row.
+    func logits(_ tokens: [Int32]) async throws -> [[Float]] { try await rows(tokens).map(\.logits) }
 
     /// What a prefill makes of one token.
     struct Row: Sendable, Equatable {
@@ -79,26 +110,13 @@ struct ShardedModel {
         var keyValues: [UInt8]
     }
 
-    /// Logits, keys and values of a whole sequence, token by token.
+    /// Logits, keys and values of the tokens of a sequence that are computed, in ascending position.
     func rows(_ tokens: [Int32]) async throws -> [Row] {
-        let layers = model.shape.layers
         var rows = [Row?](repeating: nil, count: tokens.count)
-        let parts = try await run(tokens) { engine, assignment in
-            let positions = assignment.runs.flatMap { Array($0) }
-            var part: [(Int, Row)] = []
-            try engine.eachLogits { range, logits in
-                for (at, row) in range.enumerated() {
-                    let keyValues = (0..<layers).flatMap { engine.keyValues(layer: $0, row: row) }
-                    part.append(
-                        (
-                            positions[row],
-                            Row(
-                                logits: logits.withRow(at) { row in row.indices.map { row[$0] } },
-                                keyValues: keyValues)
-                        ))
-                }
+        let parts = try await run(tokens) { shard in
+            try shard.prefilledRows().map {
+                ($0.position, Row(logits: $0.logits, keyValues: shard.keyValues(row: $0.row)))
             }
-            return part
         }
         for (position, row) in parts.joined() { rows[position] = row }
         return rows.compactMap { $0 }
@@ -107,10 +125,14 @@ struct ShardedModel {
     /// Negative log-likelihood of tokens 1, 2, ... of a sequence.
     func negativeLogLikelihood(_ tokens: [Int32]) async throws -> [Float] {
         var nll = [Float](repeating: .nan, count: tokens.count)
-        let parts = try await run(tokens) { engine, assignment in
-            let positions = assignment.runs.flatMap { Array($0) }
-            let next = positions.map { $0 + 1 < tokens.count ? tokens[$0 + 1] : -1 }
-            return zip(positions, try engine.scores(next: next)).map { ($0, $1) }
+        let parts = try await run(tokens) { shard in
+            var scores: [(Int, Float)] = []
+            try shard.prefill { slab, _ in
+                let positions = shard.assignment.runs(in: slab).flatMap { Array($0) }
+                let next = positions.map { $0 + 1 < tokens.count ? tokens[$0 + 1] : -1 }
+                scores += zip(positions, try shard.pass.scores(next: next)).map { ($0, $1) }
+            }
+            return scores
         }
         for (position, value) in parts.joined() { nll[position] = value }
         return Array(nll.dropLast())
@@ -119,21 +141,25 @@ struct ShardedModel {
     /// Greedy continuation: tokens, and at each step the difference between the best and the second logit.
     func greedy(_ tokens: [Int32], count: Int) async throws -> (tokens: [Int32], margins: [Float]) {
         let parts = try await run(tokens, maxTokens: count) {
-            engine, assignment -> (tokens: [Int32], margins: [Float]) in
+            shard -> (tokens: [Int32], margins: [Float]) in
+            let assignment = shard.assignment
+            try shard.prefill()
             guard assignment.isLeader else {
-                if assignment.followers.contains(assignment.rank) { try engine.follow() }
+                if assignment.followers.contains(assignment.rank) { try shard.stationary.follow() }
                 return ([], [])
             }
-            var logits = try engine.lastLogits()
+            var logits = try shard.pass.lastLogits()
             var answer: (tokens: [Int32], margins: [Float]) = ([], [])
             for index in 0..<count {
                 let best = logits.indices.max { logits[$0] < logits[$1] } ?? 0
                 let second = logits.indices.filter { $0 != best }.map { logits[$0] }.max() ?? 0
                 answer.tokens.append(Int32(best))
                 answer.margins.append(logits[best] - second)
-                if index + 1 < count { logits = try engine.decode(token: Int32(best), index: index) }
+                if index + 1 < count {
+                    logits = try shard.stationary.decode(token: Int32(best), index: index)
+                }
             }
-            try engine.endDecode()
+            try shard.stationary.end()
             return answer
         }
         return parts.first { !$0.tokens.isEmpty } ?? ([], [])

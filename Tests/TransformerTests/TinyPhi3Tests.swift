@@ -51,14 +51,18 @@ import Transformer
         let tokens = try #require(reference.cases.first { $0.name == "long" }).tokens
         let prompt = Array(tokens.prefix(150))
         let ring = ShardedModel(model: model, workers: workers, widest: 16)
-        let decoded = try await ring.run(prompt, maxTokens: 60) { engine, assignment -> [[Float]] in
+        let decoded = try await ring.run(prompt, maxTokens: 60) { shard -> [[Float]] in
+            let assignment = shard.assignment
+            try shard.prefill()
             guard assignment.isLeader else {
-                if assignment.followers.contains(assignment.rank) { try engine.follow() }
+                if assignment.followers.contains(assignment.rank) { try shard.stationary.follow() }
                 return []
             }
-            var rows = [try engine.lastLogits()]
-            for index in 0..<60 { rows.append(try engine.decode(token: tokens[150 + index], index: index)) }
-            try engine.endDecode()
+            var rows = [try shard.pass.lastLogits()]
+            for index in 0..<60 {
+                rows.append(try shard.stationary.decode(token: tokens[150 + index], index: index))
+            }
+            try shard.stationary.end()
             return rows
         }
         let rows = try #require(decoded.first { !$0.isEmpty })

@@ -18,10 +18,10 @@ import Transformer
         let model = try Model(path: Golden.path("tiny-phi3-longrope.gguf"))
         let reference: Reference = try Golden.json("tiny-phi3-longrope.json")
         let tokens = try #require(reference.cases.first { $0.name == name }).tokens
-        let parts = try await SocketRing(model: model, workers: workers).run(tokens) { engine, assignment in
+        let parts = try await SocketRing(model: model, workers: workers).run(tokens) { pass, assignment in
             let positions = assignment.runs.flatMap { Array($0) }
             var rows: [(Int, [Float])] = []
-            try engine.eachLogits { range, logits in
+            try pass.eachLogits { range, logits in
                 for (at, row) in range.enumerated() {
                     rows.append((positions[row], logits.withRow(at) { row in row.indices.map { row[$0] } }))
                 }

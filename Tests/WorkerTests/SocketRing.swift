@@ -1,4 +1,5 @@
 // A ring of workers' transports in one process, over real sockets on loopback.
+import KVCache
 import Kernels
 import Logging
 import LongRoPE
@@ -23,9 +24,9 @@ struct SocketRing {
 
     var kvElement: KVElement { precision == .bf16 ? .bf16 : .f32 }
 
-    /// Runs `body` on each rank's prefilled engine; results by rank.
+    /// Runs `body` on each rank's pass, prefilled; results by rank.
     func run<R: Sendable>(
-        _ tokens: [Int32], _ body: @escaping @Sendable (ShardEngine, ShardAssignment) throws -> R
+        _ tokens: [Int32], _ body: @escaping @Sendable (PrefillPass, ShardAssignment) throws -> R
     ) async throws -> [R] {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let hubs = (0..<workers).map { _ in RingHub() }
@@ -54,7 +55,7 @@ struct SocketRing {
 
     private func compute<R: Sendable>(
         _ tokens: [Int32], _ hubs: [RingHub], _ addresses: [RPCAddress], _ logger: Logger,
-        _ body: @escaping @Sendable (ShardEngine, ShardAssignment) throws -> R
+        _ body: @escaping @Sendable (PrefillPass, ShardAssignment) throws -> R
     ) async throws -> [R] {
         let kvTokenBytes = model.shape.kvBytesPerToken(kvElement)
         var parts: [(run: Run, links: RingLinks)] = []
@@ -76,12 +77,17 @@ struct SocketRing {
             onThreads(ready.count, within: .seconds(120)) { rank in
                 let (run, links) = ready[rank]
                 let compute = try Compute(threads: 1, isa: isa, precision: precision)
-                let engine = try ShardEngine(
-                    model: model, compute: compute,
-                    weights: UnpackedWeights(model: model, compute: compute), profile: run.profile,
-                    assignment: run.assignment, peer: links, stall: run.stall)
-                try engine.prefill(tokens: run.assignment.runs.flatMap { tokens[$0] }) { _ in }
-                return try body(engine, run.assignment)
+                let engine = try LayerEngine(model: model, compute: compute)
+                let sequence = try KVSequence(
+                    shape: engine.kvShape, capacity: run.assignment.capacity,
+                    memory: KVMemory(limit: 1 << 32))
+                let pass = PrefillPass(
+                    engine: engine, assignment: run.assignment, profile: run.profile, sequence: sequence,
+                    peer: links, stall: run.stall, recorder: PassRecorder())
+                try pass.prefill(
+                    slab: 0..<tokens.count, tokens: run.assignment.runs.flatMap { tokens[$0] }
+                ) { _ in }
+                return try body(pass, run.assignment)
             }
         }
         for (_, links) in parts { await links.close(orderly: true) }

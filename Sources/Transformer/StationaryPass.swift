@@ -1,9 +1,34 @@
 // Decode: the leader computes the token, every rank attends its own keys and values.
+public import KVCache
 import Kernels
-import LongRoPE
-import RingAttention
+public import LongRoPE
+public import RingAttention
 
-extension ShardEngine {
+/// One rank's part of continuing a sequence token by token. Keys and values stay where they are. Confined to the
+/// engine's thread.
+public final class StationaryPass {
+    private let engine: LayerEngine
+    private let assignment: ShardAssignment
+    private let sequence: KVSequence
+    private let angles: AngleTable
+    private let peer: any RingPeer
+    private let stall: Duration
+    private let meter: RingMeter
+
+    /// - Parameter sequence: has all of the prompt's rows of this rank.
+    public init(
+        engine: LayerEngine, assignment: ShardAssignment, profile: RotaryProfile, sequence: KVSequence,
+        peer: any RingPeer, stall: Duration, recorder: PassRecorder
+    ) {
+        self.engine = engine
+        self.assignment = assignment
+        self.sequence = sequence
+        self.peer = peer
+        self.stall = stall
+        meter = recorder.meter
+        angles = AngleTable(profile)
+    }
+
     /// Computes one more token on the leader and returns the logits (vocabulary) of what follows it.
     ///
     /// Each layer's query travels to the ranks that hold keys and values, the new key and value with it to the rank
@@ -14,47 +39,48 @@ extension ShardEngine {
         guard index >= 0, index < assignment.maxTokens else {
             throw .ring(.invalidPlan("token \(index) of an answer of at most \(assignment.maxTokens)"))
         }
-        let shape = model.shape
+        let (shape, compute, step) = (engine.model.shape, engine.compute, engine.step)
         let leader: StationaryLeader
         let owner = assignment.layout.owner(of: position)
         do throws(RingError) {
             leader = try stationaryLeader()
         } catch { throw .ring(error) }
         let x = Matrix(rows: 1, columns: shape.hidden)
-        try embed([token], into: x)
+        try engine.embed([token], into: x)
         let cosine = Matrix(rows: 1, columns: angles.pairs)
         let sine = Matrix(rows: 1, columns: angles.pairs)
         compute.fillAngles(angles, at: [position..<position + 1], cosine: cosine, sine: sine)
         let attended = Matrix(rows: 1, columns: shape.heads * shape.headDimension)
-        let row = kvRows
-        if owner == assignment.rank { kvRows += 1 }
+        let isOwn = owner == assignment.rank
+        let row = sequence.written
 
         for layer in 0..<shape.layers {
             step.begin(cosine: cosine, sine: sine)
-            let inputs = try model.family.attentionInputs(layer: layer, x, step)
-            if owner == assignment.rank { try store(inputs, layer: layer, firstRow: row) }
+            let inputs = try engine.model.family.attentionInputs(layer: layer, x, step)
+            if isOwn { try engine.store(inputs, layer: layer, firstRow: row, into: sequence) }
             let withKV = inputs.values()
             let query = Array(withKV.prefix(attended.columns))
             do throws(RingError) {
                 let partial = try leader.attend(
                     layer: layer, position: position, heads: shape.heads, headSize: shape.headDimension,
                     query: { FloatPayload(values: $0 == owner ? withKV : query) },
-                    own: { attendOwn(query: query, layer: layer) })
+                    own: { attendOwn(query: query, layer: layer, rows: row + (isOwn ? 1 : 0)) })
                 attended.copy(from: partial.output)
             } catch { throw .ring(error) }
-            try model.family.attentionOutputs(layer: layer, attended: attended, addingTo: x, step)
+            try engine.model.family.attentionOutputs(layer: layer, attended: attended, addingTo: x, step)
         }
-        return try head(x).values()
+        if isOwn { sequence.advance(by: 1) }
+        return try engine.head(x).values()
     }
 
     /// Tells the followers that there is nothing more to decode.
-    public func endDecode() throws(ModelError) {
+    public func end() throws(ModelError) {
         do throws(RingError) { try stationaryLeader().end() } catch { throw .ring(error) }
     }
 
     /// A follower's part of decode: answers the leader's queries until it ends decoding.
     public func follow() throws(ModelError) {
-        let shape = model.shape
+        let shape = engine.model.shape
         let queryCount = shape.heads * shape.headDimension
         let kvCount = shape.kvHeads * shape.headDimension
         let leader = assignment.leader
@@ -62,6 +88,7 @@ extension ShardEngine {
             let follower = try StationaryFollower(
                 peer: peer, rank: assignment.rank, leader: leader, layers: shape.layers, stall: stall,
                 meter: meter)
+            // A token's row is written layer by layer, and counts when the last layer has it.
             try follower.run(firstPosition: assignment.promptTokens) { layer, _, payload in
                 let values = payload.floats()
                 guard values.count == queryCount || values.count == queryCount + 2 * kvCount else {
@@ -71,17 +98,20 @@ extension ShardEngine {
                             "a query of \(values.count) numbers; expected \(queryCount), and \(2 * kvCount) more "
                             + "with a new key and value")
                 }
+                let row = sequence.written
+                var rows = row
                 if values.count > queryCount {
-                    let row = layer == 0 ? kvRows : kvRows - 1
-                    guard row < kv.capacity else {
+                    guard row < sequence.capacity else {
                         throw RingError.protocolViolation(
                             rank: leader, what: "more keys and values than planned")
                     }
-                    if layer == 0 { kvRows += 1 }
-                    try store(
-                        Matrix(rows: 1, columns: values.count, values: values), layer: layer, firstRow: row)
+                    try engine.store(
+                        Matrix(rows: 1, columns: values.count, values: values), layer: layer, firstRow: row,
+                        into: sequence)
+                    rows += 1
+                    if layer + 1 == shape.layers { sequence.advance(by: 1) }
                 }
-                return attendOwn(query: Array(values.prefix(queryCount)), layer: layer)
+                return attendOwn(query: Array(values.prefix(queryCount)), layer: layer, rows: rows)
             }
         } catch { throw .ring(error) }
     }
@@ -92,23 +122,36 @@ extension ShardEngine {
             meter: meter)
     }
 
-    /// Attention of one token's query over this rank's rows of a layer.
-    private func attendOwn(query: [Float], layer: Int) -> AttentionPartial {
-        let nothing = AttentionPartial(heads: model.shape.heads, headSize: model.shape.headDimension)
-        guard kvRows > 0 else { return nothing }
+    /// Attention of one token's query over this rank's first `rows` rows of a layer.
+    private func attendOwn(query: [Float], layer: Int, rows: Int) -> AttentionPartial {
+        let nothing = AttentionPartial(
+            heads: engine.model.shape.heads, headSize: engine.model.shape.headDimension)
+        guard rows > 0 else { return nothing }
         var output = nothing.output
         var logSumExp = nothing.logSumExp
         do {
             var outputSpan = output.mutableSpan
             var logSumExpSpan = logSumExp.mutableSpan
-            compute.attendOne(
-                query: query.span, over: UnsafeRawBufferPointer(kv.rows(layer: layer)), count: kvRows,
-                element: kv.element, shape: attention, output: &outputSpan, logSumExp: &logSumExpSpan)
+            engine.compute.attendOne(
+                query: query.span, over: sequence.pages(layer: layer, rows: rows),
+                element: sequence.shape.element, shape: engine.attention, output: &outputSpan,
+                logSumExp: &logSumExpSpan)
         }
         var partial = nothing
         partial.output = output
         partial.logSumExp = logSumExp
         return partial
+    }
+}
+
+/// Numbers on their way to a peer: queries, new keys and values.
+private struct FloatPayload: RingPayload {
+    let values: [Float]
+
+    var count: Int { values.count * MemoryLayout<Float>.stride }
+
+    func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+        try values.withUnsafeBytes(body)
     }
 }
 
