@@ -7077,7 +7077,7 @@ const ProtobufCMessageDescriptor lariat__v1__run_member__descriptor =
   (ProtobufCMessageInit) lariat__v1__run_member__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[24] =
+static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[25] =
 {
   {
     "job",
@@ -7367,6 +7367,18 @@ static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[24
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "stationary",
+    27,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__RunPlan, stationary),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__run_plan__field_indices_by_name[] = {
   1,   /* field[1] = attempt */
@@ -7390,6 +7402,7 @@ static const unsigned lariat__v1__run_plan__field_indices_by_name[] = {
   8,   /* field[8] = sampling */
   23,   /* field[23] = slab_tokens */
   12,   /* field[12] = stall_seconds */
+  24,   /* field[24] = stationary */
   19,   /* field[19] = stripe_tokens */
   13,   /* field[13] = token_count */
   17,   /* field[17] = top_probabilities */
@@ -7398,7 +7411,7 @@ static const ProtobufCIntRange lariat__v1__run_plan__number_ranges[2 + 1] =
 {
   { 1, 0 },
   { 15, 12 },
-  { 0, 24 }
+  { 0, 25 }
 };
 const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor =
 {
@@ -7408,7 +7421,7 @@ const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor =
   "Lariat__V1__RunPlan",
   "lariat.v1",
   sizeof(Lariat__V1__RunPlan),
-  24,
+  25,
   lariat__v1__run_plan__field_descriptors,
   lariat__v1__run_plan__field_indices_by_name,
   2,  lariat__v1__run_plan__number_ranges,

@@ -57,6 +57,8 @@ public struct RunPlan: BridgedMessage {
     public var drop: [String] = []
     /// Prefill takes so many tokens at a time, a multiple of the stripe and of 128; 0: all at once.
     public var slabTokens: UInt64 = 0
+    /// The leader computes the tokens behind the past, all of which it is sent, and keys and values stay where they are.
+    public var stationary: Bool = false
 
     public init() {}
 
@@ -71,6 +73,7 @@ public struct RunPlan: BridgedMessage {
         .string(18, \.runKey), .bool(19, \.logProbabilities), .uint32(20, \.topProbabilities),
         .uint32(21, \.protocol), .uint32(22, \.stripeTokens), .message(23, \.past), .string(24, \.keep),
         .strings(25, \.drop), .uint64(26, \.slabTokens),
+        .bool(27, \.stationary),
     ]
 }
 

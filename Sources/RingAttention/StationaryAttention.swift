@@ -120,6 +120,8 @@ public struct StationaryFollower: Sendable {
         self.meter = meter
     }
 
+    /// Answers queries of one position after another until the leader ends decoding.
+    ///
     /// - Parameters:
     ///   - firstPosition: position of the first query, if known.
     ///   - answer: appends the key and value if they are there, attends, and returns the partial.
@@ -129,33 +131,48 @@ public struct StationaryFollower: Sendable {
         firstPosition: Int? = nil,
         answer: (_ layer: Int, _ position: Int, _ query: any RingPayload) throws -> AttentionPartial
     ) throws(RingError) -> Int {
-        var answered = 0
-        var due: (layer: Int, position: Int?) = (0, firstPosition)
+        var passes = 0
+        var due = firstPosition
+        while let position = try pass(at: due, answer: answer) {
+            passes += 1
+            due = position + 1
+        }
+        return passes * layers
+    }
+
+    /// Answers the queries of all layers for one position, or for rows that begin there.
+    ///
+    /// - Parameter position: of the queries; nil: whichever the first one has.
+    /// - Returns: the position; nil where the leader ended instead.
+    @discardableResult
+    public func pass(
+        at position: Int?,
+        answer: (_ layer: Int, _ position: Int, _ query: any RingPayload) throws -> AttentionPartial
+    ) throws(RingError) -> Int? {
+        var known = position
         do {
-            while true {
+            for due in 0..<layers {
                 let message = try meter.waiting(for: leader) { () throws(RingError) in
                     try peer.receive(from: leader, deadline: .now + stall)
                 }
                 switch message {
-                case .end where due.layer == 0:
-                    return answered
-                case .query(due.layer, let position, let payload)
-                where position == due.position ?? position && (0...Layout.maximumTokens).contains(position):
-                    let partial = try answer(due.layer, position, payload)
+                case .end where due == 0:
+                    return nil
+                case .query(due, let position, let payload)
+                where position == known ?? position && (0...Layout.maximumTokens).contains(position):
+                    known = position
+                    let partial = try answer(due, position, payload)
                     try peer.send(
-                        .partial(layer: due.layer, from: rank, payload: partial.payload), to: leader,
+                        .partial(layer: due, from: rank, payload: partial.payload), to: leader,
                         deadline: .now + stall)
-                    answered += 1
-                    due =
-                        due.layer + 1 < layers ? (due.layer + 1, position) : (0, position + 1)
                 default:
-                    let position = due.position.map { "position \($0)" } ?? "any position"
+                    let position = known.map { "position \($0)" } ?? "any position"
                     throw RingError.protocolViolation(
                         rank: leader,
-                        what:
-                            "a query of layer \(due.layer), \(position), was due; it sent \(message.summary)")
+                        what: "a query of layer \(due), \(position), was due; it sent \(message.summary)")
                 }
             }
+            return known
         } catch {
             throw peer.end(error)
         }

@@ -15,7 +15,11 @@ public struct ShardAssignment: Sendable {
     public let promptTokens: Int
     /// Tokens that may be generated.
     public let maxTokens: Int
-    /// Positions that are prefilled together, one after another: from `past` to the prompt's end.
+    /// The leader computes everything behind `past` alone, and keys and values stay where they are: for a short question
+    /// over a long past. The answer is exact to rounding, and not the same bits for every layout.
+    public let isStationary: Bool
+    /// Positions that are prefilled together, one after another: from `past` to the prompt's end; none where that is
+    /// stationary.
     public let slabs: [Range<Int>]
     /// The rank that holds the prompt's last token, and so computes the answer's; 0 without a prompt.
     public let leader: Int
@@ -29,7 +33,8 @@ public struct ShardAssignment: Sendable {
     /// - Parameter slabTokens: a multiple of the stripe and of `tileTokens`; nil: all at once.
     /// - Throws: `.invalidPlan`.
     public init(
-        rank: Int, layout: Layout, past: Int = 0, promptTokens: Int, maxTokens: Int, slabTokens: Int? = nil
+        rank: Int, layout: Layout, past: Int = 0, promptTokens: Int, maxTokens: Int,
+        slabTokens: Int? = nil, isStationary: Bool = false
     ) throws(RingError) {
         // Says what is wrong with rank and length.
         _ = try RingSchedule(rank: rank, layout: layout, tokens: promptTokens)
@@ -55,7 +60,10 @@ public struct ShardAssignment: Sendable {
         self.past = past
         self.promptTokens = promptTokens
         self.maxTokens = maxTokens
-        slabs = Self.slabs(past..<max(promptTokens, past), of: slabTokens ?? max(promptTokens, 1))
+        self.isStationary = isStationary
+        slabs =
+            isStationary
+            ? [] : Self.slabs(past..<max(promptTokens, past), of: slabTokens ?? max(promptTokens, 1))
         let leader = promptTokens > 0 ? layout.owner(of: promptTokens - 1) : 0
         self.leader = leader
         followers = layout.holders(in: promptTokens + maxTokens).filter { $0 != leader }
@@ -74,8 +82,11 @@ public struct ShardAssignment: Sendable {
         return slabs
     }
 
-    /// Positions of this rank's tokens that are computed, in buffer order.
-    public var runs: [Range<Int>] { runs(in: past..<promptTokens) }
+    /// Positions of the prompt's tokens that this rank computes, in buffer order.
+    public var runs: [Range<Int>] {
+        if isStationary { return isLeader ? [past..<promptTokens] : [] }
+        return runs(in: past..<promptTokens)
+    }
 
     /// Positions of this rank's tokens among these, in buffer order.
     public func runs(in positions: Range<Int>) -> [Range<Int>] {
@@ -89,13 +100,13 @@ public struct ShardAssignment: Sendable {
     }
 
     /// Prompt tokens that this rank computes.
-    public var tokens: Int { rows(of: past..<promptTokens).count }
+    public var tokens: Int { runs.reduce(0) { $0 + $1.count } }
 
     /// Tokens whose KV this rank may come to hold: its part of the prompt and of the answer.
     public var capacity: Int { layout.count(of: rank, in: promptTokens + maxTokens) }
 
-    /// Positions of the prompt that can be kept beyond the run: whole tiles.
-    public var keepable: Int { promptTokens / Self.tileTokens * Self.tileTokens }
+    /// Positions of the prompt that can be kept beyond the run: whole tiles, computed in canonical order.
+    public var keepable: Int { isStationary ? past : promptTokens / Self.tileTokens * Self.tileTokens }
 
     public var isLeader: Bool { rank == leader }
 }

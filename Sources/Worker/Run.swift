@@ -82,6 +82,9 @@ package struct Run: Sendable {
         guard ([plan.keep, plan.past?.sequence ?? "past"] + plan.drop).allSatisfy({ $0.utf8.count <= 256 }),
             plan.past?.sequence != ""
         else { throw refuse("a sequence in it has no name, or one of more than 256 bytes") }
+        guard !plan.stationary || plan.past != nil && plan.kind == .generate else {
+            throw refuse("without a past nothing stays where it is")
+        }
         guard plan.kind != .score || plan.past == nil else {
             throw refuse("scores are of a whole prompt, and it continues a sequence")
         }
@@ -126,7 +129,8 @@ package struct Run: Sendable {
                 layout: Layout(
                     stripeTokens: Int(plan.stripeTokens), weights: plan.members.map { Int($0.weight) }),
                 past: Int(clamping: plan.past?.tokens ?? 0), promptTokens: promptTokens,
-                maxTokens: maxTokens, slabTokens: plan.slabTokens == 0 ? nil : Int(clamping: plan.slabTokens))
+                maxTokens: maxTokens, slabTokens: plan.slabTokens == 0 ? nil : Int(clamping: plan.slabTokens),
+                isStationary: plan.stationary)
         } catch { throw refuse("\(error)") }
         guard plan.tokenCount == UInt64(assignment.tokens) else {
             throw refuse("\(plan.tokenCount) tokens are announced for a shard of \(assignment.tokens)")

@@ -83,6 +83,14 @@ extension RunService {
                 try score(slab, next: Array(shard.next[rows]), work, emit)
             }
         }
+        let follows = run.kind == .generate && run.assignment.followers.contains(run.rank)
+        if run.assignment.isStationary, follows { try work.decode.followExtension() }
+        var logits: [Float] = []
+        if run.kind == .generate, run.assignment.isLeader {
+            logits =
+                run.assignment.isStationary
+                ? try work.decode.extend(tokens: shard.tokens) : try work.prefill.lastLogits()
+        }
         let prefilled = ContinuousClock.now
         let (seconds, waited) = ((prefilled - start).seconds, recorder.timings.wait.seconds)
         count(work, seconds: seconds)
@@ -97,8 +105,8 @@ extension RunService {
                         + "\(links.bytesSent.grouped) bytes sent, \(links.bytesReceived.grouped) received")))
         if run.kind == .generate {
             if run.assignment.isLeader {
-                finish = try generate(work, stop, emit)
-            } else if run.assignment.followers.contains(run.rank) {
+                finish = try generate(work, from: logits, stop, emit)
+            } else if follows {
                 try work.decode.follow()
             }
         }
@@ -161,12 +169,13 @@ extension RunService {
 
     /// Decodes on the leader; returns why the answer ended.
     private func generate(
-        _ work: RunWork, _ stop: StopRequest, _ emit: (RunEvent) throws(ModelError) -> Void
+        _ work: RunWork, from logits: [Float], _ stop: StopRequest,
+        _ emit: (RunEvent) throws(ModelError) -> Void
     ) throws(ModelError) -> Finish {
         let run = work.run
         var sampler = Sampler(run.sampling)
         for token in run.recent { sampler.accept(token: token) }
-        var logits = try work.prefill.lastLogits()
+        var logits = logits
         var finish = Finish.length
         for index in 0..<run.maxTokens {
             if stop.requested.load(ordering: .relaxed) {

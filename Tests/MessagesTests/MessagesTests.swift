@@ -13,6 +13,8 @@ let everyMessage: [any PackedMessage.Type] = [
     ListJobsReply.self, LogLine.self, Forecast.self, CalibrateRequest.self, WorkerRates.self,
     WorkerCost.self, ClusterRequest.self, ClusterState.self,
     MemberRecord.self, RegisterRequest.self, RegisterReply.self, HeartbeatRequest.self, HeartbeatReply.self,
+    ContextRecord.self, ListContextsRequest.self, ListContextsReply.self, ContextRequest.self,
+    PinContextRequest.self, HeldSequence.self, KeptSequence.self, RunPast.self,
     RunMember.self, RunPlan.self, RunCommand.self, RunEvent.self, RingHeader.self,
     RingReply.self, HealthCheckRequest.self, HealthCheckResponse.self, ReflectionRequest.self,
     ReflectionExtension.self, ReflectionResponse.self, ReflectionFiles.self,

@@ -116,4 +116,20 @@ import Transformer
             #expect(continued.tokens == whole.tokens && continued.margins == whole.margins)
         }
     }
+
+    /// A short question that the leader computes, keys and values staying where they are: the same to rounding.
+    @Test(arguments: [1, 2, 3, 5], [1, 30, 316])
+    func aStationaryQuestionIsTheSameToRounding(workers: Int, length: Int) async throws {
+        let model = try Model(path: Golden.path("tiny-phi3-longrope.gguf"))
+        let tokens = Self.longPrompt.prefix(384 + length).map { $0 % Int32(model.shape.vocabulary) }
+        var ring = ShardedModel(model: model, workers: workers)
+        ring.widest = 16
+        ring.speeds = (0..<workers).map { Double(1 + $0 % 3) }
+        ring.past = try await ring.past(Self.longPrompt.map { $0 % Int32(model.shape.vocabulary) }, kept: 384)
+        let canonical = try await ring.greedy(tokens, count: 12)
+        ring.isStationary = true
+        let stationary = try await ring.greedy(tokens, count: 12)
+        #expect(stationary.tokens == canonical.tokens)
+        for (one, other) in zip(stationary.margins, canonical.margins) { #expect(abs(one - other) < 2e-4) }
+    }
 }

@@ -28,6 +28,8 @@ struct ShardedModel {
     var past: Past?
     /// Tokens that are prefilled together; nil: all.
     var slabTokens: Int?
+    /// What is behind the past is computed by the leader, and keys and values stay.
+    var isStationary = false
 
     /// The beginning of a prompt.
     struct Past: Sendable {
@@ -44,14 +46,16 @@ struct ShardedModel {
         let layout = try layout(of: tokens.count, maxTokens)
         let profile = try model.scaling.profile(promptTokens: tokens.count, reservedTokens: maxTokens)
         let ring = LoopbackRing(ranks: workers, capacity: 2)
-        let (model, isa, precision, past, slabTokens) = (model, isa, precision, past, slabTokens)
+        let (model, isa, precision, past, slabTokens, isStationary) = (
+            model, isa, precision, past, slabTokens, isStationary
+        )
         let threads = threads ?? (workers == 1 ? 2 : 1)
         let workers = workers
         let results = try await offThePool {
             onThreads(workers, within: .seconds(600)) { rank in
                 let assignment = try ShardAssignment(
                     rank: rank, layout: layout, past: past?.tokens ?? 0, promptTokens: tokens.count,
-                    maxTokens: maxTokens, slabTokens: slabTokens)
+                    maxTokens: maxTokens, slabTokens: slabTokens, isStationary: isStationary)
                 let compute = try Compute(threads: threads, isa: isa, precision: precision)
                 let engine = try LayerEngine(model: model, compute: compute)
                 let memory = KVMemory(limit: .max)
@@ -145,10 +149,14 @@ struct ShardedModel {
             let assignment = shard.assignment
             try shard.prefill()
             guard assignment.isLeader else {
-                if assignment.followers.contains(assignment.rank) { try shard.stationary.follow() }
+                guard assignment.followers.contains(assignment.rank) else { return ([], []) }
+                if assignment.isStationary { try shard.stationary.followExtension() }
+                try shard.stationary.follow()
                 return ([], [])
             }
-            var logits = try shard.pass.lastLogits()
+            var logits =
+                assignment.isStationary
+                ? try shard.stationary.extend(tokens: shard.tokens) : try shard.pass.lastLogits()
             var answer: (tokens: [Int32], margins: [Float]) = ([], [])
             for index in 0..<count {
                 let best = logits.indices.max { logits[$0] < logits[$1] } ?? 0

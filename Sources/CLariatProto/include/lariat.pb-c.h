@@ -1483,10 +1483,15 @@ struct  Lariat__V1__RunPlan
    * Prefill takes so many tokens at a time, a multiple of the stripe and of 128; 0: all at once.
    */
   uint64_t slab_tokens;
+  /*
+   * The leader computes the tokens behind the past, all of which it is sent, and keys and values stay where they are. For
+   * a short question over a long past: exact to rounding, not the same bits for every layout.
+   */
+  protobuf_c_boolean stationary;
 };
 #define LARIAT__V1__RUN_PLAN__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_plan__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0, 0, 0,NULL, LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, 0, 0, NULL, 0, NULL, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0, 0, NULL, (char *)protobuf_c_empty_string, 0,NULL, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0, 0, 0,NULL, LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, 0, 0, NULL, 0, NULL, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0, 0, NULL, (char *)protobuf_c_empty_string, 0,NULL, 0, 0 }
 
 
 /*
