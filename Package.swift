@@ -115,10 +115,18 @@ let package = Package(
             dependencies: ["CGRPCProto", "HTTP2", "Numerals", "Observability", "Protobuf", log] + nio,
             swiftSettings: swiftOverC),
 
-        // Floor 4: what Lariat's processes say to each other and to their clients.
+        // Floor 4: what Lariat's processes say to each other and to their clients, and the ring between workers.
         .target(
             name: "Messages", dependencies: ["CLariatProto", "JSONText", "Protobuf", "RPC"],
             swiftSettings: swiftOverC),
+        .target(
+            name: "RingTransport",
+            dependencies: [
+                "Protobuf",
+                "Kernels", "Messages", "Numerals", "RPC", "RingAttention", log,
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: swift),
 
         // Floor 5: the two kinds of process. The page is a target of its own because it is slow to compile: its files
         // become literals of a hundred thousand bytes.
@@ -129,9 +137,8 @@ let package = Package(
         .target(
             name: "Worker",
             dependencies: [
-                "GGUF", "LongRoPE", "Numerals", "Sampling", "Cluster", "Kernels", "KVCache", "Messages",
-                "Protobuf", "RingAttention", "Transformer", "RPC", "Observability", log,
-                .product(name: "NIOCore", package: "swift-nio"),
+                "Tokenizer", "LongRoPE", "Numerals", "Sampling", "Cluster", "Kernels", "KVCache", "Messages",
+                "Protobuf", "RingAttention", "RingTransport", "Transformer", "RPC", "Observability", log,
             ],
             swiftSettings: swift),
         .target(
@@ -141,7 +148,6 @@ let package = Package(
                 "Kernels",
                 "RingAttention",
                 "Transformer", "Messages", "Protobuf", "RPC", "Observability", "JSONText", "OpenAI", log,
-                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             exclude: ["Page"], swiftSettings: swift),
@@ -150,8 +156,8 @@ let package = Package(
         .target(
             name: "Benchmark",
             dependencies: [
-                "GGUF", "LongRoPE", "Sampling", "Cluster", "Kernels", "Messages", "Protobuf", "RingAttention",
-                "Transformer", "RPC", "Worker", log,
+                "GGUF", "LongRoPE", "Sampling", "Kernels", "Messages", "RingAttention",
+                "RingTransport", "Transformer", "RPC", log,
             ],
             swiftSettings: swift),
 
@@ -191,11 +197,11 @@ let package = Package(
         .testTarget(name: "LongRoPETests", dependencies: ["LongRoPE", "TestSupport"], swiftSettings: swift),
         .testTarget(name: "SamplingTests", dependencies: ["Sampling"], swiftSettings: swift),
         .testTarget(name: "EvaluationTests", dependencies: ["Evaluation", "Sampling"], swiftSettings: swift),
-        .testTarget(name: "ClusterTests", dependencies: ["Cluster", "TestSupport"], swiftSettings: swift),
+        .testTarget(name: "ClusterTests", dependencies: ["Cluster"], swiftSettings: swift),
         .testTarget(name: "CertificatesTests", dependencies: ["Certificates"], swiftSettings: swift),
         .testTarget(
             name: "KernelsTests",
-            dependencies: ["CLariatKernels", "GGUF", "Kernels", "LongRoPE", "TestSupport"],
+            dependencies: ["GGUF", "Kernels"],
             swiftSettings: swift),
         .testTarget(
             name: "RingAttentionTests", dependencies: ["RingAttention", "TestSupport"], swiftSettings: swift),
@@ -222,18 +228,23 @@ let package = Package(
         .testTarget(
             name: "TransformerTests",
             dependencies: [
-                "GGUF", "KVCache", "Kernels", "LongRoPE", "RingAttention", "Sampling", "Tokenizer",
+                "GGUF", "KVCache", "Kernels", "LongRoPE", "RingAttention", "Sampling",
                 "Transformer",
                 "TestSupport",
             ],
             swiftSettings: swift),
         .testTarget(
+            name: "RingTransportTests",
+            dependencies: [
+                "Kernels", "Messages", "RPC", "RingAttention", "RingTransport",
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: swift),
+        .testTarget(
             name: "WorkerTests",
             dependencies: [
-                "Cluster", "KVCache", "Kernels", "LongRoPE", "Messages", "Protobuf", "RPC", "RingAttention",
-                "Transformer",
-                "Worker", "TestSupport",
-                log, .product(name: "NIOCore", package: "swift-nio"),
+                "KVCache", "Kernels", "LongRoPE", "Messages", "Protobuf", "RPC", "RingAttention",
+                "RingTransport", "Transformer", "Worker", "TestSupport", log,
             ],
             swiftSettings: swift),
         .testTarget(

@@ -1,6 +1,6 @@
 // Measures kernels one by one, each against the limit of the machine that bounds it, in the same rounds.
 package import Kernels
-import Worker
+import RingAttention
 
 /// Kernels that belong together; what `--only` names.
 package enum KernelGroup: String, CaseIterable, Sendable {

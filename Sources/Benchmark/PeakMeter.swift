@@ -1,6 +1,6 @@
 // Measures what the machine can do, again and again over the life of a benchmark.
 package import Kernels
-import Worker
+import RingAttention
 
 /// The limits of the machine that were measured, in operations or bytes a second.
 package struct PeakRates: Sendable, Equatable {

@@ -1,7 +1,7 @@
 // Plain TCP over loopback with blocking sockets: what the wire between workers is held against.
 import Foundation
 import Synchronization
-import Worker
+import RingAttention
 
 /// Sends bytes from one thread to another and measures how long that takes.
 enum TCPCopy {

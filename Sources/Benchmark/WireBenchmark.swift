@@ -1,14 +1,11 @@
 // Measures the wire between two workers: blocks through the transport that jobs use, against plain TCP, in turn.
-import Cluster
 import Kernels
 package import Logging
-import LongRoPE
 import Messages
 import RPC
 import RingAttention
+import RingTransport
 import Synchronization
-import Transformer
-import Worker
 
 /// A run of transfers.
 package struct WireBenchmark: Sendable {
@@ -92,26 +89,22 @@ private struct WorkerPair {
                 ], logger: logger)
         }
         do {
-            var members: [Run.Member] = []
+            var peers: [RingSession.Peer] = []
             for (rank, server) in servers.enumerated() {
-                let address = try await server.start()
-                members.append(
-                    Run.Member(name: "worker-\(rank)", at: HostPort(host: address.host, port: address.port)))
+                peers.append(
+                    RingSession.Peer(name: "worker-\(rank)", address: try await server.start()))
             }
-            let profile = try RotaryProfile(
-                name: "benchmark", theta: 10_000, rotaryDimension: 2, factors: [1], window: 1)
             // The sender holds all stripes.
             let layout = try Layout(stripeTokens: blockTokens, weights: [1, 0])
             var links: [RingLinks] = []
             for rank in 0..<2 {
-                let run = try Run(
-                    job: "benchmark", members: members,
-                    assignment: ShardAssignment(
-                        rank: rank, layout: layout, promptTokens: tokens, maxTokens: 0),
-                    profile: profile, stall: patience)
-                let inbox = RingInbox(run: run, kvRowBytes: rowBytes, element: .bf16)
+                let session = RingSession(
+                    job: "benchmark", attempt: 1, epoch: 1, rank: rank, peers: peers,
+                    key: "blocks of no job", profileIdentity: "", layout: layout, tokens: tokens,
+                    stall: patience)
+                let inbox = RingInbox(session, kvRowBytes: rowBytes, element: .bf16)
                 hubs[rank].open(inbox)
-                links.append(RingLinks(run: run, inbox: inbox, element: .bf16))
+                links.append(RingLinks(session, inbox: inbox, element: .bf16))
             }
             try await links[0].connect(to: 1, tls: nil, timeout: .seconds(10), logger: logger)
             return WorkerPair(

@@ -4,6 +4,7 @@ package import LongRoPE
 package import Messages
 package import RPC
 import RingAttention
+package import RingTransport
 package import Sampling
 package import Transformer
 
@@ -41,6 +42,15 @@ package struct Run: Sendable {
     }
 
     var rank: Int { assignment.rank }
+
+    /// The run as its ring sees it.
+    package var session: RingSession {
+        RingSession(
+            job: job, attempt: attempt, epoch: epoch, rank: rank,
+            peers: members.map { .init(name: $0.name, address: RPCAddress($0.ringAddress)) }, key: key,
+            profileIdentity: profile.identity, layout: assignment.layout, tokens: promptTokens,
+            stall: stall)
+    }
 
     /// Checks a plan against this worker's model and memory, before anything is allocated for it.
     package init(_ plan: RunPlan, model: Model, kvTokenBytes: Int, memoryBytes: Int) throws(RPCStatus) {

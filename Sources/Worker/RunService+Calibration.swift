@@ -3,6 +3,8 @@ import Cluster
 import Foundation
 import Messages
 import RPC
+import RingAttention
+import RingTransport
 import Transformer
 
 extension RunService {
@@ -31,7 +33,7 @@ extension RunService {
             } catch { throw RPCStatus(context.isCancelled ? .cancelled : .internal, "\(error)") }
             if let next {
                 rates.linkBytesPerSecond = try await LinkProbe.bytesPerSecond(
-                    to: next, tls: self.configuration.tls, logger: self.logger)
+                    to: RPCAddress(next), tls: self.configuration.tls, logger: self.logger)
             }
             return rates
         }

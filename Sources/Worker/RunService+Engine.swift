@@ -5,6 +5,7 @@ import Numerals
 import Protobuf
 import RPC
 import RingAttention
+import RingTransport
 import Sampling
 import Synchronization
 import Tokenizer

@@ -7,6 +7,7 @@ import Observability
 import Protobuf
 import RPC
 import RingAttention
+import RingTransport
 import Sampling
 import Synchronization
 import Tokenizer
@@ -95,13 +96,14 @@ final class RunService: Sendable {
         let shard = try await readShard(commands, run)
 
         let element = engine.kvShape.element
-        let inbox = RingInbox(run: run, kvRowBytes: engine.kvShape.rowBytes, element: element)
+        let session = run.session
+        let inbox = RingInbox(session, kvRowBytes: engine.kvShape.rowBytes, element: element)
         hub.open(inbox)
         defer {
             hub.close(inbox)
             inbox.close(.cancelled)
         }
-        let links = RingLinks(run: run, inbox: inbox, element: element)
+        let links = RingLinks(session, inbox: inbox, element: element)
         let work = RunWork(run, sequence, engine: engine, links: links)
         show(work, links)
         try await events.write(.accepted)
@@ -137,7 +139,7 @@ final class RunService: Sendable {
         guard run.members.indices.contains(rank) else { return fault }
         do throws(RPCStatus) {
             try await RingLinks.dial(
-                rank, of: run, tls: configuration.tls, timeout: Self.checkTimeout, logger: logger
+                rank, of: run.session, tls: configuration.tls, timeout: Self.checkTimeout, logger: logger
             ).close()
         } catch {
             return RunFault(

@@ -2,6 +2,7 @@
 import KVCache
 import Messages
 import RingAttention
+import RingTransport
 import Transformer
 
 /// A run's passes and the sequence that they work on. Made on one thread and used by exactly one other afterwards; only

@@ -5,6 +5,7 @@ public import Logging
 import Messages
 import Observability
 public import RPC
+import RingTransport
 import Transformer
 
 /// A node of the cluster: it holds the whole model and a shard of each job's sequence.

@@ -1,6 +1,7 @@
 // What a worker counts about itself, for its page of metrics.
 import Observability
 import RingAttention
+import RingTransport
 import Synchronization
 
 /// Sums since the worker's start. Shared by the threads of a job, heartbeats and the page.

@@ -7,6 +7,7 @@ import Messages
 import Protobuf
 import RPC
 import RingAttention
+import RingTransport
 import TestSupport
 import Testing
 import Transformer
@@ -63,9 +64,9 @@ struct SocketRing {
             let run = try Run(
                 plan(tokens: tokens.count, rank: rank, addresses), model: model,
                 kvTokenBytes: kvTokenBytes, memoryBytes: 1 << 32)
-            let inbox = RingInbox(run: run, kvRowBytes: kvTokenBytes / model.shape.layers, element: kvElement)
+            let inbox = RingInbox(run.session, kvRowBytes: kvTokenBytes / model.shape.layers, element: kvElement)
             hubs[rank].open(inbox)
-            parts.append((run, RingLinks(run: run, inbox: inbox, element: kvElement)))
+            parts.append((run, RingLinks(run.session, inbox: inbox, element: kvElement)))
         }
         for (run, links) in parts where workers > 1 {
             try await links.connect(

@@ -1,17 +1,15 @@
 // What arrives from the other workers of a run: checked, put together from its parts, and handed to the ring's threads.
 package import Kernels
-import LongRoPE
 import Messages
 import NIOCore
 import Numerals
 import RPC
-import RingAttention
+package import RingAttention
 import Synchronization
-import Transformer
 
 /// The inbound side of one run: a bounded queue for each other rank.
 package final class RingInbox: Sendable {
-    let run: Run
+    let session: RingSession
     private let links: [HandOff<RingMessage, RingError>]
     private let kvRowBytes: Int
     private let element: UInt32
@@ -22,15 +20,15 @@ package final class RingInbox: Sendable {
     /// Stripes that wait in a queue before the sender is held back by flow control.
     private static let queueLength = 2
 
-    package init(run: Run, kvRowBytes: Int, element: KVElement) {
-        self.run = run
+    package init(_ session: RingSession, kvRowBytes: Int, element: KVElement) {
+        self.session = session
         self.kvRowBytes = kvRowBytes
         self.element = element.code
-        links = run.members.map { _ in HandOff(capacity: Self.queueLength) }
+        links = session.peers.map { _ in HandOff(capacity: Self.queueLength) }
     }
 
     /// Tensor bytes received so far.
-    var bytesReceived: Int { received.load(ordering: .relaxed) }
+    package var bytesReceived: Int { received.load(ordering: .relaxed) }
 
     /// The next message of a rank; called by the ring's threads.
     func take(from rank: Int, deadline: ContinuousClock.Instant) throws(RingError) -> RingMessage {
@@ -38,25 +36,25 @@ package final class RingInbox: Sendable {
         switch try links[rank].takeBlocking(deadline: deadline) {
         case .element(let message): return message
         case .end: throw .gaveUp(rank: rank, what: "it sends no more blocks")
-        case .timeout: throw .stalled(rank: rank, seconds: run.stall.seconds)
+        case .timeout: throw .stalled(rank: rank, seconds: session.stall.seconds)
         }
     }
 
     /// Ends all queues: whoever waits gets this error.
-    func close(_ error: RingError) { links.forEach { $0.close(error) } }
+    package func close(_ error: RingError) { links.forEach { $0.close(error) } }
 
     /// Takes all messages of one rank's stream, in order.
     /// - Parameter next: the next message of the stream as received, nil at its end.
     func receive(
         from rank: Int, first: ReceivedMessage, next: () async throws -> ReceivedMessage?
     ) async throws {
-        guard links.indices.contains(rank), rank != run.rank else {
-            throw RPCStatus(.invalidArgument, "rank \(rank) is not another rank of job \(run.job)")
+        guard links.indices.contains(rank), rank != session.rank else {
+            throw RPCStatus(.invalidArgument, "rank \(rank) is not another rank of job \(session.job)")
         }
         // A stream that is not this run's must not be able to end it: it gets no link.
         try check(first.bytes.withUnsafeReadableBytes { try RingHeader.split($0) }.header, from: rank)
         guard claimed.withLock({ $0.insert(rank).inserted }) else {
-            throw RPCStatus(.alreadyExists, "\(run.name(of: rank)) sends blocks of job \(run.job) already")
+            throw RPCStatus(.alreadyExists, "\(session.name(of: rank)) sends blocks of job \(session.job) already")
         }
         let link = links[rank]
         var frame: ReceivedMessage? = first
@@ -100,7 +98,7 @@ package final class RingInbox: Sendable {
             throw RPCStatus(.internal, "a ring message ends before its tensor")
         }
         guard part.withUnsafeReadableBytes({ crc32c($0) }) == header.checksum else {
-            throw RPCStatus(.dataLoss, "a tensor from \(run.name(of: rank)) arrived damaged (checksum)")
+            throw RPCStatus(.dataLoss, "a tensor from \(session.name(of: rank)) arrived damaged (checksum)")
         }
         received.add(part.readableBytes, ordering: .relaxed)
         switch header.kind {
@@ -124,18 +122,18 @@ package final class RingInbox: Sendable {
     }
 
     private func check(_ header: RingHeader, from rank: Int) throws {
-        guard header.job == run.job, header.attempt == run.attempt, Int(header.fromRank) == rank else {
+        guard header.job == session.job, header.attempt == session.attempt, Int(header.fromRank) == rank else {
             throw RPCStatus(
                 .invalidArgument,
-                "a ring message of job \(header.job), attempt \(header.attempt), rank \(header.fromRank) on a stream of job \(run.job), attempt \(run.attempt), rank \(rank)"
+                "a ring message of job \(header.job), attempt \(header.attempt), rank \(header.fromRank) on a stream of job \(session.job), attempt \(session.attempt), rank \(rank)"
             )
         }
-        guard header.epoch == run.epoch else {
+        guard header.epoch == session.epoch else {
             throw RPCStatus(
                 .failedPrecondition,
-                "a ring message of epoch \(header.epoch); this run belongs to epoch \(run.epoch)")
+                "a ring message of epoch \(header.epoch); this run belongs to epoch \(session.epoch)")
         }
-        guard header.profile == run.profile.identity else {
+        guard header.profile == session.profileIdentity else {
             throw RPCStatus(
                 .failedPrecondition, "a ring message of another rotary profile (\(header.profile))")
         }
@@ -149,12 +147,12 @@ package final class RingInbox: Sendable {
             throw RPCStatus(.invalidArgument, "keys and values in another precision than this worker's")
         }
         if header.part == 0 {
-            let layout = run.assignment.layout
+            let layout = session.layout
             let stripe = Int(header.stripe)
-            guard stripe < layout.stripes(in: run.promptTokens), header.parts >= 1 else {
+            guard stripe < layout.stripes(in: session.tokens), header.parts >= 1 else {
                 throw RPCStatus(.invalidArgument, "stripe \(stripe) in \(header.parts) parts")
             }
-            let positions = layout.positions(ofStripe: stripe, in: run.promptTokens)
+            let positions = layout.positions(ofStripe: stripe, in: session.tokens)
             assembly = Assembly(
                 header: header, positions: positions, expected: positions.count * kvRowBytes)
             if header.parts > 1 { assembly.tensor.reserveCapacity(assembly.expected) }
@@ -208,7 +206,7 @@ extension KVElement {
 }
 
 extension Duration {
-    var seconds: Double {
+    package var seconds: Double {
         Double(components.seconds) + Double(components.attoseconds) / 1e18
     }
 }

@@ -1,29 +1,25 @@
 // Who may send blocks to a run: its own members only.
-import Cluster
 import Kernels
-import LongRoPE
 import Messages
 import NIOCore
 import RPC
 import RingAttention
+import RingTransport
 import Testing
-import Transformer
-import Worker
 
 @Suite struct RingHubTests {
+    private static let key = "a key of this run"
+
     private func inbox() throws -> RingInbox {
         let layout = try Layout(stripeTokens: 1, weights: [1, 1])
-        let run = try Run(
-            job: "j1",
-            members: [
-                .init(name: "a", at: .init(host: "127.0.0.1", port: 1)),
-                .init(name: "b", at: .init(host: "127.0.0.1", port: 2)),
+        let session = RingSession(
+            job: "j1", attempt: 1, epoch: 1, rank: 0,
+            peers: [
+                .init(name: "a", address: .init(host: "127.0.0.1", port: 1)),
+                .init(name: "b", address: .init(host: "127.0.0.1", port: 2)),
             ],
-            assignment: ShardAssignment(rank: 0, layout: layout, promptTokens: 8, maxTokens: 0),
-            profile: RotaryProfile(
-                name: "none", theta: 10_000, rotaryDimension: 8, factors: [1, 1, 1, 1], window: 8),
-            stall: .seconds(5))
-        return RingInbox(run: run, kvRowBytes: 64, element: .f32)
+            key: Self.key, profileIdentity: "", layout: layout, tokens: 8, stall: .seconds(5))
+        return RingInbox(session, kvRowBytes: 64, element: .f32)
     }
 
     private func first(epoch: UInt64 = 1) throws -> ReceivedMessage {
@@ -38,7 +34,7 @@ import Worker
             bytes: ByteBuffer(bytes: try header.encodedPrefix(tensorBytes: 0)), transfer: .zero)
     }
 
-    @Test(arguments: [nil, "", "a run of no job's block", "a run of no job's blocks "])
+    @Test(arguments: [nil, "", "a key of this ru", "a key of this run "])
     func strangersAreRefused(_ key: String?) async throws {
         let hub = RingHub()
         hub.open(try inbox())
@@ -55,7 +51,7 @@ import Worker
         hub.open(try inbox())
         let message = try first(epoch: 2)
         await #expect {
-            try await hub.exchange(key: Run.transportKey) { message }
+            try await hub.exchange(key: Self.key) { message }
         } throws: {
             ($0 as? RPCStatus)?.code == .failedPrecondition
         }

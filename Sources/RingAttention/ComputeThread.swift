@@ -1,5 +1,4 @@
 // Runs long computations on a thread of their own: never on the cooperative pool, which the network needs.
-import RingAttention
 
 /// Runs `body` on a new thread and waits for its result without blocking a task thread.
 package func onComputeThread<Value: Sendable, Failure: Error>(

@@ -11,12 +11,12 @@ package final class RingHub: Sendable {
     package init() {}
 
     package func open(_ inbox: RingInbox) {
-        inboxes.withLock { $0[inbox.run.job] = inbox }
+        inboxes.withLock { $0[inbox.session.job] = inbox }
     }
 
     package func close(_ inbox: RingInbox) {
         inboxes.withLock { inboxes in
-            if inboxes[inbox.run.job] === inbox { inboxes[inbox.run.job] = nil }
+            if inboxes[inbox.session.job] === inbox { inboxes[inbox.session.job] = nil }
         }
     }
 
@@ -28,14 +28,14 @@ package final class RingHub: Sendable {
         guard let inbox = inboxes.withLock({ $0[header.job] }) else {
             throw RPCStatus(.failedPrecondition, "job \(header.job) does not run on this worker")
         }
-        guard let key, Self.equal(key, inbox.run.key) else {
+        guard let key, Self.equal(key, inbox.session.key) else {
             throw RPCStatus(
                 .permissionDenied, "blocks of job \(header.job) are taken from its own workers only")
         }
-        guard header.epoch == inbox.run.epoch else {
+        guard header.epoch == inbox.session.epoch else {
             throw RPCStatus(
                 .failedPrecondition,
-                "blocks of epoch \(header.epoch) are refused: job \(header.job) runs in epoch \(inbox.run.epoch)"
+                "blocks of epoch \(header.epoch) are refused: job \(header.job) runs in epoch \(inbox.session.epoch)"
             )
         }
         try await inbox.receive(from: Int(header.fromRank), first: first, next: next)

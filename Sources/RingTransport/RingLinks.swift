@@ -1,8 +1,6 @@
 // The ring's transport on gRPC: one outbound call for each worker that this one sends to, the inbox for what comes in.
-import Cluster
 package import Kernels
 package import Logging
-import LongRoPE
 import Messages
 import NIOCore
 import Protobuf
@@ -10,9 +8,9 @@ package import RPC
 package import RingAttention
 import Synchronization
 
-/// The connections of one run.
+/// The connections of one session.
 package final class RingLinks: RingPeer {
-    private let run: Run
+    private let session: RingSession
     private let inbox: RingInbox
     private let element: UInt32
     private let outbound: Mutex<[Int: Outbound]>
@@ -23,43 +21,43 @@ package final class RingLinks: RingPeer {
         let call: RPCCall<RingHeader, RingReply>
     }
 
-    package init(run: Run, inbox: RingInbox, element: KVElement) {
-        self.run = run
+    package init(_ session: RingSession, inbox: RingInbox, element: KVElement) {
+        self.session = session
         self.inbox = inbox
         self.element = element.code
         outbound = Mutex([:])
     }
 
     /// Tensor bytes handed to the transport so far.
-    var bytesSent: Int { sent.load(ordering: .relaxed) }
+    package var bytesSent: Int { sent.load(ordering: .relaxed) }
 
     /// Tensor bytes that came in so far.
-    var bytesReceived: Int { inbox.bytesReceived }
+    package var bytesReceived: Int { inbox.bytesReceived }
 
     /// Opens the stream of blocks to a rank that this one will send to: the next one, and for decode the leader or its
     /// followers.
     package func connect(to rank: Int, tls: TLSFiles?, timeout: Duration, logger: Logger)
         async throws(RPCStatus)
     {
-        let client = try await Self.dial(rank, of: run, tls: tls, timeout: timeout, logger: logger)
+        let client = try await Self.dial(rank, of: session, tls: tls, timeout: timeout, logger: logger)
         var metadata = RPCMetadata()
-        metadata.add(RunKey.metadata, run.key)
+        metadata.add(RunKey.metadata, session.key)
         let call = client.call(RingService.exchange, metadata: metadata)
         outbound.withLock { $0[rank] = Outbound(client: client, call: call) }
     }
 
     /// A connection to where a rank takes blocks.
-    static func dial(_ rank: Int, of run: Run, tls: TLSFiles?, timeout: Duration, logger: Logger)
+    package static func dial(_ rank: Int, of session: RingSession, tls: TLSFiles?, timeout: Duration, logger: Logger)
         async throws(RPCStatus) -> RPCClient
     {
-        let address = run.members[rank].ringAddress
+        let address = session.peers[rank].address
         do throws(RPCStatus) {
             return try await RPCClient.connect(
-                to: RPCAddress(host: address.host, port: address.port), tls: tls, timeout: timeout,
+                to: address, tls: tls, timeout: timeout,
                 logger: logger)
         } catch {
             throw RPCStatus(
-                .unavailable, "cannot reach \(run.name(of: rank)) at \(address) for blocks: \(error.message)")
+                .unavailable, "cannot reach \(session.name(of: rank)) at \(address) for blocks: \(error.message)")
         }
     }
 
@@ -69,7 +67,7 @@ package final class RingLinks: RingPeer {
             defer { links = [:] }
             return Array(links.values)
         }
-        let limit = run.stall
+        let limit = session.stall
         for link in links {
             if orderly {
                 link.call.finishSending()
@@ -93,11 +91,11 @@ package final class RingLinks: RingPeer {
             throw .peer(rank: rank, what: "there is no connection to it")
         }
         var header = RingHeader()
-        header.job = run.job
-        header.attempt = run.attempt
-        header.epoch = run.epoch
-        header.fromRank = UInt32(run.rank)
-        header.profile = run.profile.identity
+        header.job = session.job
+        header.attempt = session.attempt
+        header.epoch = session.epoch
+        header.fromRank = UInt32(session.rank)
+        header.profile = session.profileIdentity
         let tensor: any RingPayload
         switch message {
         case .keyValues(let piece):
@@ -140,7 +138,7 @@ package final class RingLinks: RingPeer {
                 let prefix = ByteBuffer(bytes: try header.encodedPrefix(tensorBytes: tensor.readableBytes))
                 try link.call.sendBlocking(raw: [prefix, tensor], deadline: deadline)
             } catch let error as RPCStatus where error.code == .deadlineExceeded {
-                throw .stalled(rank: rank, seconds: run.stall.seconds)
+                throw .stalled(rank: rank, seconds: session.stall.seconds)
             } catch let error as RPCStatus {
                 throw RingError(error, from: rank)
             } catch {

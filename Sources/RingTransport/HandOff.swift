@@ -6,7 +6,7 @@ import RingAttention
 /// wakes everybody: elements already in the queue are still taken, then `nil` or the reason comes.
 ///
 /// One producer and one consumer at a time.
-final class HandOff<Element: Sendable, Failure: Error>: Sendable {
+package final class HandOff<Element: Sendable, Failure: Error>: Sendable {
     private struct State: Sendable {
         var elements: [Element] = []
         var closed = false
@@ -23,12 +23,12 @@ final class HandOff<Element: Sendable, Failure: Error>: Sendable {
     private let state = Monitor(State())
     private let capacity: Int
 
-    init(capacity: Int) {
+    package init(capacity: Int) {
         self.capacity = capacity
     }
 
     /// Ends the queue: normally, or with a reason. Only the first call counts.
-    func close(_ failure: Failure? = nil) {
+    package func close(_ failure: Failure? = nil) {
         state.update { state in
             guard !state.closed else { return }
             state.closed = true
@@ -40,7 +40,7 @@ final class HandOff<Element: Sendable, Failure: Error>: Sendable {
     // MARK: tasks
 
     /// Waits for room and adds an element; false when the queue is closed. A cancelled task closes it.
-    func put(_ element: Element) async -> Bool {
+    package func put(_ element: Element) async -> Bool {
         while true {
             if let added = state.update({ self.tryPut(element, &$0) }) {
                 resumeTasks()
@@ -55,7 +55,7 @@ final class HandOff<Element: Sendable, Failure: Error>: Sendable {
     }
 
     /// Waits for an element; nil after the end. A cancelled task closes the queue.
-    func take() async throws(Failure) -> Element? {
+    package func take() async throws(Failure) -> Element? {
         while true {
             if let taken = state.update({ self.tryTake(&$0) }) { return try value(of: taken) }
             await suspend { continuation, state in
@@ -69,21 +69,21 @@ final class HandOff<Element: Sendable, Failure: Error>: Sendable {
     // MARK: threads
 
     /// Blocks until there is room; false when the queue is closed, nil when the deadline has passed.
-    func putBlocking(_ element: Element, deadline: ContinuousClock.Instant) -> Bool? {
+    package func putBlocking(_ element: Element, deadline: ContinuousClock.Instant) -> Bool? {
         let added = state.wait(until: deadline) { self.tryPut(element, &$0) }
         resumeTasks()
         return added
     }
 
     /// What a blocking `take` came to.
-    enum Arrival {
+    package enum Arrival {
         case element(Element)
         case end
         case timeout
     }
 
     /// Blocks until there is an element or the end.
-    func takeBlocking(deadline: ContinuousClock.Instant) throws(Failure) -> Arrival {
+    package func takeBlocking(deadline: ContinuousClock.Instant) throws(Failure) -> Arrival {
         guard let taken = state.wait(until: deadline, for: { self.tryTake(&$0) }) else { return .timeout }
         guard let element = try value(of: taken) else { return .end }
         return .element(element)

@@ -1,14 +1,14 @@
 // How fast blocks travel to the next worker: `lariat.v1.Ring/Probe`, both ends.
-import Cluster
 import Kernels
-import Logging
+package import Logging
 import Messages
 import NIOCore
 import Numerals
-import RPC
+package import RPC
+import RingAttention
 
 /// A stream of blocks that belong to no job, made, checked and sent as those of a job are.
-enum LinkProbe {
+package enum LinkProbe {
     /// Most that one probe may bring.
     static let mostBytes = 1 << 30
     /// A probe ends when it has sent this much, or for so long.
@@ -17,12 +17,12 @@ enum LinkProbe {
     private static let timeout: Duration = .seconds(5)
 
     /// Bytes per second to the worker that takes blocks at `address`, its receiving included.
-    static func bytesPerSecond(
-        to address: HostPort, tls: TLSFiles?, logger: Logger
+    package static func bytesPerSecond(
+        to address: RPCAddress, tls: TLSFiles?, logger: Logger
     ) async throws(RPCStatus) -> Double {
         do throws(RPCStatus) {
             let client = try await RPCClient.connect(
-                to: RPCAddress(address), tls: tls, timeout: timeout, logger: logger)
+                to: address, tls: tls, timeout: timeout, logger: logger)
             do throws(RPCStatus) {
                 let call = client.call(RingService.probe, timeout: timeout)
                 // On a thread of its own: making checksums is work.
@@ -64,7 +64,7 @@ enum LinkProbe {
     }
 
     /// Takes a probe's messages and keeps nothing.
-    static func discard(_ next: () async throws -> ReceivedMessage?) async throws {
+    package static func discard(_ next: () async throws -> ReceivedMessage?) async throws {
         var received = 0
         while let frame = try await next()?.bytes {
             let intact = try frame.withUnsafeReadableBytes { bytes in
