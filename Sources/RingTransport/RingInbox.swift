@@ -54,7 +54,8 @@ package final class RingInbox: Sendable {
         // A stream that is not this run's must not be able to end it: it gets no link.
         try check(first.bytes.withUnsafeReadableBytes { try RingHeader.split($0) }.header, from: rank)
         guard claimed.withLock({ $0.insert(rank).inserted }) else {
-            throw RPCStatus(.alreadyExists, "\(session.name(of: rank)) sends blocks of job \(session.job) already")
+            throw RPCStatus(
+                .alreadyExists, "\(session.name(of: rank)) sends blocks of job \(session.job) already")
         }
         let link = links[rank]
         var frame: ReceivedMessage? = first
@@ -122,7 +123,8 @@ package final class RingInbox: Sendable {
     }
 
     private func check(_ header: RingHeader, from rank: Int) throws {
-        guard header.job == session.job, header.attempt == session.attempt, Int(header.fromRank) == rank else {
+        guard header.job == session.job, header.attempt == session.attempt, Int(header.fromRank) == rank
+        else {
             throw RPCStatus(
                 .invalidArgument,
                 "a ring message of job \(header.job), attempt \(header.attempt), rank \(header.fromRank) on a stream of job \(session.job), attempt \(session.attempt), rank \(rank)"

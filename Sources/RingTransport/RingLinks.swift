@@ -47,7 +47,9 @@ package final class RingLinks: RingPeer {
     }
 
     /// A connection to where a rank takes blocks.
-    package static func dial(_ rank: Int, of session: RingSession, tls: TLSFiles?, timeout: Duration, logger: Logger)
+    package static func dial(
+        _ rank: Int, of session: RingSession, tls: TLSFiles?, timeout: Duration, logger: Logger
+    )
         async throws(RPCStatus) -> RPCClient
     {
         let address = session.peers[rank].address
@@ -57,7 +59,8 @@ package final class RingLinks: RingPeer {
                 logger: logger)
         } catch {
             throw RPCStatus(
-                .unavailable, "cannot reach \(session.name(of: rank)) at \(address) for blocks: \(error.message)")
+                .unavailable,
+                "cannot reach \(session.name(of: rank)) at \(address) for blocks: \(error.message)")
         }
     }
 

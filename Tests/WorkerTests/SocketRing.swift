@@ -64,7 +64,8 @@ struct SocketRing {
             let run = try Run(
                 plan(tokens: tokens.count, rank: rank, addresses), model: model,
                 kvTokenBytes: kvTokenBytes, memoryBytes: 1 << 32)
-            let inbox = RingInbox(run.session, kvRowBytes: kvTokenBytes / model.shape.layers, element: kvElement)
+            let inbox = RingInbox(
+                run.session, kvRowBytes: kvTokenBytes / model.shape.layers, element: kvElement)
             hubs[rank].open(inbox)
             parts.append((run, RingLinks(run.session, inbox: inbox, element: kvElement)))
         }
