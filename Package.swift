@@ -148,6 +148,7 @@ let package = Package(
                 "Kernels",
                 "RingAttention",
                 "Transformer", "Messages", "Protobuf", "RPC", "Observability", "JSONText", "OpenAI", log,
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             exclude: ["Page"], swiftSettings: swift),

@@ -14,6 +14,9 @@ package actor CoordinatorCore {
     var scheduler: Scheduler
     /// By job.
     var desks: [String: JobDesk] = [:]
+    /// What contexts have become that is not in the journal yet, and whether somebody writes it.
+    var unsavedContexts: [ContextName: (record: ContextRecord, memory: ContextMemory?)] = [:]
+    var isSavingContexts = false
     private var measurement: Task<Result<[WorkerRates], Unmeasured>, Never>?
     /// How many runs there are, for those who wait until there is none.
     private let running = Feed(0)
@@ -46,6 +49,14 @@ package actor CoordinatorCore {
             desks[record.id] = JobDesk(record, lastEvent: last)
         }
         take(.restarted(found))
+        for (_, record) in found {
+            // One whose prompt cannot be read says so when its turn comes.
+            guard let prompt = try? await journal.prompt(record.id),
+                let chain = TokenChain(of: record, prompt: prompt)
+            else { continue }
+            take(.chained(record.id, chain))
+        }
+        take(.contexts(try await journal.contexts(precision: configuration.precision)))
     }
 
     /// The scheduler's clock. Returns when cancelled.
@@ -74,7 +85,7 @@ package actor CoordinatorCore {
     /// What a step answers to its input.
     struct Answer {
         var reply: Scheduler.Reply?
-        var accepted: JobRecord?
+        var accepted: AdmittedJob?
         var error: CoordinatorError?
     }
 
@@ -86,7 +97,8 @@ package actor CoordinatorCore {
             switch effect {
             case .reply(let reply): answer.reply = reply
             case .reject(let error): answer.error = error
-            case .accept(let record): answer.accepted = record
+            case .accept(let job): answer.accepted = job
+            case .save(let context, let memory): save(context, memory)
             case .journal(let record, _), .notify(let record, _): add(effect, to: record.id)
             case .log(let id, _), .trace(let id, _), .forget(let id): add(effect, to: id)
             case .start(let id, _), .tell(let id, _, _), .finish(let id, _): add(effect, to: id.job)

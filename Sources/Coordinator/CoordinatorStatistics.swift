@@ -23,6 +23,10 @@ package struct CoordinatorStatistics: Sendable {
     /// What has been counted of the jobs that run, by job and worker.
     private var counted: [String: [String: RunProgress]] = [:]
     private var heartbeats = CounterVector()
+    private var hits = 0.0
+    private var misses = 0.0
+    private var cachedTokens = 0.0
+    private var evictions = 0.0
     private var lost = CounterVector()
 
     /// From a millisecond to a minute: decoding is between 2 ms and some seconds a token, more on slow links.
@@ -33,7 +37,7 @@ package struct CoordinatorStatistics: Sendable {
 
     /// Series whose labels are known read 0 from the start, so that their first time is seen as a rise.
     package init() {
-        for kind in [JobKind.generate, .score] {
+        for kind in [JobKind.generate, .score, .ingest] {
             submitted.add(0, Self.labels(kind))
             for state in [JobState.succeeded, .failed, .cancelled] {
                 finished.add(0, Self.labels(kind, state))
@@ -83,6 +87,16 @@ package struct CoordinatorStatistics: Sendable {
         }
     }
 
+    /// A run begins whose prompt could continue a kept sequence.
+    /// - Parameter tokens: of the prompt, that it continues; 0: there was no such sequence.
+    package mutating func count(cached tokens: Int) {
+        if tokens > 0 { hits += 1 } else { misses += 1 }
+        cachedTokens += Double(tokens)
+    }
+
+    /// Kept sequences gave their memory up for a job.
+    package mutating func count(evicted sequences: Int) { evictions += Double(sequences) }
+
     package mutating func count(lost worker: String) { lost.add(1, ["worker": worker]) }
 
     /// - Parameter gaps: times between the tokens of its answer.
@@ -90,7 +104,7 @@ package struct CoordinatorStatistics: Sendable {
         defer { counted[job.id] = nil }
         let kind = job.options?.kind ?? .generate
         finished.add(1, Self.labels(kind, job.state))
-        promptTokens += Double(job.prefilledTokens)
+        promptTokens += Double(job.prefilledTokens) - Double(min(job.cachedTokens, job.prefilledTokens))
         generatedTokens += Double(job.generatedTokens)
         if let gaps { _ = betweenTokens.merge(gaps) }
         guard job.startedMicroseconds > 0 else { return }
@@ -121,6 +135,18 @@ package struct CoordinatorStatistics: Sendable {
                 "lariat_prompt_tokens_total", "Prompt tokens prefilled.", promptTokens + running.prompt),
             .counter(
                 "lariat_generated_tokens_total", "Tokens generated.", generatedTokens + running.generated),
+            .counter(
+                "lariat_kept_sequence_hits_total",
+                "Runs that continued keys and values that were in memory.", hits),
+            .counter(
+                "lariat_kept_sequence_misses_total",
+                "Runs that could have continued keys and values, of which none were in memory.", misses),
+            .counter(
+                "lariat_cached_prompt_tokens_total",
+                "Prompt tokens whose keys and values were in memory when their run began.", cachedTokens),
+            .counter(
+                "lariat_kept_sequence_evictions_total",
+                "Sequences that gave their memory up for a job.", evictions),
             .histogram(
                 "lariat_queue_seconds", "Time from a job's submission to its start, of jobs that have ended.",
                 queue),
@@ -146,7 +172,15 @@ package struct CoordinatorStatistics: Sendable {
         ]
     }
 
-    private static func labels(_ kind: JobKind) -> Labels { ["kind": kind == .score ? "score" : "generate"] }
+    private static func labels(_ kind: JobKind) -> Labels { ["kind": word(kind)] }
+
+    private static func word(_ kind: JobKind) -> String {
+        switch kind {
+        case .score: "score"
+        case .ingest: "ingest"
+        case .generate, .unspecified, .unknown: "generate"
+        }
+    }
 
     private static func labels(_ kind: JobKind, _ state: JobState) -> Labels {
         let outcome =
@@ -155,6 +189,6 @@ package struct CoordinatorStatistics: Sendable {
             case .cancelled: "cancelled"
             default: "failed"
             }
-        return ["kind": kind == .score ? "score" : "generate", "outcome": outcome]
+        return ["kind": word(kind), "outcome": outcome]
     }
 }

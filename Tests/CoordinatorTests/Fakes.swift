@@ -17,6 +17,7 @@ struct ByteModel: ModelDescription {
     var window = 1000
     var slidingWindow: Int?
     var kvBytesPerToken = 1000
+    var activationBytesPerToken = 4000
     var denseOperations = 1e6
     var attentionOperations = 1e3
     var outputOperations = 1e4

@@ -68,13 +68,20 @@ struct ScenarioPlayer {
     private var nextSequence: Int64 = 1
     /// Workers that send heartbeats while time passes, with what each says.
     private var beating: [String: HeartbeatRequest] = [:]
+    private var instances: [String: String] = [:]
     private var draining: Set<String> = []
     private var lastBeat = Duration.zero
     /// The newest run of each job, and its order once it has started.
     var runs: [String: RunID] = [:]
     var orders: [String: RunOrder] = [:]
     /// As the journal has them.
-    private var records: [String: JobRecord] = [:]
+    private(set) var records: [String: JobRecord] = [:]
+    /// As the journal has them, with their tokens.
+    var contexts: [String: KnownContext] = [:]
+    var contextTokens: [String: [UInt32]] = [:]
+    /// The plan of the last run of a job that kept something.
+    var keepers: [String: JobPlan] = [:]
+    private var lastPrompt: [UInt32] = []
     private var journalIsFull = false
 
     init() {
@@ -103,26 +110,41 @@ struct ScenarioPlayer {
         for effect in scheduler.step(input, at: now) {
             lines += ScenarioText.lines(effect)
             switch effect {
-            case .accept(let record):
+            case .accept(let admitted):
                 if journalIsFull {
                     following.append(.notSubmitted(.exhausted))
                 } else {
-                    var record = record
-                    record.id = "j\(nextSequence)"
-                    records[record.id] = record
-                    following.append(.submitted(record, sequence: nextSequence))
+                    var job = admitted
+                    job.record.id = "j\(nextSequence)"
+                    records[job.record.id] = job.record
+                    if var context = job.context, let chain = job.chain {
+                        context.job = job.record.id
+                        contexts[context.name] = KnownContext(record: context, chain: chain)
+                        contextTokens[context.name] = lastPrompt
+                    }
+                    following.append(.submitted(job, sequence: nextSequence))
                     nextSequence += 1
                 }
+            case .save(let context, let memory):
+                contexts[context.name]?.record = context
+                contexts[context.name]?.memory = memory
             case .journal(let record, let events):
                 if journalIsFull {
                     let full = CoordinatorError(.exhausted, "the disk is full; free some space")
                     following.append(.unwritten(record.id, full))
                 } else {
                     records[record.id] = record
+                    if let options = record.options, options.kind == .ingest,
+                        [.failed, .cancelled].contains(record.state)
+                    {
+                        contexts[options.context] = nil
+                    }
                     if events.contains(where: \.isEnd) { following.append(.written(record.id)) }
                 }
             case .reach(let id, _): runs[id.job] = id
-            case .start(let id, let order): orders[id.job] = order
+            case .start(let id, let order):
+                orders[id.job] = order
+                if !order.plan.kept.keep.isEmpty { keepers[id.job] = order.plan }
             default: break
             }
         }
@@ -167,6 +189,7 @@ struct ScenarioPlayer {
                         scheduler.members.ready.first { $0.name == name }
                     }))
         case "show": return show()
+        case "remove", "pin", "unpin", "contexts", "sequences": return try performContext(words)
         default: return try performRun(words)
         }
     }
@@ -199,8 +222,10 @@ struct ScenarioPlayer {
             let request = RegisterRequest.with {
                 $0.member = record
                 $0.instance = instance
+                $0.held = held(words, by: name)
             }
             let answer = take(.register(request))
+            instances[name] = instance
             if !answer.contains(where: { $0.hasPrefix("reject") }) { beating[name] = heartbeat(name) }
             lines += answer
         }
@@ -208,17 +233,23 @@ struct ScenarioPlayer {
     }
 
     private mutating func submit(_ words: ScenarioWords) throws -> [String] {
-        let isScore = words.plain.contains("score")
         let options = JobOptions.with {
-            $0.kind = isScore ? .score : .generate
+            $0.kind =
+                words.plain.contains("score") ? .score : words.plain.contains("ingest") ? .ingest : .generate
+            $0.context = words["name"] ?? words["about"] ?? ""
+            $0.noReuse = words.plain.contains("anew")
             $0.stop = words["stop"].map { [$0] } ?? []
         }
         var filled = options
-        filled.maxTokens = try words.number("answer", 10)
+        filled.maxTokens = try words.number("answer", options.kind == .ingest ? 500 : 10)
         filled.workers = words["workers"] == "best" ? 0 : try words.number("workers", 1024)
         let tokens: Int = try words.number("tokens", 2048)
-        return take(
-            .asked(filled, prompt: (0..<tokens).map { UInt32(97 + $0 % 26) }, seed: 7))
+        // The alphabet again and again; from `differs` on one that begins elsewhere.
+        let differs: Int = try words.number("differs", 1 << 40)
+        let by: Int = try words.number("by", 1)
+        lastPrompt = (0..<tokens).map { UInt32(97 + ($0 < differs ? $0 : $0 + by) % 26) }
+        if let about = words["about"], let before = contextTokens[about] { lastPrompt = before + lastPrompt }
+        return take(.asked(filled, prompt: lastPrompt, seed: 7, owner: words["owner"] ?? ""))
     }
 
     private mutating func leave(_ words: ScenarioWords) throws -> [String] {
@@ -228,7 +259,7 @@ struct ScenarioPlayer {
             .leave(
                 .with {
                     $0.name = name
-                    $0.instance = "i-\(name)"
+                    $0.instance = instances[name] ?? "i-\(name)"
                 }))
     }
 
@@ -258,7 +289,7 @@ struct ScenarioPlayer {
     ) -> HeartbeatRequest {
         .with {
             $0.name = name
-            $0.instance = "i-\(name)"
+            $0.instance = instances[name] ?? "i-\(name)"
             $0.job = job
             $0.progress = progress
             $0.draining = draining.contains(name)
@@ -307,7 +338,8 @@ struct ScenarioPlayer {
         let waiting = records.filter { $0.value.state == .queued }.compactMap { id, record in
             Journal.sequence(id).map { (sequence: $0, record: record) }
         }
-        return take(.restarted(waiting.sorted { $0.sequence < $1.sequence }))
+        let known = contexts.sorted { $0.key < $1.key }.map(\.value)
+        return take(.restarted(waiting.sorted { $0.sequence < $1.sequence })) + take(.contexts(known))
     }
 
     /// `measured 1 2 4`: each worker's speed, in the order of the measurement; or `measured failed WHY`.

@@ -2,6 +2,7 @@
 import Coordinator
 import Messages
 import Protobuf
+import RingAttention
 
 extension ScenarioPlayer {
     /// The second word is a job, the third one of its workers, `leader` or `all`.
@@ -78,6 +79,12 @@ extension ScenarioPlayer {
                     $0.accused = UInt32(words["accused"].flatMap { self.rank(of: $0, in: job) } ?? rank)
                     $0.detail = words["detail"] ?? "no words"
                 })
+        case "kept":
+            guard let plan = orders[job]?.plan else { throw ScenarioError("\(job) has no plan") }
+            event = .kept(
+                KeptSequence(
+                    tokens: UInt64(plan.keptTokens),
+                    kvBytes: UInt64(1000 * plan.layout.count(of: rank, in: plan.keptTokens))))
         case "logs":
             event = .log(RunLog(level: "info", text: try words.at(3)))
         case "ended": return [.ended(rank: rank, nil)]

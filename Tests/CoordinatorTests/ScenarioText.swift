@@ -6,6 +6,7 @@ enum ScenarioText {
     static let faults: [String: FaultMessage.Kind] = [
         "own": .own, "busy": .busy, "stale": .stale, "refused": .refused, "unreachable": .unreachable,
         "broken": .broken, "silent": .silent, "wrong-bytes": .wrongBytes, "gave-up": .gaveUp,
+        "missing": .missing,
     ]
 
     static func seconds(_ duration: Duration) -> String {
@@ -17,7 +18,8 @@ enum ScenarioText {
         switch effect {
         case .reply(let reply): return [self.reply(reply)]
         case .reject(let error): return ["reject, \(error.kind.rawValue): \(error.message)"]
-        case .accept(let job):
+        case .accept(let admitted):
+            let job = admitted.record
             return ["accept \(job.promptTokens) tokens and \(job.options?.maxTokens ?? 0) of an answer"]
         case .journal(let job, let events): return events.map { "journal \(job.id) \(event($0))" }
         case .log(let job, let lines): return lines.map { "log \(job) \($0.source): \($0.text)" }
@@ -32,18 +34,42 @@ enum ScenarioText {
             let shares = order.plan.shares.map { "\($0.worker) \($0.tokens)" }.joined(separator: ", ")
             return [
                 "start \(id.job), epoch \(order.epoch): \(shares); \(order.plan.members[order.plan.leader].name) leads"
+                    + kept(order.plan)
             ]
         case .tell(let id, let rank, let command):
             return [
                 "tell \(id.job) rank \(rank): \(command == .start ? "start" : command == .stop ? "stop" : "?")"
             ]
         case .finish(let id, let cuts): return ["\(cuts ? "cut" : "finish") \(id.job)"]
+        case .save(let context, let memory):
+            let place = memory.map { "in \(short($0.sequence))" } ?? "nowhere"
+            return [
+                "save \(context.name), \(place)\(context.pinned ? ", pinned" : "")"
+                    + (context.questions > 0 ? ", asked \(context.questions)" : "")
+            ]
         case .measure(let workers, let epoch): return ["measure \(names(workers)), epoch \(epoch)"]
         case .say(let notice):
             let details = notice.details.filter { !$0.value.isEmpty }.sorted { $0.key < $1.key }
                 .map { "\($0.key)=\($0.value)" }.joined(separator: " ")
             return ["\(notice.level == .warning ? "warn" : "say") \(notice.text): \(details)"]
         }
+    }
+
+    /// A sequence's id, short enough to be read.
+    static func short(_ sequence: String) -> String { String(sequence.prefix(4) + sequence.dropFirst(32)) }
+
+    private static func kept(_ plan: JobPlan) -> String {
+        var text = ""
+        if let past = plan.kept.past {
+            text += "; continues \(short(past.sequence)) from \(past.tokens)"
+        }
+        if !plan.kept.keep.isEmpty { text += "; keeps \(plan.keptTokens) as \(short(plan.kept.keep))" }
+        if plan.slabTokens > 0 { text += "; slabs of \(plan.slabTokens)" }
+        for member in plan.members {
+            guard let drop = plan.kept.drop[member.name], !drop.isEmpty else { continue }
+            text += "; \(member.name) drops \(drop.map(short).joined(separator: " "))"
+        }
+        return text
     }
 
     private static func names(_ workers: [MemberRecord]) -> String {
@@ -53,10 +79,16 @@ enum ScenarioText {
     private static func reply(_ reply: Scheduler.Reply) -> String {
         switch reply {
         case .epoch(let epoch): "reply epoch \(epoch)"
-        case .beat(let beat): "reply epoch \(beat.epoch)\(beat.leave ? ", it may leave" : "")"
+        case .registered(let epoch, let drop): "reply epoch \(epoch)\(drops(drop))"
+        case .beat(let beat):
+            "reply epoch \(beat.epoch)\(beat.leave ? ", it may leave" : "")\(drops(beat.drop))"
         case .workers(let names): "reply \(names.joined(separator: ", "))"
         case .unmeasured(let why): "reply \(why.reason)"
         }
+    }
+
+    private static func drops(_ sequences: [String]) -> String {
+        sequences.isEmpty ? "" : ", drop \(sequences.map(short).sorted().joined(separator: " "))"
     }
 
     private static func outcome(_ job: JobRecord) -> String {

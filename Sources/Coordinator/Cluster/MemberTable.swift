@@ -34,6 +34,7 @@ package struct MemberTable: Sendable {
         /// As its last heartbeat said.
         var job = ""
         var kvBytesUsed: UInt64 = 0
+        var keptBytes: UInt64 = 0
         var progress: RunProgress?
         /// A job that it still runs though it has ended.
         var leftover = ""
@@ -141,6 +142,7 @@ package struct MemberTable: Sendable {
             !request.job.isEmpty && (entry.job != request.job || entry.progress != request.progress)
         entry.job = request.job
         entry.kvBytesUsed = request.kvBytesUsed
+        entry.keptBytes = request.keptBytes
         entry.progress = request.progress
         let before = entry.takesJobs
         let mayBeLate = entry.lastJob.map { $0.id == request.job && now - $0.ended < Self.letsGo } ?? false
@@ -291,6 +293,19 @@ package struct MemberTable: Sendable {
             + "one with `lariat worker`"
     }
 
+    /// The start of a worker that is in the cluster, whether or not it takes jobs; nil: it is lost, refused or unknown.
+    package func instance(_ name: String) -> String? {
+        guard let entry = entries[name], entry.state == .ready else { return nil }
+        return entry.instance
+    }
+
+    /// The workers that can take a job, with their starts.
+    package var holders: [String: SequenceTable.Holder] {
+        entries.filter(\.value.takesJobs).reduce(into: [:]) {
+            $0[$1.key] = SequenceTable.Holder(name: $1.key, instance: $1.value.instance)
+        }
+    }
+
     /// Tells one start of a ready worker, with these settings, from every other.
     package func identity(_ name: String) -> String? {
         guard let entry = entries[name], entry.state == .ready else { return nil }
@@ -310,6 +325,7 @@ package struct MemberTable: Sendable {
             record.lastHeartbeatSeconds = max(0, (now - entry.heard) / .seconds(1))
             record.reason = entry.reason.isEmpty ? entry.hold : entry.reason
             record.kvBytesUsed = entry.kvBytesUsed
+            record.keptBytes = entry.keptBytes
             record.job = entry.job
             record.progress = entry.progress
             record.state =

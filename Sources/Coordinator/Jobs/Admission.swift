@@ -41,8 +41,10 @@ package struct Admission: Sendable {
     ///   - members: who is ready now. A job may wait for workers, so none is no refusal, but too little memory of
     ///     those that are there is.
     ///   - seed: for sampling without a seed.
+    ///   - context: whose tokens the prompt begins with, and whose profile it has.
     package func admit(
-        _ given: JobOptions, prompt: [UInt32], members: [MemberRecord], seed: UInt64
+        _ given: JobOptions, prompt: [UInt32], members: [MemberRecord], seed: UInt64,
+        about context: ContextRecord? = nil
     ) throws(CoordinatorError) -> Admitted {
         let options = try filled(given, seed: seed)
         guard !prompt.isEmpty else {
@@ -59,11 +61,51 @@ package struct Admission: Sendable {
             throw CoordinatorError(
                 .invalid, "scoring needs at least two tokens: the first has nothing before it")
         }
+        if let context {
+            return try admit(options, prompt: prompt.count, reserved: reserved, members, about: context)
+        }
         let needs = try needs(
             PromptLength(tokens: prompt.count), reserved: reserved, options, members: members)
         return Admitted(
             options: options, profile: needs.profile, note: needs.note, reserved: reserved,
             kvBytes: needs.kvBytes)
+    }
+
+    /// A question has the profile of its context, which was chosen for as many tokens as were reserved.
+    private func admit(
+        _ options: JobOptions, prompt: Int, reserved: Int, _ members: [MemberRecord],
+        about context: ContextRecord
+    ) throws(CoordinatorError) -> Admitted {
+        guard options.rope == nil else {
+            throw CoordinatorError(
+                .invalid,
+                "a question turns positions as its context \(context.name) does; leave the rotary method out")
+        }
+        guard context.fingerprint == model.fingerprint else {
+            throw CoordinatorError(
+                .notPossible,
+                "the context \(context.name) was made with the model \(context.model) "
+                    + "(\(context.fingerprint.prefix(16))), and this coordinator has \(model.name) "
+                    + "(\(model.fingerprint.prefix(16))). Start it with the other file, or make the context again."
+            )
+        }
+        let room = Int(clamping: context.reservedTokens)
+        let question = prompt - Int(clamping: context.tokens)
+        guard question + reserved <= room else {
+            throw CoordinatorError(
+                .notPossible,
+                "the context \(context.name) keeps \(room.grouped) tokens free for a question and its answer; this "
+                    + "question has \(question.grouped), and \(reserved.grouped) are reserved for its answer. Ask a "
+                    + "shorter question, ask for a shorter answer with --max-tokens, or make the context again with more "
+                    + "room.")
+        }
+        let total = prompt + reserved
+        if !members.isEmpty, let text = memoryText(tokens: total, members: members) {
+            throw CoordinatorError(.notPossible, text)
+        }
+        return Admitted(
+            options: options, profile: context.profile ?? ProfileMessage(), note: "", reserved: reserved,
+            kvBytes: total * model.kvBytesPerToken)
     }
 
     /// Refuses a prompt that is too long however it is tokenised, even without an answer. What prompt and answer need
@@ -126,9 +168,19 @@ package struct Admission: Sendable {
     }
 
     /// Nil when keys and values of so many tokens fit these workers.
-    package func memoryText(tokens: Int, members: [MemberRecord]) -> String? {
-        let room = members.reduce(0) { $0 + capacity($1) }
+    /// - Parameter taken: tokens of other keys and values that stay, by worker.
+    package func memoryText(
+        tokens: Int, members: [MemberRecord], taken: [String: Int] = [:]
+    ) -> String? {
+        let all = members.reduce(0) { $0 + capacity($1) }
+        let room = members.reduce(0) { $0 + capacity($1, taken: taken) }
         guard room < tokens else { return nil }
+        if all >= tokens {
+            return
+                "pinned contexts take \(humanBytes((all - room) * model.kvBytesPerToken)) of the cluster's memory, and "
+                + "the keys and values of \(tokens.grouped) tokens do not fit beside them. Let one go with `lariat "
+                + "context pin --undo NAME`, remove one, or start more workers."
+        }
         let memory = members.reduce(0) { $0 + Int(clamping: $1.memoryBytes) }
         return
             "the keys and values of \(tokens.grouped) tokens need \(humanBytes(tokens * model.kvBytesPerToken)) over "
@@ -137,8 +189,10 @@ package struct Admission: Sendable {
     }
 
     /// Most tokens whose keys and values this worker holds.
-    package func capacity(_ member: MemberRecord) -> Int {
-        min(Int(clamping: member.memoryBytes) / max(1, model.kvBytesPerToken), Self.mostPositions)
+    /// - Parameter taken: tokens of other keys and values that stay, by worker.
+    package func capacity(_ member: MemberRecord, taken: [String: Int] = [:]) -> Int {
+        let all = min(Int(clamping: member.memoryBytes) / max(1, model.kvBytesPerToken), Self.mostPositions)
+        return max(0, all - (taken[member.name] ?? 0))
     }
 
     private func filled(_ given: JobOptions, seed: UInt64) throws(CoordinatorError) -> JobOptions {

@@ -15,21 +15,38 @@ extension CoordinatorCore {
     package func count(refused error: CoordinatorError) { take(.refused(error.kind)) }
 
     /// Admits a job and journals it. The reply may be sent when this returns.
-    package func submit(_ options: JobOptions, prompt: [UInt32]) async throws(CoordinatorError) -> JobRecord {
-        let answer = take(.asked(options, prompt: prompt, seed: UInt64.random(in: 1...UInt64.max)))
+    /// - Parameters:
+    ///   - given: its tokens; of a question about a context those behind the context's.
+    ///   - owner: the name of the token that it came with; empty: none was asked for.
+    package func submit(
+        _ options: JobOptions, prompt given: [UInt32], owner: String = ""
+    ) async throws(CoordinatorError) -> JobRecord {
+        let prompt: [UInt32]
+        do throws(CoordinatorError) {
+            prompt = try await whole(given, options, owner: owner)
+        } catch {
+            take(.refused(error.kind))
+            throw error
+        }
+        let seed = UInt64.random(in: 1...UInt64.max)
+        let answer = take(.asked(options, prompt: prompt, seed: seed, owner: owner))
         if let error = answer.error { throw error }
-        guard let job = answer.accepted else { throw Self.noAnswer }
+        guard var job = answer.accepted else { throw Self.noAnswer }
         let written: (record: JobRecord, sequence: Int64)
-        do throws(CoordinatorError) { written = try await journal.submit(job, prompt: prompt) } catch {
+        do throws(CoordinatorError) {
+            written = try await journal.submit(
+                job.record, prompt: prompt, context: job.context, template: options.chatTemplate)
+        } catch {
             take(.notSubmitted(error.kind))
             throw CoordinatorError(error.kind, "the job was not accepted: \(error.message)")
         }
+        job.record = written.record
         desks[written.record.id] = JobDesk(written.record, lastEvent: 1)
-        take(.submitted(written.record, sequence: written.sequence))
+        take(.submitted(job, sequence: written.sequence))
         return scheduler.shown(written.record)
     }
 
-    private static let noAnswer = CoordinatorError(.internalFault, "the coordinator gave no answer")
+    static let noAnswer = CoordinatorError(.internalFault, "the coordinator gave no answer")
 
     package func job(_ id: String) async throws(CoordinatorError) -> JobRecord {
         // The state is looked at before the text is read: what is said to have ended comes with all of its text.
@@ -68,9 +85,14 @@ extension CoordinatorCore {
     }
 
     /// What a job like this would cost now.
-    package func forecast(_ options: JobOptions, prompt: [UInt32]) async -> Forecast {
+    /// - Parameter given: as for `submit`.
+    package func forecast(
+        _ options: JobOptions, prompt given: [UInt32], owner: String = ""
+    ) async -> Forecast {
+        var prompt = given
         do throws(CoordinatorError) {
-            let question = try scheduler.question(options, prompt: prompt, at: .now)
+            prompt = try await whole(given, options, owner: owner)
+            let question = try scheduler.question(options, prompt: prompt, owner: owner, at: .now)
             let rates = await rates(of: question.measurable)
             return scheduler.answer(question, rates: rates, at: .now)
         } catch {
@@ -96,9 +118,13 @@ extension CoordinatorCore {
     // MARK: workers
 
     package func register(_ request: RegisterRequest) throws(CoordinatorError) -> RegisterReply {
-        let epoch = try epoch(.register(request))
+        let answer = take(.register(request))
+        guard case .registered(let epoch, let drop) = answer.reply else {
+            throw answer.error ?? Self.noAnswer
+        }
         return RegisterReply.with {
             $0.epoch = epoch
+            $0.drop = drop
             $0.heartbeatSeconds = configuration.heartbeatSeconds
             $0.protocol = LariatProtocol.current
         }
@@ -152,6 +178,7 @@ extension CoordinatorCore {
         cluster().metrics(
             precision: configuration.precision, queueLimit: configuration.queueLimit,
             oldestWait: scheduler.oldestWait(at: .now))
-            + scheduler.statistics.families(running: scheduler.unendedTokens) + ProcessMetrics.current()
+            + scheduler.statistics.families(running: scheduler.unendedTokens)
+            + scheduler.keptFamilies + ProcessMetrics.current()
     }
 }

@@ -59,18 +59,20 @@ package struct CostModel: Sendable {
     }
 
     /// The prediction for a prompt of so many tokens, laid out over as many ranks as there are rates.
-    /// - Parameter sweepTokens: keys that are attended together.
+    /// - Parameters:
+    ///   - past: tokens whose keys and values are there already; they travel, too.
+    ///   - sweepTokens: keys that are attended together.
     package func predict(
-        _ layout: Layout, tokens all: Int, sweepTokens: Int
+        _ layout: Layout, tokens all: Int, past: Int = 0, sweepTokens: Int
     ) -> (costs: [Cost], prefillSeconds: Double) {
         precondition(layout.ranks == rates.count, "\(rates.count) rates for \(layout.ranks) ranks")
         let layers = Double(work.layers)
         var parts: [(dense: Double, attention: Double, wire: Double)] = []
         for (rank, rates) in rates.enumerated() {
-            let tokens = layout.count(of: rank, in: all)
+            let tokens = layout.count(of: rank, in: all) - layout.count(of: rank, in: past)
             let dense = Double(tokens) * work.denseOperations / rates.denseOperationsPerSecond
             let pairs =
-                Double(layout.causalArea(of: rank, in: all))
+                Double(layout.causalArea(of: rank, in: all) - layout.causalArea(of: rank, in: past))
                 * (1 + rates.pieceKeys / Double(max(sweepTokens, 1)))
             let attention = pairs * work.attentionOperations / rates.attentionOperationsPerSecond
             // All stripes but those of the next worker, where each has made its last hop.
@@ -135,7 +137,8 @@ extension CostModel {
 
     /// Adds the prediction, and what it rests on, to a job's forecast.
     func predict(_ plan: JobPlan, into forecast: inout Forecast) {
-        let (costs, seconds) = predict(plan.layout, tokens: plan.promptTokens, sweepTokens: plan.sweepTokens)
+        let (costs, seconds) = predict(
+            plan.layout, tokens: plan.promptTokens, past: plan.pastTokens, sweepTokens: plan.sweepTokens)
         forecast.prefillSeconds = seconds
         forecast.decodeSeconds = work.decodeSeconds(
             promptTokens: plan.promptTokens, answerTokens: Int(clamping: forecast.reservedTokens),
@@ -162,10 +165,12 @@ extension CostModel.Work {
     }
 
     /// Of each rank's part of a prompt of so many tokens.
-    package func operations(_ layout: Layout, tokens all: Int) -> [Double] {
+    /// - Parameter past: tokens whose keys and values are there already.
+    package func operations(_ layout: Layout, tokens all: Int, past: Int = 0) -> [Double] {
         (0..<layout.ranks).map { rank in
-            let tokens = Double(layout.count(of: rank, in: all))
-            let pairs = Double(layout.causalArea(of: rank, in: all))
+            let tokens = Double(layout.count(of: rank, in: all) - layout.count(of: rank, in: past))
+            let pairs = Double(
+                layout.causalArea(of: rank, in: all) - layout.causalArea(of: rank, in: past))
             return Double(layers) * (tokens * denseOperations + pairs * attentionOperations)
                 + tokens * outputOperations
         }

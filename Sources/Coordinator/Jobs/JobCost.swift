@@ -21,16 +21,19 @@ package struct JobCost: Sendable {
 
     /// - Parameters:
     ///   - promptTokens: 1 or more; `answerTokens`: of the answer, 0 for a job that scores.
+    ///   - past: tokens of the prompt whose keys and values are there already.
     ///   - members: in the order of the ring, 1 or more.
     /// - Returns: seconds; infinity for what cannot be planned.
-    package func seconds(promptTokens: Int, answerTokens: Int, on members: [MemberRecord]) -> Double {
+    package func seconds(
+        promptTokens: Int, answerTokens: Int, past: Int = 0, on members: [MemberRecord]
+    ) -> Double {
         guard
             let layout = try? Layout(
                 tokens: promptTokens, speeds: members.map { Double(max(1, $0.threads)) })
         else { return .infinity }
         let model = CostModel(work: work, rates: rates(members))
         return model.predict(
-            layout, tokens: promptTokens, sweepTokens: JobPlan.sweepTokens(of: layout)
+            layout, tokens: promptTokens, past: past, sweepTokens: JobPlan.sweepTokens(of: layout)
         ).prefillSeconds
             + work.decodeSeconds(
                 promptTokens: promptTokens, answerTokens: answerTokens, ranks: members.count)
@@ -93,7 +96,9 @@ extension JobCost {
     package static func secondsLeft(_ record: JobRecord, elapsed: Double) -> Double? {
         switch record.state {
         case .prefill:
-            let done = Double(record.prefilledTokens) / Double(max(1, record.promptTokens))
+            let cached = Double(record.cachedTokens)
+            let done =
+                (Double(record.prefilledTokens) - cached) / max(1, Double(record.promptTokens) - cached)
             return done >= 0.05 ? elapsed * (1 - done) / done : nil
         case .decode:
             let most = Double(record.options?.maxTokens ?? 0)

@@ -18,10 +18,12 @@ package struct Placement {
         package var scores: Bool
         /// Jobs that came later and started earlier.
         package var passed: Int
+        /// The kept sequence that it could continue.
+        package var past: Past?
 
         package init(
             id: String, workers: Int = 0, promptTokens: Int, answerTokens: Int, scores: Bool = false,
-            passed: Int = 0
+            passed: Int = 0, past: Past? = nil
         ) {
             self.id = id
             self.workers = workers
@@ -29,9 +31,29 @@ package struct Placement {
             self.answerTokens = answerTokens
             self.scores = scores
             self.passed = passed
+            self.past = past
         }
 
         package var tokens: Int { promptTokens + answerTokens }
+        /// The same job, computed from its first token on.
+        var anew: Waiting {
+            var job = self
+            job.past = nil
+            return job
+        }
+    }
+    /// A beginning of a prompt that workers hold.
+    package struct Past: Sendable, Equatable {
+        package var sequence: String
+        package var tokens: Int
+        /// By rank.
+        package var workers: [String]
+
+        package init(sequence: String, tokens: Int, workers: [String]) {
+            self.sequence = sequence
+            self.tokens = tokens
+            self.workers = workers
+        }
     }
     package struct Running: Sendable, Equatable {
         package var workers: Set<String>
@@ -45,14 +67,18 @@ package struct Placement {
     }
     package struct Start: Sendable, Equatable {
         package var id: String
+        /// By rank.
         package var workers: [String]
         /// Jobs that it passes.
         package var passes: [String]
+        /// What it continues.
+        package var past: Past?
 
-        package init(id: String, workers: [String], passes: [String]) {
+        package init(id: String, workers: [String], passes: [String], past: Past? = nil) {
             self.id = id
             self.workers = workers
             self.passes = passes
+            self.past = past
         }
     }
 
@@ -60,7 +86,8 @@ package struct Placement {
     package static let mostPassed = 16
     /// Jobs behind a held one that are looked at.
     package static let lookahead = 64
-    private static let caution = 2.0
+    /// Predictions may be out by such a factor.
+    static let caution = 2.0
 
     /// In the order of the ring.
     package var ready: [MemberRecord]
@@ -86,7 +113,7 @@ package struct Placement {
         var starts: [Start] = []
         var taken = running.reduce(into: Set<String>()) { $0.formUnion($1.workers) }
         var ends = running
-        var held: (job: Waiting, workers: Int)?
+        var held: Held?
         var looked = 0
         for job in waiting {
             if held != nil {
@@ -94,24 +121,23 @@ package struct Placement {
                 if looked > Self.lookahead { break }
             }
             // What cannot run on all that are there holds up nobody.
-            guard fits(job.tokens, ready) else { continue }
+            guard job.past != nil || fits(job.tokens, ready) else { continue }
             let free = ready.filter { !taken.contains($0.name) }
             guard !free.isEmpty else { break }
-            let count = workers(for: job)
-            guard let chosen = choose(free, job, count) else {
-                if held == nil {
-                    held = (job, count)
+            let choice = choice(for: job, of: free, ends)
+            guard case .start(let chosen, let past) = choice else {
+                if held == nil, case .hold(let now) = choice {
+                    held = now
                     // Nobody may pass it any more: all behind it wait.
                     if job.passed >= Self.mostPassed { break }
                 }
                 continue
             }
-            let seconds = predict(job, chosen)
-            if let held, !mayPass(held, seconds: seconds, leaving: free.count - chosen.count, ends) {
-                continue
-            }
+            let seconds = predict(past == nil ? job.anew : job, chosen)
             let names = chosen.map(\.name)
-            starts.append(Start(id: job.id, workers: names, passes: held.map { [$0.job.id] } ?? []))
+            if let held, !mayPass(held, seconds: seconds, taking: names, of: free.count, ends) { continue }
+            starts.append(
+                Start(id: job.id, workers: names, passes: held.map { [$0.job.id] } ?? [], past: past))
             taken.formUnion(names)
             ends.append(Running(workers: Set(names), secondsLeft: seconds))
         }
@@ -132,17 +158,25 @@ package struct Placement {
 
     /// The workers that a job takes of these, and more than it asks for where its keys and values need them. Nil while
     /// too few are free.
-    private func choose(_ free: [MemberRecord], _ job: Waiting, _ count: Int) -> [MemberRecord]? {
+    func choose(_ free: [MemberRecord], _ job: Waiting, _ count: Int) -> [MemberRecord]? {
         guard count > 0, free.count >= count else { return nil }
         if count == 1, let one = free.first(where: { fits(job.tokens, [$0]) }) { return [one] }
         return (count...free.count).lazy.map { Array(free.prefix($0)) }.first { fits(job.tokens, $0) }
     }
 
     /// Whether a job of so many seconds delays nobody who came before it.
-    /// - Parameter left: workers that stay free beside it.
+    /// - Parameters:
+    ///   - names: workers that it takes.
+    ///   - free: workers that are free without it.
     private func mayPass(
-        _ held: (job: Waiting, workers: Int), seconds: Double, leaving left: Int, _ ends: [Running]
+        _ held: Held, seconds: Double, taking names: [String], of free: Int, _ ends: [Running]
     ) -> Bool {
+        if let exactly = held.exactly {
+            if exactly.isDisjoint(with: names) { return true }
+            let before = Self.wait(for: exactly, ends)
+            return before < .infinity && Self.caution * seconds <= before
+        }
+        let left = free - names.count
         let there = Set(ready.map(\.name))
         let busy = ends.map { ($0.workers.intersection(there).count, $0.secondsLeft ?? .infinity) }
         // When the held job's workers are free: those that stay free now, and those that become so in time.
@@ -163,10 +197,11 @@ package struct Placement {
 }
 
 extension Placement.Waiting {
-    init(_ record: JobRecord, passed: Int) {
+    init(_ record: JobRecord, passed: Int, past: Placement.Past? = nil) {
         let options = record.options ?? JobOptions()
         self.init(
             id: record.id, workers: Int(options.workers), promptTokens: Int(clamping: record.promptTokens),
-            answerTokens: Int(options.maxTokens), scores: options.kind == .score, passed: passed)
+            answerTokens: Int(options.maxTokens), scores: options.kind == .score, passed: passed,
+            past: past)
     }
 }

@@ -124,6 +124,7 @@ package final class Journal: Sendable {
                     CREATE INDEX traces_by_job ON traces (job, number);
                     """)
         }
+        migrator.registerMigration("3") { db in try createContexts(db) }
         return migrator
     }
 

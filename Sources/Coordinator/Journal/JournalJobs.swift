@@ -18,9 +18,12 @@ extension Journal {
     }
 
     /// Writes a new job with its prompt and first event. On disk when this returns.
+    /// - Parameters:
+    ///   - context: that the job makes, if it makes one.
+    ///   - template: of the context's chat, as the job names it.
     /// - Returns: the record with its id, and its number.
     package func submit(
-        _ job: JobRecord, prompt: [UInt32]
+        _ job: JobRecord, prompt: [UInt32], context: ContextRecord? = nil, template: String = ""
     ) async throws(CoordinatorError) -> (record: JobRecord, sequence: Int64) {
         try await write { db in
             try db.execute(
@@ -33,6 +36,9 @@ extension Journal {
             record.id = Self.id(sequence)
             let tokens = prompt.map(\.littleEndian).withUnsafeBytes { Data($0) }
             try db.execute(sql: "INSERT INTO prompts VALUES (?, ?)", arguments: [sequence, tokens])
+            if let context {
+                try Self.insert(db, context, job: sequence, tokens: tokens, template: template)
+            }
             try Self.append(db, sequence, record, [JobEvent(.state(record))])
             return (record, sequence)
         }
@@ -87,6 +93,9 @@ extension Journal {
             ])
         if events.contains(where: \.isEnd) {
             try db.execute(sql: "DELETE FROM prompts WHERE job = ?", arguments: [sequence])
+            if record.options?.kind == .ingest, record.state != .succeeded {
+                try db.execute(sql: "DELETE FROM contexts WHERE job = ?", arguments: [sequence])
+            }
         }
         return UInt64(number)
     }
@@ -99,7 +108,11 @@ extension Journal {
         guard let data else {
             throw CoordinatorError(.internalFault, "the prompt of job \(id) is not in the journal")
         }
-        return data.withUnsafeBytes { bytes in
+        return Self.tokens(data)
+    }
+
+    static func tokens(_ data: Data) -> [UInt32] {
+        data.withUnsafeBytes { bytes in
             (0..<bytes.count / 4).map {
                 UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self))
             }

@@ -40,6 +40,12 @@ public struct ModelAdapter: ModelDescription {
     public var window: Int { max(model.shape.window, model.scaling.maximumContext) }
     public var slidingWindow: Int? { model.shape.slidingWindow }
     public var kvBytesPerToken: Int { model.shape.kvBytesPerToken(element) }
+    public var activationBytesPerToken: Int {
+        let shape = model.shape
+        let rows = 2 * shape.hidden + shape.heads * shape.headDimension
+        // Of each query head what attention carries from tile to tile: the output, the maximum and the sum in lanes.
+        return 4 * rows + 4 * shape.heads * (shape.headDimension + 32)
+    }
     public var denseOperations: Double { model.shape.work.denseOperations }
     public var attentionOperations: Double { model.shape.work.attentionOperations }
     public var weightBytes: Int { model.weightBytes }

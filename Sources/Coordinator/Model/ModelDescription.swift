@@ -16,6 +16,8 @@ public protocol ModelDescription: Sendable {
     var slidingWindow: Int? { get }
     /// Keys and values of one token in all layers, in the cluster's precision.
     var kvBytesPerToken: Int { get }
+    /// What prefill has of one token in memory beside its keys and values, while it computes.
+    var activationBytesPerToken: Int { get }
     /// Operations of one layer's products for one token, and of its attention for one query and key.
     var denseOperations: Double { get }
     var attentionOperations: Double { get }

@@ -17,15 +17,21 @@ package struct JobPlan: Sendable {
     /// No stripe is made narrower for that than a tile of attention.
     private static let leastStripeTokens = 128
 
+    /// What outlives the run or was there before it.
+    package var kept = KeptParts()
+    /// Prefill takes so many tokens at a time; 0: all at once.
+    package let slabTokens: Int
+
     /// - Parameters:
     ///   - weights: the members' speeds, in any unit; nil: by their threads.
     ///   - stripeLimit: most tokens of a stripe.
+    ///   - taken: tokens of keys and values that stay on the workers beside it, by worker.
     package init(
         prompt: Int, reserved: Int, members: [MemberRecord], weights: [Double]? = nil, admission: Admission,
-        stripeLimit: Int = Layout.usualStripeTokens
+        stripeLimit: Int = Layout.usualStripeTokens, taken: [String: Int] = [:]
     ) throws(CoordinatorError) {
         guard !members.isEmpty else { throw CoordinatorError(.notPossible, JobPlan.noWorkers) }
-        if let text = admission.memoryText(tokens: prompt + reserved, members: members) {
+        if let text = admission.memoryText(tokens: prompt + reserved, members: members, taken: taken) {
             throw CoordinatorError(.notPossible, text)
         }
         kvBytesPerToken = admission.model.kvBytesPerToken
@@ -39,11 +45,61 @@ package struct JobPlan: Sendable {
         do throws(RingError) {
             layout = try Layout(
                 tokens: prompt, reserved: reserved, speeds: weights ?? members.map { Double($0.threads) },
-                capacities: members.map(admission.capacity), widest: widest)
+                capacities: members.map { admission.capacity($0, taken: taken) }, widest: widest)
         } catch { throw CoordinatorError(.notPossible, "this job cannot be planned: \(error)") }
         self.members = members
         promptTokens = prompt
         self.reserved = reserved
+        slabTokens = Self.slabTokens(layout, tokens: prompt, past: 0, model: admission.model)
+    }
+
+    /// The plan of a job that continues a sequence: in its layout.
+    /// - Parameters:
+    ///   - members: in the order of its ranks.
+    ///   - past: fewer tokens than the prompt's.
+    package init(
+        prompt: Int, reserved: Int, members: [MemberRecord], continuing past: RunPast, layout: Layout,
+        model: any ModelDescription
+    ) {
+        self.members = members
+        self.layout = layout
+        promptTokens = prompt
+        self.reserved = reserved
+        kvBytesPerToken = model.kvBytesPerToken
+        slabTokens = Self.slabTokens(
+            layout, tokens: prompt, past: Int(clamping: past.tokens), model: model)
+        kept.past = past
+    }
+
+    /// Tokens of the prompt that are in memory already.
+    package var pastTokens: Int { Int(clamping: kept.past?.tokens ?? 0) }
+    /// Tokens of the prompt that stay in memory beyond the run; 0: nothing does.
+    package var keptTokens: Int {
+        kept.keep.isEmpty ? 0 : promptTokens / TokenChain.tileTokens * TokenChain.tileTokens
+    }
+    /// Parts in which prefill takes what is not in memory.
+    package var slabs: Int {
+        slabTokens == 0 ? 1 : (promptTokens - pastTokens + slabTokens - 1) / slabTokens
+    }
+    /// Most tokens of prompt and answer.
+    package var tokens: Int { promptTokens + reserved }
+
+    /// What the activations of a slab may take on a worker.
+    private static let slabBytes = 1 << 30
+
+    /// As many tokens as keep the activations of each rank within bounds, in whole stripes and tiles; 0: all.
+    private static func slabTokens(
+        _ layout: Layout, tokens: Int, past: Int, model: any ModelDescription
+    ) -> Int {
+        let most = (0..<layout.ranks).reduce(0) {
+            max($0, layout.count(of: $1, in: tokens) - layout.count(of: $1, in: past))
+        }
+        let rows = max(1, slabBytes / max(1, model.activationBytesPerToken))
+        guard most > rows else { return 0 }
+        // Widths of stripes are powers of two, so that the wider of the two is a multiple of both.
+        let unit = max(layout.stripeTokens, TokenChain.tileTokens)
+        let slab = Int(Double(tokens - past) * Double(rows) / Double(most))
+        return max(unit, slab / unit * unit)
     }
 
     /// The kernels that compute it: one name, or where workers differ one for each rank.
@@ -108,7 +164,12 @@ package struct JobPlan: Sendable {
             $0.fingerprint = job.fingerprint
             $0.stripeTokens = UInt32(layout.stripeTokens)
             $0.stallSeconds = stallSeconds
-            $0.tokenCount = UInt64(layout.count(of: rank, in: promptTokens))
+            $0.tokenCount = UInt64(
+                layout.count(of: rank, in: promptTokens) - layout.count(of: rank, in: pastTokens))
+            $0.past = kept.past
+            $0.keep = kept.keep
+            $0.drop = kept.drop[members[rank].name] ?? []
+            $0.slabTokens = UInt64(slabTokens)
             $0.runKey = runKey
             $0.protocol = LariatProtocol.current
             $0.logProbabilities = job.options?.logProbabilities ?? false
@@ -122,9 +183,11 @@ package struct JobPlan: Sendable {
     /// Tokens that travel in one message: five bytes each at most, twice for scores, so below 1 MiB.
     package static let tokensPerCommand = 100_000
 
-    /// This rank's tokens in ascending position, in parts of a command each.
+    /// This rank's tokens behind the past, in ascending position, in parts of a command each.
     package func tokenParts(rank: Int, prompt: [UInt32], kind: JobKind) -> [ShardTokens] {
-        let positions = layout.positions(of: rank, in: promptTokens).flatMap { Array($0) }
+        let positions = layout.positions(of: rank, in: promptTokens).flatMap { run in
+            Array(max(run.lowerBound, pastTokens)..<max(run.upperBound, pastTokens))
+        }
         return stride(from: 0, to: positions.count, by: Self.tokensPerCommand).map { start in
             let part = positions[start..<min(start + Self.tokensPerCommand, positions.count)]
             return ShardTokens(
@@ -132,4 +195,14 @@ package struct JobPlan: Sendable {
                 next: kind == .score ? part.map { $0 + 1 < prompt.count ? prompt[$0 + 1] : 0 } : [])
         }
     }
+}
+
+/// What a run has to do with sequences in memory.
+package struct KeptParts: Sendable {
+    /// The beginning of the prompt that is there already.
+    package var past: RunPast?
+    /// The name under which the prompt's whole tiles stay; empty: they do not.
+    package var keep = ""
+    /// What each worker is to forget first.
+    package var drop: [String: [String]] = [:]
 }

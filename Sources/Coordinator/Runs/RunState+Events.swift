@@ -20,7 +20,8 @@ extension RunState {
             hasBegun = hasBegun || progress.prefilledLayers > 0
             ranks[rank].layers = layers * Int(progress.prefilledLayers) / Int(progress.layers)
             let done = ranks.reduce(0) { $0 + $1.share * Double($1.layers) / Double(layers) }
-            let tokens = UInt64((done * Double(record.promptTokens)).rounded(.down))
+            let new = Double(record.promptTokens) - Double(record.cachedTokens)
+            let tokens = record.cachedTokens + UInt64((done * new).rounded(.down))
             record.prefilledTokens = max(record.prefilledTokens, min(tokens, record.promptTokens))
             actions.append(.progress)
         case .token(let token): chose(token, from: rank, at: now)
@@ -46,8 +47,18 @@ extension RunState {
                         $0.spans = Array(trace.spans.prefix(room))
                     }))
         case .fault(let fault): complained(rank, fault, at: now)
-        case .kept: break
+        case .kept(let part): kept(part, by: rank)
         }
+    }
+
+    private mutating func kept(_ part: KeptSequence, by rank: Int) {
+        guard phase == .prefill || phase == .decode, keptTokens > 0, ranks[rank].kept == nil,
+            part.tokens == UInt64(keptTokens)
+        else { return wrong(rank, "kept what it was not asked to keep") }
+        hasBegun = true
+        ranks[rank].kept = part.kvBytes
+        let parts = ranks.compactMap(\.kept)
+        if parts.count == ranks.count { actions.append(.kept(parts)) }
     }
 
     private mutating func chose(_ token: ChosenToken, from rank: Int, at now: Instant) {

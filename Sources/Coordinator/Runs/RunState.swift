@@ -49,6 +49,8 @@ package struct RunState: Sendable {
         case stop(rank: Int)
         case publish(JobEvent)
         case log(LogLine)
+        /// All workers have the prompt's whole tiles in memory beyond the run, with so many bytes by rank.
+        case kept([UInt64])
         /// Keep a part of the timeline.
         case trace(TracePart)
         /// The record has changed in a way that is shown but not kept.
@@ -70,6 +72,8 @@ package struct RunState: Sendable {
         var layers = 0
         var spans = 0
         var finished = false
+        /// Bytes that it keeps beyond the run, once it has said so.
+        var kept: UInt64?
         /// Of prefill so far, as its last heartbeat said.
         var computeSeconds = 0.0
         var waitSeconds = 0.0
@@ -80,6 +84,8 @@ package struct RunState: Sendable {
     var lastToken: Instant?
     let leader: Int
     let layers: Int
+    /// Of the prompt, that are to stay in memory beyond the run; 0: none.
+    let keptTokens: Int
     let limits: Limits
     var ranks: [Rank]
     var phase = Phase.accepting
@@ -87,12 +93,12 @@ package struct RunState: Sendable {
     let startedAt: Instant
     var lastHeard: Instant
     var finishing: Instant?
-    private var blame = Blame()
+    var blame = Blame()
     /// The rank that each rank was last seen waiting for.
-    private var waits: [Int: Int] = [:]
+    var waits: [Int: Int] = [:]
     /// When the first rank complained, and what each said.
-    private var firstComplaint: Instant?
-    private var complaints: [Int: FaultMessage] = [:]
+    var firstComplaint: Instant?
+    var complaints: [Int: FaultMessage] = [:]
     /// Why it did not end well.
     package private(set) var failure: JobFault?
     /// Something was computed that the record shows.
@@ -104,13 +110,14 @@ package struct RunState: Sendable {
     var actions: [Action] = []
 
     /// - Parameters:
-    ///   - record: the job as it is queued; its shares say who has how much.
+    ///   - record: the job as it is queued; its shares say who has how much, its cached tokens what is there already.
     ///   - layers: of the model.
+    ///   - keptTokens: of the prompt, that are to stay in memory beyond the run; 0: none.
     package init(
-        record: JobRecord, leader: Int, layers: Int, text: any TokenTextStream, limits: Limits,
-        at now: Instant,
-        wallMicroseconds: UInt64
+        record: JobRecord, leader: Int, layers: Int, keptTokens: Int = 0, text: any TokenTextStream,
+        limits: Limits, at now: Instant, wallMicroseconds: UInt64
     ) {
+        self.keptTokens = keptTokens
         self.record = record
         self.leader = leader
         self.layers = max(1, layers)
@@ -125,6 +132,7 @@ package struct RunState: Sendable {
         self.record.state = .prefill
         self.record.reason = ""
         self.record.startedMicroseconds = wallMicroseconds
+        self.record.prefilledTokens = record.cachedTokens
     }
 
     package var isOver: Bool { phase == .over }
@@ -209,40 +217,6 @@ package struct RunState: Sendable {
             }, at: now)
     }
 
-    /// A rank gives up. It may be another one's fault, which the others, or that worker's lost connection, will tell in
-    /// a moment.
-    mutating func complained(_ rank: Int, _ fault: FaultMessage, at now: Instant) {
-        guard complaints[rank] == nil else { return }
-        complaints[rank] = fault
-        if firstComplaint == nil { firstComplaint = now }
-        let accused = Int(fault.accused)
-        let kind = Complaint.Kind(fault.kind)
-        guard kind != .own, accused != rank, ranks.indices.contains(accused) else {
-            return blame.add(Complaint(.own, accused: rank), by: rank)
-        }
-        blame.add(Complaint(kind, accused: accused), by: rank)
-    }
-
-    /// What all complaints come to.
-    private var verdict: JobFault? {
-        var blame = blame
-        // Who waits for a rank that has given up hears of it at once and gives up too. One that has not stands still
-        // itself, in the middle of its wait.
-        for (rank, other) in waits where complaints[other] == nil { blame.note(rank, waitsFor: other) }
-        guard let verdict = blame.verdict, let witness = verdict.chain.first, let fault = complaints[witness]
-        else { return nil }
-        let culprit = ranks[verdict.culprit].name
-        let detail = String(fault.detail.prefix(1000))
-        guard witness != verdict.culprit else {
-            return JobFault(
-                Complaint.Kind(fault.kind) == .own ? JobFault.Kind(fault.kind) : .own, accused: [culprit],
-                detail: detail)
-        }
-        return JobFault(
-            JobFault.Kind(fault.kind), accused: [culprit], witnesses: verdict.chain.map { ranks[$0].name },
-            detail: detail)
-    }
-
     private mutating func tick(_ now: Instant) {
         if let firstComplaint, now - firstComplaint >= limits.blame, let verdict { return fail(verdict) }
         if phase == .accepting, now - startedAt > limits.accept, firstComplaint == nil {
@@ -270,6 +244,12 @@ package struct RunState: Sendable {
 
     private mutating func succeed() {
         output.endText()
+        if record.options?.kind == .ingest, !hasEverything {
+            return fail(
+                JobFault(
+                    .nonsense, accused: names { $0.kept == nil },
+                    detail: "ended without keeping the context"))
+        }
         if record.options?.kind == .score {
             guard hasEverything else {
                 return fail(
@@ -290,14 +270,16 @@ package struct RunState: Sendable {
 
     /// All that the job asked for is there, whatever becomes of its workers now.
     private var hasEverything: Bool {
-        guard record.options?.kind == .generate else {
-            return output.scoreCount == Int(clamping: record.promptTokens) - 1
+        switch record.options?.kind {
+        case .generate: break
+        case .ingest: return ranks.allSatisfy { $0.kept != nil }
+        default: return output.scoreCount == Int(clamping: record.promptTokens) - 1
         }
         return stopped || ranks[leader].finished
             || record.generatedTokens == UInt64(record.options?.maxTokens ?? 0)
     }
 
-    private mutating func fail(_ given: JobFault) {
+    mutating func fail(_ given: JobFault) {
         if given.kind != .coordinator, given.kind != .nonsense, hasEverything { return succeed() }
         let cause = located(given)
         failure = cause
@@ -314,6 +296,8 @@ package struct RunState: Sendable {
         record.state = .queued
         record.reason = ""
         record.shares = []
+        record.cachedTokens = 0
+        record.prefilledTokens = 0
         record.straggler = nil
         record.isa = ""
         record.startedMicroseconds = 0
@@ -375,20 +359,5 @@ package struct RunState: Sendable {
     private mutating func take() -> [Action] {
         defer { actions = [] }
         return actions
-    }
-}
-
-extension Complaint.Kind {
-    /// What a worker says about itself is its own.
-    fileprivate init(_ kind: FaultMessage.Kind) {
-        self =
-            switch kind {
-            case .unreachable: .unreachable
-            case .broken: .broken
-            case .silent: .silent
-            case .wrongBytes: .wrongBytes
-            case .gaveUp: .gaveUp
-            case .own, .busy, .stale, .refused, .missing, .unspecified: .own
-            }
     }
 }

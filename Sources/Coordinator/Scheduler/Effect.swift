@@ -10,6 +10,22 @@ package struct RunOrder: Sendable {
     package var stallSeconds: Double
 }
 
+/// A job that is admitted, with what is not in its record.
+package struct AdmittedJob: Sendable {
+    /// It has an id once it is in the journal.
+    package var record: JobRecord
+    /// Of its prompt; nil where nothing of it is shared.
+    package var chain: TokenChain?
+    /// INGEST: the context that it makes.
+    package var context: ContextRecord?
+
+    package init(record: JobRecord, chain: TokenChain? = nil, context: ContextRecord? = nil) {
+        self.record = record
+        self.chain = chain
+        self.context = context
+    }
+}
+
 /// Something for the coordinator's own log.
 package struct Notice: Sendable, Equatable {
     package enum Level: Sendable { case info, warning }
@@ -29,6 +45,8 @@ extension Scheduler {
     package enum Reply: Sendable, Equatable {
         /// The cluster's epoch, for a worker that joined or left.
         case epoch(UInt64)
+        /// For a worker that joined: the epoch, and what it holds that nobody will ask for.
+        case registered(UInt64, drop: [String])
         case beat(HeartbeatReply)
         /// Workers that drain, or do so no more.
         case workers([String])
@@ -40,7 +58,7 @@ extension Scheduler {
         case reply(Reply)
         case reject(CoordinatorError)
         /// The job is admitted: write it to the journal, then say `submitted` or `notSubmitted`.
-        case accept(JobRecord)
+        case accept(AdmittedJob)
 
         // The journal, and those who follow a job.
         /// Write these events and the record; say `unwritten` if that fails, and `written` if it held an end.
@@ -51,6 +69,9 @@ extension Scheduler {
         case notify(JobRecord, isOver: Bool)
         /// The oldest finished jobs, beyond those that are kept, once the end of this one is written.
         case forget(after: String)
+
+        /// Write what a context has become, and where its keys and values are.
+        case save(ContextRecord, ContextMemory?)
 
         // Workers.
         /// Make sure that there are connections and read the prompt, then say `reached`, `unreachable` or `unreadable`.

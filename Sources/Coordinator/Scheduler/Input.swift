@@ -42,12 +42,17 @@ extension Scheduler {
         // Jobs.
         /// The coordinator starts, and its journal holds these jobs, which wait.
         case restarted([(sequence: Int64, record: JobRecord)])
-        /// Somebody asks for a job. The seed is for sampling without one, and random.
-        case asked(JobOptions, prompt: [UInt32], seed: UInt64)
+        /// The chain of a job's prompt that waits from before.
+        case chained(String, TokenChain)
+        /// The journal holds these contexts.
+        case contexts([KnownContext])
+        /// Somebody asks for a job: all tokens, those of a context included. The seed is for sampling without one, and
+        /// random. The owner is the name of the token that it came with; empty: none was asked for.
+        case asked(JobOptions, prompt: [UInt32], seed: UInt64, owner: String = "")
         /// A prompt was refused before it could be asked for.
         case refused(CoordinatorError.Kind)
         /// An accepted job is in the journal: with its id, under this number.
-        case submitted(JobRecord, sequence: Int64)
+        case submitted(AdmittedJob, sequence: Int64)
         /// The journal did not take an accepted job.
         case notSubmitted(CoordinatorError.Kind)
         case cancel(String)
@@ -55,6 +60,12 @@ extension Scheduler {
         case written(String)
         /// The journal did not take what a job produced, or its end.
         case unwritten(String, CoordinatorError)
+
+        // Contexts.
+        /// The journal has forgotten a context.
+        case removed(ContextName)
+        /// It gives its memory up for no job, or does so again.
+        case pinned(ContextName, Bool)
 
         // Workers.
         case register(RegisterRequest)

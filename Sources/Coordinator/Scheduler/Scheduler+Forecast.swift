@@ -16,22 +16,30 @@ extension Scheduler {
 
     /// - Throws: why the job cannot run.
     package func question(
-        _ options: JobOptions, prompt: [UInt32], at now: Instant
+        _ options: JobOptions, prompt: [UInt32], owner: String = "", at now: Instant
     ) throws(CoordinatorError) -> Question {
-        let admitted = try admission.admit(options, prompt: prompt, members: members.ready, seed: 1)
-        let asked = Placement.Waiting(
-            id: "", workers: Int(admitted.options.workers), promptTokens: prompt.count,
-            answerTokens: admitted.reserved, scores: admitted.options.kind == .score)
+        let admitted = try admitted(options, prompt, seed: 1, owner: owner)
+        let record = JobRecord.with {
+            $0.options = admitted.options
+            $0.promptTokens = UInt64(prompt.count)
+            $0.profile = admitted.profile
+            $0.fingerprint = model.fingerprint
+            $0.precision = configuration.precision
+            $0.owner = owner
+        }
+        let job = Job(record: record, sequence: 0, chain: TokenChain(of: record, prompt: prompt))
+        let asked = Placement.Waiting(record, passed: 0, past: past(for: job, holders: members.holders))
         let chosen = choice(for: asked, at: now)
         // What cannot be cut needs no measurement, and what is measured may say how many workers and how to cut.
-        _ = try plan(prompt: prompt.count, reserved: admitted.reserved, members: chosen)
+        let plan = try plan(for: asked, at: now)
         return Question(
             forecast: .with {
                 $0.promptTokens = UInt64(prompt.count)
                 $0.reservedTokens = UInt64(admitted.reserved)
                 $0.profile = admitted.profile
                 $0.kvBytes = UInt64(admitted.kvBytes)
-                $0.slabs = 1
+                $0.slabs = UInt32(clamping: plan.slabs)
+                $0.cachedTokens = UInt64(plan.pastTokens)
             },
             measurable: chosen.count == 1 ? members.ready : chosen, kind: admitted.options.kind,
             asked: asked, chosen: chosen)
@@ -54,8 +62,12 @@ extension Scheduler {
                 }
                 return chosen.compactMap { known[$0.name] }
             }
-            let plan = try plan(
+            let usual = try plan(
                 prompt: question.asked.promptTokens, reserved: question.asked.answerTokens, members: chosen)
+            let kept = try plan(for: question.asked, at: now)
+            let plan = kept.members == chosen ? kept : usual
+            forecast.cachedTokens = UInt64(plan.pastTokens)
+            forecast.slabs = UInt32(clamping: plan.slabs)
             forecast.ringBytes = UInt64(plan.ringBytes)
             forecast.shares = plan.shares
             forecast.admissible = true
@@ -70,6 +82,20 @@ extension Scheduler {
     }
 
     private func choice(for asked: Placement.Waiting, at now: Instant) -> [MemberRecord] {
-        placement(at: now).members(for: asked) ?? members.ready
+        let placement = placement(at: now)
+        if let past = placement.usablePast(of: asked) { return placement.members(past) }
+        return placement.members(for: asked.anew) ?? members.ready
+    }
+
+    /// On the workers that it would take if nothing else ran, with what it would continue there.
+    private func plan(for asked: Placement.Waiting, at now: Instant) throws(CoordinatorError) -> JobPlan {
+        let chosen = choice(for: asked, at: now)
+        guard let past = placement(at: now).usablePast(of: asked), let entry = sequences[past.sequence] else {
+            return try plan(prompt: asked.promptTokens, reserved: asked.answerTokens, members: chosen)
+        }
+        return JobPlan(
+            prompt: asked.promptTokens, reserved: asked.answerTokens, members: chosen,
+            continuing: RunPast(sequence: past.sequence, tokens: UInt64(past.tokens)), layout: entry.layout,
+            model: model)
     }
 }

@@ -13,39 +13,47 @@ extension Scheduler {
         if !found.isEmpty { say("jobs wait from before", ["jobs": "\(found.count)"]) }
     }
 
-    mutating func admit(_ options: JobOptions, _ prompt: [UInt32], seed: UInt64, at now: Time) {
+    mutating func admit(
+        _ options: JobOptions, _ prompt: [UInt32], seed: UInt64, owner: String, at now: Time
+    ) {
         do throws(CoordinatorError) {
             guard !isStopping else {
                 throw CoordinatorError(.unavailable, "the coordinator is shutting down")
             }
-            let admitted = try admission.admit(options, prompt: prompt, members: members.ready, seed: seed)
+            let admitted = try admitted(options, prompt, seed: seed, owner: owner)
             try queue.reserve()
+            let record = JobRecord.with {
+                $0.options = admitted.options
+                // It is in the prompt.
+                $0.options?.system = ""
+                $0.state = .queued
+                $0.submittedMicroseconds = now.wallMicroseconds
+                $0.promptTokens = UInt64(prompt.count)
+                $0.profile = admitted.profile
+                $0.note = admitted.note
+                $0.model = model.name
+                $0.fingerprint = model.fingerprint
+                $0.precision = configuration.precision
+                $0.attempt = 1
+                $0.owner = owner
+            }
             effects.append(
                 .accept(
-                    .with {
-                        $0.options = admitted.options
-                        // It is in the prompt.
-                        $0.options?.system = ""
-                        $0.state = .queued
-                        $0.submittedMicroseconds = now.wallMicroseconds
-                        $0.promptTokens = UInt64(prompt.count)
-                        $0.profile = admitted.profile
-                        $0.note = admitted.note
-                        $0.model = model.name
-                        $0.fingerprint = model.fingerprint
-                        $0.precision = configuration.precision
-                        $0.attempt = 1
-                    }))
+                    AdmittedJob(
+                        record: record, chain: TokenChain(of: record, prompt: prompt),
+                        context: ContextRecord(made: record))))
         } catch {
             statistics.count(refused: error.kind.rawValue)
             effects.append(.reject(error))
         }
     }
 
-    mutating func enqueue(_ record: JobRecord, _ sequence: Int64, at now: Time) {
+    mutating func enqueue(_ job: AdmittedJob, _ sequence: Int64, at now: Time) {
+        let record = job.record
         statistics.count(submitted: record.options?.kind ?? .generate)
         queue.enqueue(record.id, sequence: sequence)
-        jobs[record.id] = Job(record: record, sequence: sequence)
+        jobs[record.id] = Job(record: record, sequence: sequence, chain: job.chain)
+        noteContext(of: job, at: now)
         say("job submitted", ["job": record.id, "tokens": "\(record.promptTokens)"])
         place(at: now)
     }
@@ -89,6 +97,7 @@ extension Scheduler {
     /// A job has ended and its calls are over.
     mutating func countEnd(_ record: JobRecord, gaps: Histogram?, at now: Time) {
         statistics.count(ended: record, gaps: gaps)
+        contextEnded(record)
         say("job ended", ["job": record.id, "state": "\(record.state)", "reason": record.reason])
         note(
             "ended: \(record.state)\(record.reason.isEmpty ? "" : ", \(record.reason)")", job: record.id,
@@ -168,8 +177,14 @@ extension Scheduler {
     /// Why this job cannot start even if no other ran.
     private func obstacle(_ record: JobRecord) -> String? {
         if let why = members.whyNobody { return why }
+        if let job = ingestion(before: record) {
+            return
+                "waits for its context \(record.options?.context ?? ""), which job \(job) still computes"
+        }
+        if let job = jobs[record.id], past(for: job, holders: members.holders) != nil { return nil }
         let tokens = Int(clamping: record.promptTokens) + Int(record.options?.maxTokens ?? 0)
-        return admission.memoryText(tokens: tokens, members: members.ready)
+        return admission.memoryText(
+            tokens: tokens, members: members.ready, taken: sequences.pinnedTokens())
     }
 
     /// Whether the coordinator knows more of this job than the journal.

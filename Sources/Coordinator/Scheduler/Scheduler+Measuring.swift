@@ -93,6 +93,7 @@ extension Scheduler {
             prompt: prompt, reserved: reserved, members: chosen,
             weights: speeds.weights(
                 chosen.map { (worker: members.identity($0.name) ?? $0.name, threads: Int($0.threads)) }),
-            admission: admission, stripeLimit: configuration.stripeTokens)
+            admission: admission, stripeLimit: configuration.stripeTokens,
+            taken: sequences.pinnedTokens())
     }
 }

@@ -9,8 +9,9 @@ extension Scheduler {
         }
         let before = members.epoch
         do throws(CoordinatorError) {
+            try DropLists.check(request.held, of: member.name)
             let epoch = try members.register(member, instance: request.instance, at: now.instant)
-            effects.append(.reply(.epoch(epoch)))
+            effects.append(.reply(.registered(epoch, drop: reconcile(member.name, request))))
             guard epoch != before else { return }
             lastJoin = now.instant
             say(
@@ -44,6 +45,7 @@ extension Scheduler {
                     .with {
                         $0.epoch = own.reduce(beat.epoch) { min($0, $1.epoch) }
                         $0.leave = beat.drains && own.isEmpty
+                        $0.drop = drops.take(for: request.name)
                     })))
     }
 
@@ -62,6 +64,7 @@ extension Scheduler {
     mutating func leave(_ request: HeartbeatRequest, at now: Time) {
         if members.leave(name: request.name, instance: request.instance) {
             say("worker left", ["worker": request.name])
+            gone(request.name)
             lost(request.name, reason: "it was shut down", at: now)
         }
         effects.append(.reply(.epoch(members.epoch)))
@@ -73,13 +76,15 @@ extension Scheduler {
             let reason = members.reason(name)
             say("worker lost", ["worker": name, "reason": reason], level: .warning)
             statistics.count(lost: name)
+            missed(name, at: now)
             lost(name, reason: reason, at: now)
         }
     }
 
     /// A worker whose connection broke gets no job until it has shown that it lives.
-    mutating func lose(_ worker: String, reason: String) {
+    mutating func lose(_ worker: String, reason: String, at now: Time) {
         guard members.lose(worker, reason: reason) else { return }
+        missed(worker, at: now)
         statistics.count(lost: worker)
         say("worker lost", ["worker": worker, "reason": reason], level: .warning)
     }

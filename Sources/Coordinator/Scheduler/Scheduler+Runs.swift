@@ -9,14 +9,13 @@ extension Scheduler {
         else { return }
         do throws(CoordinatorError) {
             try checkModel(of: record)
-            let plan = try plan(
-                prompt: Int(clamping: record.promptTokens), reserved: Int(record.options?.maxTokens ?? 0),
-                members: run.workers)
+            let plan = try keepingPlan(of: record, run, at: now)
             record.shares = plan.shares
+            record.cachedTokens = UInt64(plan.pastTokens)
             record.isa = plan.isa
             note("starts on \(run.workers.map(\.name).joined(separator: ", "))", job: id.job, at: now)
             var state = RunState(
-                record: record, leader: plan.leader, layers: model.layers,
+                record: record, leader: plan.leader, layers: model.layers, keptTokens: plan.keptTokens,
                 text: model.textStream(after: lastToken),
                 limits: RunState.Limits(
                     accept: .seconds(configuration.acceptSeconds),
@@ -48,7 +47,7 @@ extension Scheduler {
     /// Its workers could not all be spoken to: the job starts on those that are left.
     mutating func putBack(_ id: RunID, unreachable: [Unreached], at now: Time) {
         for failure in unreachable {
-            lose(failure.worker, reason: failure.reason)
+            lose(failure.worker, reason: failure.reason, at: now)
             // One that lives registers again at once; it must not hold up one job after another.
             setAside(
                 [failure.worker], why: "the coordinator cannot reach it: \(failure.reason)", at: now)
@@ -70,6 +69,7 @@ extension Scheduler {
     mutating func release(_ run: Run, at now: Time) {
         members.ended(run.id.job, on: run.names, at: now.instant)
         runs[run.id.job] = nil
+        releaseSequences(of: run)
     }
 
     /// What happens to a run that has started.
@@ -102,6 +102,7 @@ extension Scheduler {
                 line.timeMicroseconds = now.wallMicroseconds
                 effects.append(.log(job: id.job, [line]))
             case .trace(let part): effects.append(.trace(job: id.job, part))
+            case .kept(let bytes): kept(bytes, by: id, at: now)
             case .start where !state.isOver:
                 for rank in plan.members.indices {
                     effects.append(.tell(id, rank: rank, .start))
@@ -138,6 +139,10 @@ extension Scheduler {
         }
         learn(from: state, plan, at: now)
         release(run, at: now)
+        if state.failure?.kind == .missing, let past = run.past {
+            if let entry = sequences.remove(past.sequence) { forget(entry) }
+            jobs[id.job]?.startsAnew = true
+        }
         if state.isReturned {
             // That the coordinator stops is no attempt that counts.
             let attempt = state.record.attempt - (state.failure?.kind == .stopped ? 0 : 1)
@@ -195,7 +200,7 @@ extension Scheduler {
         members.succeeded(plan.members.map(\.name))
         guard record.shares.count == plan.members.count else { return }
         let operations = CostModel.Work(model, scores: record.options?.kind == .score).operations(
-            plan.layout, tokens: plan.promptTokens)
+            plan.layout, tokens: plan.promptTokens, past: plan.pastTokens)
         speeds.learn(
             plan.members.indices.map { rank in
                 observation(

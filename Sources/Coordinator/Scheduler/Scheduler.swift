@@ -27,6 +27,10 @@ package struct Scheduler: Sendable {
         /// How often later jobs have passed it while it waited.
         var passed = 0
         var end = End.ahead
+        /// Of its prompt; nil where nothing of it is shared.
+        var chain: TokenChain?
+        /// A worker lacked what it was to continue: it is computed from its first token on.
+        var startsAnew = false
 
         enum End: Sendable {
             case ahead
@@ -50,6 +54,8 @@ package struct Scheduler: Sendable {
         let names: Set<String>
         let epoch: UInt64
         let since: Instant
+        /// What it continues.
+        var past: RunPast?
         /// Nil until all workers were reached.
         var started: (state: RunState, plan: JobPlan)?
         /// Somebody cancelled the job after this run was over and before its calls were.
@@ -66,6 +72,12 @@ package struct Scheduler: Sendable {
     var runs: [String: Run] = [:]
     /// Counts runs.
     var turns: UInt64 = 0
+    /// Which start of the coordinator this is.
+    let start: UInt64
+    var sequences = SequenceTable()
+    var contexts = ContextTable()
+    /// What each worker is to forget with its next heartbeat.
+    var drops = DropLists()
     var speeds = WorkerSpeeds()
     /// What the workers were measured at last, and whose rates that are.
     var measured: (identities: [String], rates: [WorkerRates])?
@@ -90,6 +102,7 @@ package struct Scheduler: Sendable {
     ) {
         self.configuration = configuration
         self.model = model
+        self.start = start
         admission = Admission(model: model)
         queue = JobQueue(limit: configuration.queueLimit)
         members = MemberTable(
@@ -104,20 +117,25 @@ package struct Scheduler: Sendable {
     package mutating func step(_ input: Input, at now: Time) -> [Effect] {
         switch input {
         case .restarted(let found): restart(found)
-        case .asked(let options, let prompt, let seed): admit(options, prompt, seed: seed, at: now)
+        case .chained(let id, let chain): jobs[id]?.chain = chain
+        case .contexts(let known): restore(known, at: now)
+        case .asked(let options, let prompt, let seed, let owner):
+            admit(options, prompt, seed: seed, owner: owner, at: now)
         case .refused(let kind): statistics.count(refused: kind.rawValue)
-        case .submitted(let record, let sequence): enqueue(record, sequence, at: now)
+        case .submitted(let job, let sequence): enqueue(job, sequence, at: now)
         case .notSubmitted(let kind):
             queue.release()
             statistics.count(refused: kind.rawValue)
         case .cancel(let id): cancel(id, at: now)
         case .written(let id): written(id)
         case .unwritten(let id, let error): unwritten(id, error, at: now)
+        case .removed(let name): remove(name, at: now)
+        case .pinned(let name, let isPinned): pin(name, isPinned)
         case .register(let request): register(request, at: now)
         case .heartbeat(let request): heartbeat(request, at: now)
         case .leave(let request): leave(request, at: now)
         case .drain(let request): drain(request, at: now)
-        case .broken(let worker, let reason): lose(worker, reason: reason)
+        case .broken(let worker, let reason): lose(worker, reason: reason, at: now)
         case .reached(let id, let lastToken): start(id, lastToken: lastToken, at: now)
         case .unreachable(let id, let failures): putBack(id, unreachable: failures, at: now)
         case .unreadable(let id, let error): fail(id, error, at: now)
@@ -141,6 +159,7 @@ package struct Scheduler: Sendable {
         if let lastLook, now.instant - lastLook < Self.lookInterval { return }
         lastLook = now.instant
         saveUnsaved()
+        for entry in sequences.expire(at: now.instant) { forget(entry) }
         place(at: now)
     }
 
@@ -152,8 +171,11 @@ package struct Scheduler: Sendable {
         guard measuring == nil, !isStopping, queue.count > 0, !ready.isEmpty else { return }
         if let lastJoin, now.instant - lastJoin < .seconds(configuration.settleSeconds) { return }
         if compares(ready) { return }
-        let waiting = queue.ids.lazy.compactMap { [jobs] id in
-            jobs[id].map { Placement.Waiting($0.record, passed: $0.passed) }
+        let (look, holders) = (self, members.holders)
+        let waiting = queue.ids.lazy.compactMap { id -> Placement.Waiting? in
+            guard let job = look.jobs[id], look.ingestion(before: job.record) == nil else { return nil }
+            return Placement.Waiting(
+                job.record, passed: job.passed, past: look.past(for: job, holders: holders))
         }
         for start in placement(at: now.instant).starts(waiting) {
             guard jobs[start.id] != nil, queue.remove(start.id) else { continue }
@@ -162,9 +184,11 @@ package struct Scheduler: Sendable {
             turns += 1
             let run = Run(
                 id: RunID(job: start.id, turn: turns),
-                workers: ready.filter { start.workers.contains($0.name) },
-                names: Set(start.workers), epoch: members.epoch, since: now.instant)
+                workers: start.workers.compactMap { name in ready.first { $0.name == name } },
+                names: Set(start.workers), epoch: members.epoch, since: now.instant,
+                past: start.past.map { RunPast(sequence: $0.sequence, tokens: UInt64($0.tokens)) })
             runs[start.id] = run
+            if let past = run.past { sequences.use(past.sequence, by: run.id) }
             effects.append(.reach(run.id, run.workers))
         }
     }
@@ -180,13 +204,14 @@ package struct Scheduler: Sendable {
                         JobCost.secondsLeft($0.state.record, elapsed: (now - run.since) / .seconds(1))
                     })
             },
-            fits: { [admission] tokens, members in
-                admission.memoryText(tokens: tokens, members: members) == nil
+            fits: { [admission, taken = sequences.pinnedTokens()] tokens, members in
+                admission.memoryText(tokens: tokens, members: members, taken: taken) == nil
             },
             predict: { [admission, measured = ratesByName] job, members in
                 JobCost(work: CostModel.Work(admission.model, scores: job.scores), measured: measured)
                     .seconds(
-                        promptTokens: job.promptTokens, answerTokens: job.answerTokens, on: members)
+                        promptTokens: job.promptTokens, answerTokens: job.answerTokens,
+                        past: job.past?.tokens ?? 0, on: members)
             })
     }
 
@@ -203,11 +228,13 @@ package struct Scheduler: Sendable {
     package var unendedTokens: (prompt: Double, generated: Double) {
         runs.values.reduce(into: (0, 0)) { sums, run in
             guard let record = run.started?.state.record else { return }
-            sums.0 += Double(record.prefilledTokens)
+            sums.0 += Double(record.prefilledTokens) - Double(record.cachedTokens)
             sums.1 += Double(record.generatedTokens)
         }
     }
 
+    /// What is in memory beyond runs.
+    package var keptSequences: SequenceTable { sequences }
     /// The last hour, oldest first.
     package var lastHour: [Throughput.Sample] { throughput.samples }
     /// Runs whose calls are not over.
