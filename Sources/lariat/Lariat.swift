@@ -32,7 +32,12 @@ struct Lariat: AsyncParsableCommand {
                     WaitCommand.self, AttachCommand.self, CancelCommand.self,
                 ]),
             CommandGroup(
-                name: "Long contexts", subcommands: [EvalCommand.self, ExtendCommand.self]),
+                name: "Contexts",
+                subcommands: [
+                    ContextCommand.self, ContextsCommand.self, AskCommand.self,
+                ]),
+            CommandGroup(
+                name: "Longer contexts", subcommands: [EvalCommand.self, ExtendCommand.self]),
             CommandGroup(name: "Measurements", subcommands: [BenchCommand.self]),
             CommandGroup(name: "About", subcommands: [VersionCommand.self]),
         ])

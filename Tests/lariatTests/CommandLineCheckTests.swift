@@ -7,9 +7,10 @@ import lariat
     @Test(arguments: [
         (["submti", "hello"], "did you mean `lariat submit`?"), (["jbos"], "`lariat jobs`"),
         (["ps"], "`lariat jobs`"), (["list"], "`lariat jobs`"), (["ls"], "`lariat jobs`"),
-        (["run", "hello"], "`lariat submit`"), (["chat"], "`lariat submit`"),
+        (["run", "hello"], "`lariat submit`"), (["ingest"], "`lariat context add`"),
+        (["asks"], "`lariat ask`"),
         (["generate"], "`lariat submit`"),
-        (["ask"], "`lariat submit`"), (["serve"], "`lariat up`"), (["start"], "`lariat up`"),
+        (["serve"], "`lariat up`"), (["start"], "`lariat up`"),
         (["status"], "`lariat doctor`"), (["stop"], "`lariat cancel`"), (["rm"], "`lariat cancel`"),
         (["kill"], "`lariat cancel`"), (["pull", "llama3"], "Ops/model"),
         (["help", "submti"], "`lariat submit`"), (["cluster", "stauts"], "`lariat cluster status`"),

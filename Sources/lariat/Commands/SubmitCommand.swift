@@ -34,19 +34,10 @@ struct SubmitCommand: ReportingCommand {
         try prompt.apply(to: &options, nameOf: input.onlyFile)
         try generation.apply(to: &options, isText: input.tokens == nil)
         let source = try input.source(.current)
-        let job = try await Submission(
+        try await Submission(
             source: source, options: options, connection: connection, log: log,
             style: FollowStyle(output: output.json ? .json : .text), isDetached: detach
-        ).run()
-        if detach {
-            if output.json {
-                try await Terminal.print(json: job.json)
-            } else {
-                try await Terminal.print(job.id.printable)
-            }
-        } else {
-            try job.conclude(summary: !output.json)
-        }
+        ).finish()
     }
 }
 
@@ -58,6 +49,23 @@ struct Submission {
     let log: LogOptions
     let style: FollowStyle
     let isDetached: Bool
+
+    /// Runs it, and tells how it ended, or, if detached, its id.
+    /// - Returns: the job as it was accepted if detached, else in its last state, which is a success.
+    @discardableResult
+    func finish() async throws -> JobRecord {
+        let job = try await run()
+        if isDetached {
+            if style.output == .json {
+                try await Terminal.print(json: job.json)
+            } else {
+                try await Terminal.print(job.id.printable)
+            }
+        } else {
+            try job.conclude(summary: style.output != .json)
+        }
+        return job
+    }
 
     /// The job as it was accepted if detached, else in its last state.
     func run() async throws -> JobRecord {

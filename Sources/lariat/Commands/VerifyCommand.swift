@@ -28,7 +28,7 @@ struct VerifyCommand: ReportingCommand {
         try prompt.apply(to: &wanted, nameOf: input.onlyFile)
         let options = wanted
         let source = try await kept(try input.source(.current))
-        let most = prompt.workers.map(Int.init) ?? Int.max
+        let most = prompt.placement.workers.map(Int.init) ?? Int.max
         let report = try await CoordinatorClient.with(connection, log) { coordinator in
             var report = VerifyReport()
             var options = options

@@ -8,8 +8,8 @@ package enum CommandLineCheck {
     /// What people type who come from other programs, and what does it here.
     private static let foreign: [String: String] = [
         "ps": "jobs", "list": "jobs", "ls": "jobs", "queue": "jobs", "squeue": "jobs",
-        "run": "submit", "generate": "submit", "ask": "submit", "prompt": "submit", "complete": "submit",
-        "chat": "submit", "query": "submit",
+        "run": "submit", "generate": "submit", "prompt": "submit", "complete": "submit",
+        "query": "submit", "ingest": "context add", "add": "context add", "talk": "chat",
         "serve": "up", "start": "up", "server": "up", "launch": "up",
         "status": "doctor", "health": "doctor", "check": "doctor", "info": "doctor", "nodes": "doctor",
         "stop": "cancel", "rm": "cancel", "kill": "cancel", "delete": "cancel", "abort": "cancel",

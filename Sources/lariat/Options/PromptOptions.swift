@@ -1,4 +1,4 @@
-// What `submit`, `plan` and `score` read: text or token ids, and how a job treats them.
+// What a prompt is made of, text or token ids, and how a job treats it.
 
 internal import ArgumentParser
 import Foundation
@@ -79,17 +79,44 @@ struct InputOptions: ParsableArguments {
     }
 }
 
-/// How the text of a prompt becomes tokens, and what it may cost.
-struct PromptOptions: ParsableArguments {
+/// What a job is called.
+struct JobNameOption: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "A name to find the job by, e.g. with lariat show NAME (default: the file's, if there is one).",
             valueName: "name"))
     var name: String?
+
+    private static let longestName = 200
+
+    func validate() throws {
+        guard (name?.utf8.count ?? 0) <= Self.longestName else {
+            throw ValidationError("--name: at most \(Self.longestName) bytes")
+        }
+    }
+
+    /// - Parameter file: whose name the job takes if it was given none; nil: it stays without.
+    func apply(to options: inout JobOptions, nameOf file: String?) {
+        let base = file.map { URL(filePath: $0).lastPathComponent } ?? ""
+        options.name = name ?? (base.utf8.count <= Self.longestName ? base : "")
+    }
+}
+
+/// How the text of a prompt becomes tokens.
+struct TextOptions: ParsableArguments {
     @Flag(help: "Accept a prompt longer than the window the model was trained for.")
     var beyondWindow = false
     @Flag(help: "Take special tokens that stand in the text as plain text.")
     var literal = false
+
+    func apply(to options: inout JobOptions) {
+        options.beyondWindow = beyondWindow
+        options.literal = literal
+    }
+}
+
+/// How a prompt's positions turn, and on how many workers it lies.
+struct PlacementOptions: ParsableArguments {
     @OptionGroup var rope: RopeOption
     @Option(
         help: ArgumentHelp(
@@ -97,108 +124,31 @@ struct PromptOptions: ParsableArguments {
             valueName: "n"))
     var workers: UInt32?
 
-    private static let longestName = 200
-
     func validate() throws {
         if workers == 0 { throw ValidationError("--workers: 1 at least") }
-        guard (name?.utf8.count ?? 0) <= Self.longestName else {
-            throw ValidationError("--name: at most \(Self.longestName) bytes")
-        }
     }
 
-    /// - Parameter file: whose name the job takes if it was given none; nil: it stays without.
-    func apply(to options: inout JobOptions, nameOf file: String?) throws {
-        let base = file.map { URL(filePath: $0).lastPathComponent } ?? ""
-        let defaultName = base.utf8.count <= Self.longestName ? base : ""
+    /// Those that were given.
+    var given: [String] {
+        (rope.text == nil ? [] : ["--rope"]) + (workers == nil ? [] : ["--workers"])
+    }
+
+    func apply(to options: inout JobOptions) throws {
         options.rope = try rope.message()
         options.workers = workers ?? 0
-        options.name = name ?? defaultName
-        options.beyondWindow = beyondWindow
-        options.literal = literal
     }
 }
 
-/// How an answer is generated.
-struct GenerationOptions: ParsableArguments {
-    @Flag(
-        help:
-            "Insist on the model's chat template: refused where the model file has none (default: used where it has one)."
-    )
-    var chat = false
-    @Flag(help: "Continue the text as it stands, without the chat template.")
-    var raw = false
-    @Option(help: ArgumentHelp("System message for the chat template.", valueName: "text"))
-    var system: String?
-    @OptionGroup var template: TemplateOption
-    @Option(help: ArgumentHelp("Longest answer (default: 256).", valueName: "tokens"))
-    var maxTokens: UInt32?
-    @Option(help: "0 (default) always takes the likeliest token.")
-    var temperature: Float?
-    @Option(help: ArgumentHelp("Choose among the k likeliest tokens.", valueName: "k"))
-    var topK: UInt32?
-    @Option(
-        help: ArgumentHelp("Choose among the likeliest tokens that make up this probability.", valueName: "p")
-    )
-    var topP: Float?
-    @Option(
-        help: ArgumentHelp(
-            "Choose among tokens at least this likely, relative to the likeliest.", valueName: "p"))
-    var minP: Float?
-    @Option(help: ArgumentHelp("Divide the scores of recent tokens by this (1: off).", valueName: "r"))
-    var repetitionPenalty: Float?
-    @Option(help: ArgumentHelp("Seed of the random choice (default: chosen and recorded).", valueName: "n"))
-    var seed: UInt64?
-    @Option(help: ArgumentHelp("End the answer before this text; may be repeated.", valueName: "text"))
-    var stop: [String] = []
-    @Flag(help: "Go on after the model's end-of-text token.")
-    var ignoreEnd = false
+/// All of these.
+struct PromptOptions: ParsableArguments {
+    @OptionGroup var jobName: JobNameOption
+    @OptionGroup var text: TextOptions
+    @OptionGroup var placement: PlacementOptions
 
-    func validate() throws {
-        if raw, chat { throw ValidationError("--raw leaves out the chat template that --chat insists on") }
-        if raw, let part = chatParts.first {
-            throw ValidationError("\(part) is for the chat template, which --raw leaves out")
-        }
-        if maxTokens == 0 { throw ValidationError("--max-tokens: 1 at least") }
-        try Self.check("--temperature", temperature, 0...100)
-        try Self.check("--top-p", topP, 0...1)
-        try Self.check("--min-p", minP, 0...1)
-        try Self.check("--repetition-penalty", repetitionPenalty, 0...100)
-        if stop.contains("") { throw ValidationError("--stop: an empty text would end every answer at once") }
-    }
-
-    private static func check(_ name: String, _ value: Float?, _ range: ClosedRange<Float>) throws {
-        if let value, !range.contains(value) {
-            throw ValidationError(
-                "\(name) \(value): from \(Int(range.lowerBound)) to \(Int(range.upperBound))")
-        }
-    }
-
-    /// Options that would be lost without a chat template.
-    private var chatParts: [String] {
-        (system == nil ? [] : ["--system"]) + (template.template == nil ? [] : ["--template"])
-    }
-
-    /// - Parameter isText: Token ids are taken as they are; text is a user's message where the model knows such.
-    func apply(to options: inout JobOptions, isText: Bool) throws {
-        let insisting = (chat ? ["--chat"] : []) + chatParts
-        guard isText || insisting.isEmpty else {
-            throw Failure(
-                "\(insisting[0]) needs a text; token ids are taken as they are", exitCode: ExitStatus.usage)
-        }
-        options.chat = !insisting.isEmpty
-        options.chatIfTemplate = isText && !raw && !options.chat
-        options.chatTemplate = try template.choice() ?? ""
-        options.system = system ?? ""
-        options.maxTokens = maxTokens ?? 0
-        options.stop = stop
-        options.ignoreEnd = ignoreEnd
-        var sampling = SamplingMessage()
-        sampling.temperature = temperature ?? 0
-        sampling.topK = topK ?? 0
-        sampling.topP = topP ?? 0
-        sampling.minP = minP ?? 0
-        sampling.repetitionPenalty = repetitionPenalty ?? 0
-        sampling.seed = seed ?? 0
-        options.sampling = sampling
+    /// - Parameter file: whose name the job takes if it was given none; nil: it stays without.
+    func apply(to options: inout JobOptions, nameOf file: String?) throws {
+        jobName.apply(to: &options, nameOf: file)
+        text.apply(to: &options)
+        try placement.apply(to: &options)
     }
 }

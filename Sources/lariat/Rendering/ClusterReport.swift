@@ -72,6 +72,9 @@ package enum ClusterReport {
             if forecast.admissible || value > 0 { facts.add(name, text(value)) }
         }
         add("prompt tokens", forecast.promptTokens, Quantity.count)
+        if forecast.cachedTokens > 0 {
+            facts.add("of them in memory", Quantity.count(forecast.cachedTokens))
+        }
         add("reserved for the answer", forecast.reservedTokens, Quantity.count)
         if let profile = forecast.profile, !profile.name.isEmpty {
             facts.add("profile", "\(profile.name), window \(Quantity.count(profile.window))")

@@ -9,8 +9,8 @@ package struct JSONStream: Sendable {
     private var text: [UInt8] = []
 
     package static let help = """
-        --json prints an object a line: events as they come (kind STATE, PROGRESS, TOKENS or SCORES), and last the job's \\
-        record with state, text, finish, counts of tokens and times, as `lariat show --json` has it: \\
+        --json prints an object a line: events as they come (kind STATE, PROGRESS, TOKENS or SCORES), and last the job's \
+        record with state, text, finish, counts of tokens and times, as `lariat show --json` has it: \
         `lariat submit --json "..." | jq -r 'select(.state == "SUCCEEDED").text'` prints the answer.
         """
 

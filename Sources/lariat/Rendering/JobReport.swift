@@ -18,9 +18,9 @@ package struct JobReport {
         self.outlook = outlook.facts
     }
 
-    /// Prompt tokens per second; nil when not known.
+    /// Prompt tokens that were computed, per second; nil when not known.
     package var prefillRate: Double? {
-        let tokens = job.prefilledTokens
+        let tokens = job.prefilledTokens - min(job.prefilledTokens, job.cachedTokens)
         return tokens > 0 && job.prefillSeconds > 0 ? Double(tokens) / job.prefillSeconds : nil
     }
 
@@ -45,7 +45,7 @@ package struct JobReport {
         var parts: [String] = []
         if job.promptTokens > 0 {
             parts.append(
-                Quantity.counted(job.promptTokens, "prompt token")
+                Quantity.counted(job.promptTokens, "prompt token") + cached
                     + Self.pace(job.prefillSeconds, prefillRate))
         }
         if job.generatedTokens > 0 {
@@ -56,6 +56,12 @@ package struct JobReport {
             parts.append("first token after \(Quantity.duration(job.firstTokenSeconds))")
         }
         return "\(job.id.printable): \(parts.joined(separator: ", "))"
+    }
+
+    /// `, 119,936 of them in memory,`
+    private var cached: String {
+        guard job.cachedTokens > 0 else { return "" }
+        return ", \(Quantity.count(job.cachedTokens)) of them in memory" + (job.prefillSeconds > 0 ? "," : "")
     }
 
     /// ` in 5.63 s (220 tokens/s)`, as far as it is known.
@@ -70,6 +76,7 @@ package struct JobReport {
         facts.add("job", job.id)
         facts.add("name", job.options?.name ?? "")
         facts.add("kind", job.options?.kind.word ?? "")
+        facts.add("context", job.options?.context ?? "")
         facts.add("state", stateText)
         facts.add("reason", job.reason)
         for (name, value) in outlook { facts.add(name, value) }
@@ -148,13 +155,17 @@ package struct JobReport {
             ? Quantity.count(job.promptTokens)
             : "\(Quantity.count(job.prefilledTokens))/\(Quantity.count(job.promptTokens))"
         table.add(["prefill", prefilled, Self.time(job.prefillSeconds), Quantity.rate(prefillRate)])
-        if job.options?.kind != .score {
+        if job.options?.kind != .score, job.options?.kind != .ingest {
             table.add([
                 "decode", Quantity.count(job.generatedTokens), Self.time(job.decodeSeconds),
                 Quantity.rate(decodeRate),
             ])
         }
+        guard job.cachedTokens > 0 else { return table.lines() }
         return table.lines()
+            + [
+                "of the prompt, \(Quantity.counted(job.cachedTokens, "token")) were in memory and not computed"
+            ]
     }
 
     private func shares() -> [String] {
@@ -207,7 +218,9 @@ package struct JobReport {
                 state += " \(Int(Double(job.prefilledTokens) / Double(job.promptTokens) * 100))%"
             }
             if job.state == .queued, job.queuePosition > 0 { state += " #\(job.queuePosition)" }
-            let note = [job.options?.name ?? "", job.state == .succeeded ? "" : job.reason]
+            let name = job.options?.name ?? ""
+            let context = job.options?.context ?? ""
+            let note = [name.isEmpty ? context : name, job.state == .succeeded ? "" : job.reason]
                 .filter { !$0.isEmpty }.joined(separator: ": ")
             table.add([
                 job.id, state, job.options?.kind.word ?? "", Quantity.count(job.promptTokens),
