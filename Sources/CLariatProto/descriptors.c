@@ -8,6 +8,7 @@ static const ProtobufCMessageDescriptor *const descriptors[] = {
     &lariat__v1__rotary_table__descriptor,
     &lariat__v1__position_gap__descriptor,
     &lariat__v1__submit_part__descriptor,
+    &lariat__v1__chat_turn__descriptor,
     &lariat__v1__profile__descriptor,
     &lariat__v1__ring_step__descriptor,
     &lariat__v1__worker_share__descriptor,

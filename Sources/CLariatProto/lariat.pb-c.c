@@ -277,6 +277,51 @@ void   lariat__v1__submit_part__free_unpacked
   assert(message->base.descriptor == &lariat__v1__submit_part__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   lariat__v1__chat_turn__init
+                     (Lariat__V1__ChatTurn         *message)
+{
+  static const Lariat__V1__ChatTurn init_value = LARIAT__V1__CHAT_TURN__INIT;
+  *message = init_value;
+}
+size_t lariat__v1__chat_turn__get_packed_size
+                     (const Lariat__V1__ChatTurn *message)
+{
+  assert(message->base.descriptor == &lariat__v1__chat_turn__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t lariat__v1__chat_turn__pack
+                     (const Lariat__V1__ChatTurn *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &lariat__v1__chat_turn__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t lariat__v1__chat_turn__pack_to_buffer
+                     (const Lariat__V1__ChatTurn *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &lariat__v1__chat_turn__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Lariat__V1__ChatTurn *
+       lariat__v1__chat_turn__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Lariat__V1__ChatTurn *)
+     protobuf_c_message_unpack (&lariat__v1__chat_turn__descriptor,
+                                allocator, len, data);
+}
+void   lariat__v1__chat_turn__free_unpacked
+                     (Lariat__V1__ChatTurn *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &lariat__v1__chat_turn__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   lariat__v1__profile__init
                      (Lariat__V1__Profile         *message)
 {
@@ -3153,7 +3198,7 @@ const ProtobufCMessageDescriptor lariat__v1__position_gap__descriptor =
   (ProtobufCMessageInit) lariat__v1__position_gap__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__submit_part__field_descriptors[3] =
+static const ProtobufCFieldDescriptor lariat__v1__submit_part__field_descriptors[4] =
 {
   {
     "options",
@@ -3191,16 +3236,29 @@ static const ProtobufCFieldDescriptor lariat__v1__submit_part__field_descriptors
     0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "turns",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Lariat__V1__SubmitPart, n_turns),
+    offsetof(Lariat__V1__SubmitPart, turns),
+    &lariat__v1__chat_turn__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__submit_part__field_indices_by_name[] = {
   0,   /* field[0] = options */
   1,   /* field[1] = text */
   2,   /* field[2] = tokens */
+  3,   /* field[3] = turns */
 };
 static const ProtobufCIntRange lariat__v1__submit_part__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor lariat__v1__submit_part__descriptor =
 {
@@ -3210,11 +3268,92 @@ const ProtobufCMessageDescriptor lariat__v1__submit_part__descriptor =
   "Lariat__V1__SubmitPart",
   "lariat.v1",
   sizeof(Lariat__V1__SubmitPart),
-  3,
+  4,
   lariat__v1__submit_part__field_descriptors,
   lariat__v1__submit_part__field_indices_by_name,
   1,  lariat__v1__submit_part__number_ranges,
   (ProtobufCMessageInit) lariat__v1__submit_part__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue lariat__v1__chat_turn__role__enum_values_by_number[3] =
+{
+  { "ROLE_UNSPECIFIED", "LARIAT__V1__CHAT_TURN__ROLE__ROLE_UNSPECIFIED", 0 },
+  { "USER", "LARIAT__V1__CHAT_TURN__ROLE__USER", 1 },
+  { "ASSISTANT", "LARIAT__V1__CHAT_TURN__ROLE__ASSISTANT", 2 },
+};
+static const ProtobufCIntRange lariat__v1__chat_turn__role__value_ranges[] = {
+{0, 0},{0, 3}
+};
+static const ProtobufCEnumValueIndex lariat__v1__chat_turn__role__enum_values_by_name[3] =
+{
+  { "ASSISTANT", 2 },
+  { "ROLE_UNSPECIFIED", 0 },
+  { "USER", 1 },
+};
+const ProtobufCEnumDescriptor lariat__v1__chat_turn__role__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "lariat.v1.ChatTurn.Role",
+  "Role",
+  "Lariat__V1__ChatTurn__Role",
+  "lariat.v1",
+  3,
+  lariat__v1__chat_turn__role__enum_values_by_number,
+  3,
+  lariat__v1__chat_turn__role__enum_values_by_name,
+  1,
+  lariat__v1__chat_turn__role__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor lariat__v1__chat_turn__field_descriptors[2] =
+{
+  {
+    "role",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__ChatTurn, role),
+    &lariat__v1__chat_turn__role__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "content",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__ChatTurn, content),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned lariat__v1__chat_turn__field_indices_by_name[] = {
+  1,   /* field[1] = content */
+  0,   /* field[0] = role */
+};
+static const ProtobufCIntRange lariat__v1__chat_turn__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor lariat__v1__chat_turn__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "lariat.v1.ChatTurn",
+  "ChatTurn",
+  "Lariat__V1__ChatTurn",
+  "lariat.v1",
+  sizeof(Lariat__V1__ChatTurn),
+  2,
+  lariat__v1__chat_turn__field_descriptors,
+  lariat__v1__chat_turn__field_indices_by_name,
+  1,  lariat__v1__chat_turn__number_ranges,
+  (ProtobufCMessageInit) lariat__v1__chat_turn__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor lariat__v1__profile__field_descriptors[9] =

@@ -176,12 +176,14 @@ public struct SubmitPart: BridgedMessage {
     public var text: [UInt8] = []
     /// Instead of text.
     public var tokens: [UInt32] = []
+    /// What was said before, in order and without the system message; the text is what the user says now.
+    public var turns: [ChatTurn] = []
 
     public init() {}
 
     package static let schema = MessageSchema("lariat.v1.SubmitPart", in: .lariat)
     package static let fields: [WireField<SubmitPart>] = [
-        .message(1, \.options), .bytes(2, \.text), .uint32s(3, \.tokens),
+        .message(1, \.options), .bytes(2, \.text), .uint32s(3, \.tokens), .messages(4, \.turns),
     ]
 }
 

@@ -240,4 +240,65 @@ import Testing
             })
         #expect(throws: CoordinatorError.self) { try parts.whole(hasChatTemplate: true) }
     }
+
+    /// A conversation in pieces: a turn may be cut anywhere, its last is the text.
+    @Test func whatWasSaidBeforeStandsBeforeTheText() throws {
+        func turn(_ role: ChatTurn.Role, _ content: some Sequence<UInt8>) -> ChatTurn {
+            .with {
+                $0.role = role
+                $0.content = Array(content)
+            }
+        }
+        var parts = PromptParts(limit: 1000)
+        #expect(throws: CoordinatorError.self) {
+            var parts = parts
+            try parts.add(
+                .with {
+                    $0.options = JobOptions()
+                    $0.turns = [turn(.unspecified, "x".utf8)]
+                })
+        }
+        try parts.add(
+            .with {
+                $0.options = .with {
+                    $0.chat = true
+                    $0.system = "Be brief."
+                }
+                $0.turns = [turn(.user, "Hi".utf8), turn(.assistant, "Grüße".utf8.prefix(3))]
+            })
+        try parts.add(
+            .with {
+                $0.turns = [turn(.unspecified, "Grüße".utf8.dropFirst(3))]
+                $0.text = Array("And now?".utf8)
+            })
+        #expect(
+            try parts.whole(hasChatTemplate: true).prompt
+                == .conversation([
+                    ConversationTurn(role: .system, content: "Be brief."),
+                    ConversationTurn(role: .user, content: "Hi"),
+                    ConversationTurn(role: .assistant, content: "Grüße"),
+                    ConversationTurn(role: .user, content: "And now?"),
+                ]))
+        // They count towards the limit, also when they are empty.
+        let many = SubmitPart.with { $0.turns = Array(repeating: turn(.user, []), count: 20) }
+        #expect(throws: CoordinatorError.self) { try parts.add(many) }
+        #expect(throws: CoordinatorError.self) { try parts.add(.with { $0.tokens = [1] }) }
+        #expect(throws: CoordinatorError.self) { try parts.add(.with { $0.turns = [turn(.unknown, [])] }) }
+    }
+
+    @Test func aConversationNeedsTheChatTemplate() throws {
+        var parts = PromptParts(limit: 1000)
+        try parts.add(
+            .with {
+                $0.options = JobOptions()
+                $0.text = Array("Hi".utf8)
+                $0.turns = [
+                    .with {
+                        $0.role = .user
+                        $0.content = [0xff]
+                    }
+                ]
+            })
+        #expect(throws: CoordinatorError.self) { try parts.whole(hasChatTemplate: true) }
+    }
 }

@@ -22,7 +22,7 @@ let everyMessage: [any PackedMessage.Type] = [
     ReflectionError.self, FaultMessage.self, RunProgress.self, TracePart.self, TraceSpanMessage.self,
     DrainRequest.self, DrainReply.self, LikelyTokens.self, RotaryMethodMessage.self,
     RotaryTableMessage.self, PositionGapMessage.self, ShardTokens.self, PrefillProgress.self,
-    ChosenToken.self, Scores.self, RunLog.self, RunResult.self, RunTrace.self,
+    ChosenToken.self, Scores.self, RunLog.self, RunResult.self, RunTrace.self, ChatTurn.self,
 ]
 
 /// Bytes from hexadecimal digits.

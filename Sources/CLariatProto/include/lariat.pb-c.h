@@ -21,6 +21,7 @@ typedef struct Lariat__V1__RotaryMethod Lariat__V1__RotaryMethod;
 typedef struct Lariat__V1__RotaryTable Lariat__V1__RotaryTable;
 typedef struct Lariat__V1__PositionGap Lariat__V1__PositionGap;
 typedef struct Lariat__V1__SubmitPart Lariat__V1__SubmitPart;
+typedef struct Lariat__V1__ChatTurn Lariat__V1__ChatTurn;
 typedef struct Lariat__V1__Profile Lariat__V1__Profile;
 typedef struct Lariat__V1__RingStep Lariat__V1__RingStep;
 typedef struct Lariat__V1__WorkerShare Lariat__V1__WorkerShare;
@@ -76,6 +77,15 @@ typedef struct Lariat__V1__RingReply Lariat__V1__RingReply;
 
 /* --- enums --- */
 
+typedef enum _Lariat__V1__ChatTurn__Role {
+  /*
+   * it continues the turn before, which may stand in an earlier part
+   */
+  LARIAT__V1__CHAT_TURN__ROLE__ROLE_UNSPECIFIED = 0,
+  LARIAT__V1__CHAT_TURN__ROLE__USER = 1,
+  LARIAT__V1__CHAT_TURN__ROLE__ASSISTANT = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__CHAT_TURN__ROLE)
+} Lariat__V1__ChatTurn__Role;
 typedef enum _Lariat__V1__Context__State {
   LARIAT__V1__CONTEXT__STATE__STATE_UNSPECIFIED = 0,
   /*
@@ -531,10 +541,33 @@ struct  Lariat__V1__SubmitPart
    */
   size_t n_tokens;
   uint32_t *tokens;
+  /*
+   * What was said before, in order and without the system message; the text is what the user says now. For the chat
+   * template, and about a context.
+   */
+  size_t n_turns;
+  Lariat__V1__ChatTurn **turns;
 };
 #define LARIAT__V1__SUBMIT_PART__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__submit_part__descriptor) \
-    , NULL, {0,NULL}, 0,NULL }
+    , NULL, {0,NULL}, 0,NULL, 0,NULL }
+
+
+/*
+ * What somebody said in a conversation, or a piece of it.
+ */
+struct  Lariat__V1__ChatTurn
+{
+  ProtobufCMessage base;
+  Lariat__V1__ChatTurn__Role role;
+  /*
+   * UTF-8; pieces are concatenated before they are decoded
+   */
+  ProtobufCBinaryData content;
+};
+#define LARIAT__V1__CHAT_TURN__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__chat_turn__descriptor) \
+    , LARIAT__V1__CHAT_TURN__ROLE__ROLE_UNSPECIFIED, {0,NULL} }
 
 
 struct  Lariat__V1__Profile
@@ -1930,6 +1963,25 @@ Lariat__V1__SubmitPart *
 void   lariat__v1__submit_part__free_unpacked
                      (Lariat__V1__SubmitPart *message,
                       ProtobufCAllocator *allocator);
+/* Lariat__V1__ChatTurn methods */
+void   lariat__v1__chat_turn__init
+                     (Lariat__V1__ChatTurn         *message);
+size_t lariat__v1__chat_turn__get_packed_size
+                     (const Lariat__V1__ChatTurn   *message);
+size_t lariat__v1__chat_turn__pack
+                     (const Lariat__V1__ChatTurn   *message,
+                      uint8_t             *out);
+size_t lariat__v1__chat_turn__pack_to_buffer
+                     (const Lariat__V1__ChatTurn   *message,
+                      ProtobufCBuffer     *buffer);
+Lariat__V1__ChatTurn *
+       lariat__v1__chat_turn__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   lariat__v1__chat_turn__free_unpacked
+                     (Lariat__V1__ChatTurn *message,
+                      ProtobufCAllocator *allocator);
 /* Lariat__V1__Profile methods */
 void   lariat__v1__profile__init
                      (Lariat__V1__Profile         *message);
@@ -2919,6 +2971,9 @@ typedef void (*Lariat__V1__PositionGap_Closure)
 typedef void (*Lariat__V1__SubmitPart_Closure)
                  (const Lariat__V1__SubmitPart *message,
                   void *closure_data);
+typedef void (*Lariat__V1__ChatTurn_Closure)
+                 (const Lariat__V1__ChatTurn *message,
+                  void *closure_data);
 typedef void (*Lariat__V1__Profile_Closure)
                  (const Lariat__V1__Profile *message,
                   void *closure_data);
@@ -3087,6 +3142,8 @@ extern const ProtobufCMessageDescriptor lariat__v1__rotary_method__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__rotary_table__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__position_gap__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__submit_part__descriptor;
+extern const ProtobufCMessageDescriptor lariat__v1__chat_turn__descriptor;
+extern const ProtobufCEnumDescriptor    lariat__v1__chat_turn__role__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__profile__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__ring_step__descriptor;
 extern const ProtobufCMessageDescriptor lariat__v1__worker_share__descriptor;
