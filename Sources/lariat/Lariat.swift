@@ -34,7 +34,7 @@ struct Lariat: AsyncParsableCommand {
             CommandGroup(
                 name: "Contexts",
                 subcommands: [
-                    ContextCommand.self, ContextsCommand.self, AskCommand.self,
+                    ContextCommand.self, ContextsCommand.self, AskCommand.self, ChatCommand.self,
                 ]),
             CommandGroup(
                 name: "Longer contexts", subcommands: [EvalCommand.self, ExtendCommand.self]),

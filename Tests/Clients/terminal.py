@@ -1,4 +1,5 @@
-"""A command in a pseudo terminal, and what a person would see there: enough of a terminal to follow `lariat top`."""
+"""A command in a pseudo terminal, and what a person would see there: enough of a terminal to follow `lariat top` and
+`lariat chat`."""
 
 import contextlib
 import fcntl
@@ -67,6 +68,10 @@ class Terminal:
                 self.modes[parameters[1:]] = final == "h"
                 if parameters == "?1049":
                     self.cells, self.row, self.column = {}, 0, 0
+            elif final == "A":
+                self.row = max(0, self.row - int(parameters or 1))
+            elif final == "C":
+                self.column += int(parameters or 1)
             elif final == "H":
                 self.row = self.column = 0
             elif final == "K":
@@ -113,11 +118,11 @@ class Terminal:
         self.read()
         return self.process.returncode
 
-    def is_restored(self):
-        """The first screen, the cursor, wrapping, and the line settings as they were."""
+    def is_restored(self, modes=None):
+        """The first screen, the cursor, wrapping, or these modes, and the line settings as they were."""
         while select.select([self.main], [], [], 0.1)[0]:
             self.read(0)
-        return (self.modes == {"1049": False, "25": True, "7": True}
+        return (self.modes == (modes or {"1049": False, "25": True, "7": True})
                 and termios.tcgetattr(self.other) == self.settings)
 
     def close(self):

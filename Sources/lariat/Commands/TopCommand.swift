@@ -44,7 +44,7 @@ struct TopCommand: ReportingCommand {
         let clock = MonotonicClock()
         // Whoever has mistyped an address shall know at once.
         try await look(&poller, &history, clock)
-        let isLive = Terminal.outputIsTerminal && !Self.isDumb && !once && !output.json
+        let isLive = Terminal.outputIsTerminal && !Terminal.isDumb && !once && !output.json
         if isLive {
             try await fill(poller, history, clock)
         } else {
@@ -202,12 +202,7 @@ struct TopCommand: ReportingCommand {
 
     private var coloursAllowed: Bool {
         let environment = ProcessInfo.processInfo.environment
-        return !noColor && (environment["NO_COLOR"] ?? "").isEmpty && !Self.isDumb
-    }
-
-    private static var isDumb: Bool {
-        let terminal = ProcessInfo.processInfo.environment["TERM"] ?? ""
-        return terminal.isEmpty || terminal == "dumb"
+        return !noColor && (environment["NO_COLOR"] ?? "").isEmpty && !Terminal.isDumb
     }
 
     private static var isUTF8: Bool {

@@ -100,17 +100,22 @@ struct CoordinatorClient: Sendable {
     }
 
     /// Sends a prompt in parts. Submissions may be large, and are answered when they are safe in the journal.
+    /// - Parameter earlier: what was said before.
     func upload<Reply>(
-        _ method: RPCMethod<SubmitPart, Reply>, _ options: JobOptions, _ input: PromptInput
+        _ method: RPCMethod<SubmitPart, Reply>, _ options: JobOptions,
+        after earlier: Conversation = Conversation(),
+        _ input: PromptInput
     ) async throws -> Reply {
         // The first piece before the call begins: a pipe may be slow to give it.
-        guard var part = try await input.next() else {
+        guard let part = try await input.next() else {
             throw Failure("there is nothing to read", exitCode: ExitStatus.unreadableInput)
         }
-        part.options = options
+        var opening = earlier.parts() + [part]
+        opening[0].options = options
         let call = call(method, timeout: .seconds(600))
         do {
-            var next: SubmitPart? = part
+            for part in opening.dropLast() { try await call.send(part) }
+            var next = opening.last
             while let part = next {
                 try await call.send(part)
                 next = try await input.next()

@@ -58,8 +58,9 @@ struct JobFollower: Sendable {
         }
     }
 
-    /// The same for whoever handles signals elsewhere: waits `limit` at most, and ends when its task is cancelled.
-    func follow(within limit: Duration) async throws -> JobRecord {
+    /// The same for whoever handles signals elsewhere: waits `limit` at most, without one as long as it takes, and ends
+    /// when its task is cancelled.
+    func follow(within limit: Duration?) async throws -> JobRecord {
         let call = try await attach(timeout: limit)
         return try await withTaskCancellationHandler {
             try await read(call)

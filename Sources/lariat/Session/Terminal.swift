@@ -14,11 +14,23 @@ enum Terminal {
     static var errorIsTerminal: Bool { isatty(STDERR_FILENO) == 1 }
     static var inputIsTerminal: Bool { isatty(STDIN_FILENO) == 1 }
 
+    /// Whether the terminal knows no control functions.
+    static var isDumb: Bool {
+        let terminal = ProcessInfo.processInfo.environment["TERM"] ?? ""
+        return terminal.isEmpty || terminal == "dumb"
+    }
+
     /// Columns of the terminal on standard error; 80 when it does not say.
-    static var width: Int {
+    static var width: Int { errorSize.columns }
+
+    /// Of the terminal on standard error; 80 by 24 where it does not say.
+    static var errorSize: (columns: Int, rows: Int) {
         var size = winsize()
-        guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col >= 20 else { return 80 }
-        return Int(size.ws_col)
+        let isKnown = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0
+        return (
+            isKnown && size.ws_col >= 20 ? Int(size.ws_col) : 80,
+            isKnown && size.ws_row > 0 ? Int(size.ws_row) : 24
+        )
     }
 
     /// Of the terminal on standard output; where it does not say, what the environment says, or 80 by 24.
