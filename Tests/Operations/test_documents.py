@@ -35,6 +35,7 @@ CHANGED = [
     (r"--budget \S+", "--budget 4s", "hours are too long"),
     (r"^lariat bench prefill\b", "lariat bench prefill --tokens 64 --repeat 1", "so are minutes"),
     (r"^lariat submit ", "lariat submit --max-tokens 8 ", "answers are long, and the machine may be busy"),
+    (r"^lariat ask ", "lariat ask --max-tokens 8 ", "the same"),
     # `q` after a moment, in a terminal.
     (r"^lariat top\b", "(sleep 4; printf q) | script --quiet --return --command 'lariat top' /dev/null #", "it wants a person"),
     # What systemd would start.

@@ -72,8 +72,9 @@ package enum ChatInstruction: Equatable, Sendable {
         /clear       forget what was said; a context stays
         /save FILE   write what was said into a new file
         /exit        leave, as Ctrl-D does
-        Ctrl-C stops an answer, or gives up the line. Alt-Enter begins a new line. A question that begins with a slash is \
-        written with a blank before it.
+        Ctrl-C       stop the answer, or give up the line
+        Alt-Enter    begin a new line of the question
+        A question that begins with a slash is written with a blank before it.
         """
 
     /// nil: it is for the model.

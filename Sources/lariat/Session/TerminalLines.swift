@@ -83,7 +83,6 @@ final class TerminalLines: Sendable {
                 prompt: prompt, text: editor.text, cursor: editor.cursor, columns: size.columns,
                 most: size.rows - 1)
         }
-        Terminal.writeError(drawing.draw(layout(editor)))
         while true {
             while !waiting.isEmpty {
                 let before = editor
