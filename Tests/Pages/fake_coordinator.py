@@ -74,6 +74,7 @@ class Scenario:
         self.history = 360  # samples of throughput, of ten seconds each
         self.requests = []  # (method, path)
         self.extra_jobs = []
+        self.contexts = []
 
     # ---------------------------------------------------------------- the running job
 
@@ -278,6 +279,16 @@ class Scenario:
         return {"progress": [{"job": "j42", "layer": LAYERS if state == "DECODE" else layer, "layers": LAYERS,
                               "workers": workers}], "rates": rates}
 
+    def context(self, name, state="ready", **fields):
+        now = time.time()
+        shares = [{"rank": rank, "worker": worker, "tokens": 4096, "kv_bytes": 90 << 20}
+                  for rank, worker in enumerate(self.names)] if state == "ready" else []
+        return {"name": name, "owner": "", "state": state, "tokens": 4096 * len(self.names) + 17,
+                "kept_tokens": 4096 * len(shares), "kv_bytes": (90 << 20) * len(shares), "shares": shares,
+                "created_us": micros(now - 9000), "used_us": micros(now - 200), "questions": 3, "pinned": False,
+                "job": "j7", "profile": None, "reserved_tokens": 4096, "model": "smollm2-135m-instruct-q4_1.gguf",
+                "fingerprint": "9f2c44d1a7b8e6605c1d", "chat": True, **fields}
+
     def throughput(self):
         now = math.floor(time.time() / 10) * 10
         prompt, generated, running, waiting = [], [], [], []
@@ -372,6 +383,11 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(200, scenario.cluster())
         elif name == "throughput":
             self.reply(200, scenario.throughput())
+        elif name == "contexts":
+            if scenario.contexts is None:
+                self.refuse(404, "no such resource")
+            else:
+                self.reply(200, {"contexts": scenario.contexts})
         elif name == "events":
             self.events()
         elif name == "jobs":
@@ -490,6 +506,7 @@ def main():
     parser.add_argument("--port", type=int, default=8123)
     options = parser.parse_args()
     scenario = Scenario(options.workers, options.busy, options.ended, slow=options.slow, token=options.token)
+    scenario.contexts = [scenario.context("ruth"), scenario.context("romans", "gone", pinned=True)]
     coordinator = FakeCoordinator(scenario, options.port)
     print(f"The page is at {coordinator.url}")
     try:

@@ -30,6 +30,7 @@ package enum WebPage {
         Asset("", html, PackageResources.index_html),
         Asset("app.js", script, PackageResources.app_js),
         Asset("charts.js", script, PackageResources.charts_js),
+        Asset("contexts.js", script, PackageResources.contexts_js),
         Asset("dom.js", script, PackageResources.dom_js),
         Asset("feed.js", script, PackageResources.feed_js),
         Asset("format.js", script, PackageResources.format_js),

@@ -46,6 +46,7 @@ const feed = new Feed({
     if (name === "cluster") state.takeCluster(value);
     else if (name === "jobs") state.takeJobs(pages);
     else if (name === "throughput") state.takeThroughput(value);
+    else if (name === "contexts") state.takeContexts(value);
     else if (name === "job") {
       takeJob(value);
       // What has ended does not change any more.
@@ -56,6 +57,8 @@ const feed = new Feed({
   },
   refused(name, error) {
     if (name === "job") view?.refused?.(error);
+    // A coordinator that knows none will not learn of them.
+    if (name === "contexts") feed.stopPolling("contexts");
   },
   status: draw,
 });
@@ -275,6 +278,7 @@ window.addEventListener("hashchange", navigate);
 
 feed.poll("cluster", "api/v1/cluster", { streaming: 10, polling: 2 });
 feed.poll("jobs", jobsPath(), { streaming: 15, polling: 3 });
+feed.poll("contexts", "api/v1/contexts", { streaming: 10, polling: 5 });
 feed.poll("throughput", "api/v1/throughput", { streaming: 10, polling: 10 });
 navigate();
 feed.start();

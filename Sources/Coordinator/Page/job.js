@@ -5,10 +5,11 @@ import { element, keyed, progressBar, setAttribute, setFacts, setText } from "./
 import { bytes, clock, count, duration, percent, rate, shortened, time, wholeSeconds } from "./format.js";
 import { jobMark } from "./overview.js";
 import { stateChip } from "./ring.js";
-import { ACTIVE, list, stateWord, stragglerText } from "./state.js";
+import { ACTIVE, computedTokens, list, stateWord, stragglerText } from "./state.js";
 
 const MOST_LINES = 500;
 const LONGEST_ANSWER = 500_000; // characters
+const ANSWERLESS = new Set(["SCORE", "INGEST"]); // kinds
 
 const seconds = (value) => (value > 0 ? duration(value) : "-");
 
@@ -216,15 +217,15 @@ export class JobView {
   }
 
   #updateProgress(job, state) {
-    const score = job.options?.kind === "SCORE";
     this.#cards.progress.hidden = job.state === "QUEUED" && job.prefilled_tokens === 0;
     const { left, stalled } = state.advance(job);
     const prefill = this.#bars.prefill;
     prefill.bar.show(job.prefilled_tokens / Math.max(1, job.prompt_tokens));
     const words = [`${count(job.prefilled_tokens)} of ${count(job.prompt_tokens)} tokens`];
     if (job.prefill_seconds > 0) {
-      words.push(duration(job.prefill_seconds), `${rate(job.prefilled_tokens / job.prefill_seconds)} tokens/s`);
+      words.push(duration(job.prefill_seconds), `${rate(computedTokens(job) / job.prefill_seconds)} tokens/s`);
     }
+    if (job.cached_tokens > 0) words.push(`${count(job.cached_tokens)} of them were in memory`);
     if (job.state === "PREFILL") {
       const live = state.progress(job.id);
       if (live?.layers > 0) words.push(`layer ${live.layer} of ${live.layers}`);
@@ -233,7 +234,7 @@ export class JobView {
     }
     setText(prefill.text, words.join(" · "));
     const decode = this.#bars.decode;
-    decode.row.hidden = score;
+    decode.row.hidden = ANSWERLESS.has(job.options?.kind);
     const most = job.options?.max_tokens ?? 0;
     decode.bar.show(most > 0 ? job.generated_tokens / most : 0, "decode");
     const said = [`${count(job.generated_tokens)} of at most ${count(most)} tokens`];
@@ -253,6 +254,7 @@ export class JobView {
     const date = (value) => (value > 0 ? `${time(value)} UTC` : "");
     setFacts(this.#facts, [
       ["kind", options?.kind ? options.kind.toLowerCase() : ""],
+      ["context", options?.context ? shortened(options.context, 60) : ""],
       ["submitted", date(job.submitted_us)],
       ["started", date(job.started_us)],
       ["finished", date(job.finished_us)],
@@ -330,7 +332,7 @@ export class JobView {
   }
 
   #updateAnswer(job) {
-    const generates = job.options?.kind !== "SCORE";
+    const generates = !ANSWERLESS.has(job.options?.kind);
     this.#cards.answer.hidden = !generates || (job.text === "" && job.state !== "DECODE");
     if (job.text !== this.#shown) {
       const box = this.#answer;

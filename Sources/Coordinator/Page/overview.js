@@ -1,10 +1,11 @@
 // The first view: the ring, throughput, jobs and workers.
 
 import { ThroughputChart } from "./charts.js";
+import { ContextTable } from "./contexts.js";
 import { element, keyed, progressBar, setAttribute, setText } from "./dom.js";
 import { ago, bytes, count, duration, percent, rate, shortened, wholeSeconds } from "./format.js";
 import { Ring, known, ringStep, stateChip } from "./ring.js";
-import { RUNNING, rings, stateWord } from "./state.js";
+import { RUNNING, computedTokens, rings, stateWord } from "./state.js";
 
 const JOB_MARKS = new Map([
   ["QUEUED", "draining"],
@@ -123,7 +124,7 @@ function ended(job) {
   if (job.started_us > 0 && job.finished_us >= job.started_us) {
     words.push(`took ${duration((job.finished_us - job.started_us) / 1e6)}`);
   }
-  if (job.prefill_seconds > 0) words.push(`prefill ${rate(job.prefilled_tokens / job.prefill_seconds)} tokens/s`);
+  if (job.prefill_seconds > 0) words.push(`prefill ${rate(computedTokens(job) / job.prefill_seconds)} tokens/s`);
   if (job.generated_tokens > 1 && job.decode_seconds > 0) {
     words.push(`decode ${rate((job.generated_tokens - 1) / job.decode_seconds)} tokens/s`);
   }
@@ -234,6 +235,7 @@ export class Overview {
   #ring = new Ring();
   #chart = new ThroughputChart();
   #workers = new WorkerTable();
+  #contexts = new ContextTable();
   #tables = {
     running: new JobTable("Running jobs"),
     waiting: new JobTable("Waiting jobs"),
@@ -251,6 +253,7 @@ export class Overview {
   #attention;
   #attentionTitle;
   #workerCard;
+  #contextCard;
   #more;
   #all = false;
 
@@ -289,6 +292,10 @@ export class Overview {
       "Workers",
       element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Workers" }, this.#workers.root),
     );
+    this.#contextCard = card(
+      "Contexts",
+      element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Contexts" }, this.#contexts.root),
+    );
     this.root = element(
       "div",
       { class: "overview" },
@@ -313,6 +320,7 @@ export class Overview {
         ),
       ),
       card("Jobs", this.#noJobs, ...sections, this.#more),
+      this.#contextCard,
       this.#workerCard,
     );
   }
@@ -329,6 +337,8 @@ export class Overview {
     this.#noWorkers.hidden = !cluster || cluster.members.length > 0;
     this.#workerCard.hidden = !cluster || cluster.members.length === 0;
     this.#workers.update(state);
+    this.#contextCard.hidden = state.contexts.length === 0;
+    this.#contexts.update(state);
     this.#updateAttention(cluster?.members ?? []);
     this.#updateJobs(state);
   }

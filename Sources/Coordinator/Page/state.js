@@ -3,6 +3,7 @@
 import { bytes, duration } from "./format.js";
 
 const MOST_JOBS = 200;
+const MOST_CONTEXTS = 200;
 const MOST_SAMPLES = 32;
 const PROGRESS_SECONDS = 5; // live figures older than this are not shown
 
@@ -60,6 +61,7 @@ export class State {
   jobs = new Map(); // id -> job
   hasJobs = false; // whether they were ever told, even if there are none
   nextPage = "";
+  contexts = []; // last used first
   #progress = new Map(); // job id -> progress
   #progressAt = 0;
   #rates = null;
@@ -86,6 +88,10 @@ export class State {
     // The interval's end is at most an interval old: good enough for times, as far as they differ by more.
     const skew = throughput.end_us / 1e6 - Date.now() / 1000;
     if (Number.isFinite(skew)) this.#skew = Math.abs(skew) > 15 ? skew : 0;
+  }
+
+  takeContexts(reply) {
+    this.contexts = list(reply.contexts).slice(0, MOST_CONTEXTS);
   }
 
   takeJob(job) {
@@ -211,6 +217,11 @@ export class State {
     }
     return { part: job.state === "SUCCEEDED" ? 1 : NaN, left: null, bound: false, stalled: 0 };
   }
+}
+
+/** Tokens of a job's prompt that were computed so far: the others were in memory. */
+export function computedTokens(job) {
+  return Math.max(0, job.prefilled_tokens - (job.cached_tokens || 0));
 }
 
 /** What a prefill took, from its workers' shares: computing and waiting of the one that took longest. */
