@@ -11,7 +11,6 @@ const MARKS = new Map([
   ["ingesting", "busy"],
   ["gone", "draining"],
 ]);
-const WORDS = new Map([["gone", "gone from memory"]]);
 const MOST_NAMES = 6;
 
 /** Contexts as rows, last used first. */
@@ -22,7 +21,7 @@ export class ContextTable {
   constructor() {
     const columns = [
       ["Context", ""], ["State", ""], ["Tokens", "number"], ["Memory", "number"], ["On", "middling"],
-      ["Questions", "number middling"], ["Last used", ""],
+      ["Questions", "number middling"], ["Last used", "middling"],
     ];
     this.root = element(
       "table",
@@ -56,7 +55,7 @@ export class ContextTable {
       memory: cell("number"),
       workers: cell("middling address"),
       questions: cell("number middling"),
-      used: cell("submitted"),
+      used: cell("submitted middling"),
     };
     const row = element(
       "tr",
@@ -75,9 +74,9 @@ export class ContextTable {
 
   #fill(row, context, state) {
     const { parts } = row;
-    setText(parts.name, shortened(context.name, 60));
+    setText(parts.name, shortened(context.name, 40));
     setText(parts.note, [context.pinned ? "pinned" : "", shortened(context.owner ?? "", 40)].filter(Boolean).join(", "));
-    parts.chip.update(MARKS.get(context.state) ?? "refused", WORDS.get(context.state) ?? context.state);
+    parts.chip.update(MARKS.get(context.state) ?? "refused", context.state);
     setText(parts.tokens, count(context.tokens));
     setText(parts.memory, context.kv_bytes > 0 ? bytes(context.kv_bytes) : "-");
     const names = list(context.shares).map((share) => shortened(share.worker, 24));

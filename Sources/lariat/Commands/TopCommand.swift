@@ -7,7 +7,7 @@ internal import Logging
 
 struct TopCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
-        commandName: "top", abstract: "Show the cluster live: throughput, workers, jobs.",
+        commandName: "top", abstract: "Show the cluster live: throughput, workers, contexts, jobs.",
         discussion: """
             On a terminal it fills the screen until q or Ctrl-C; elsewhere it prints a frame after each look. Rates are \
             means of the last five seconds, links of the last eight. A coordinator that does not answer is asked again, \
@@ -58,7 +58,8 @@ struct TopCommand: ReportingCommand {
         _ poller: inout ClusterPoller, _ history: inout ClusterHistory, _ clock: MonotonicClock
     ) async throws {
         switch await poller.look() {
-        case .seen(let cluster, let jobs): history.see(cluster, jobs, at: clock.seconds)
+        case .seen(let cluster, let jobs, let contexts):
+            history.see(cluster, jobs, contexts, at: clock.seconds)
         case .failed(let failure, _): throw failure
         }
     }
@@ -78,7 +79,8 @@ struct TopCommand: ReportingCommand {
             if !output.json { try await Terminal.print("") }
             try await Task.sleep(for: poller.pause)
             switch await poller.look() {
-            case .seen(let cluster, let jobs): history.see(cluster, jobs, at: clock.seconds)
+            case .seen(let cluster, let jobs, let contexts):
+                history.see(cluster, jobs, contexts, at: clock.seconds)
             case .failed(let failure, let retry):
                 let now = clock.seconds
                 history.miss(failure.message, at: now, retry: now + retry / .seconds(1))
@@ -162,7 +164,8 @@ struct TopCommand: ReportingCommand {
             if news.ending != nil { throw ExitCode(ExitStatus.interrupted) }
             if news.keys.contains(.quit) { return }
             switch news.message {
-            case .seen(let cluster, let jobs): history.see(cluster, jobs, at: clock.seconds)
+            case .seen(let cluster, let jobs, let contexts):
+                history.see(cluster, jobs, contexts, at: clock.seconds)
             case .failed(let failure, let retry):
                 let now = clock.seconds
                 history.miss(failure.message, at: now, retry: now + retry / .seconds(1))

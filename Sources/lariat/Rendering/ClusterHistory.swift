@@ -25,6 +25,8 @@ package struct ClusterHistory: Sendable {
     package private(set) var cluster = ClusterState()
     /// Newest first.
     package private(set) var jobs: [JobRecord] = []
+    /// Last used first.
+    package private(set) var contexts: [ContextRecord] = []
     /// When the cluster was last seen; nil: never.
     package private(set) var seenAt: Double?
     package private(set) var trouble: Trouble?
@@ -39,13 +41,18 @@ package struct ClusterHistory: Sendable {
     private static let window = 5.0
     /// Jobs remembered from look to look.
     private static let mostJobs = 2000
+    private static let mostContexts = 1000
 
     package init() {}
 
     // MARK: Looks
 
-    /// - Parameter jobs: newest first; those that are not over, and some that are.
-    package mutating func see(_ cluster: ClusterState, _ jobs: [JobRecord], at now: Double) {
+    /// - Parameters:
+    ///   - jobs: newest first; those that are not over, and some that are.
+    ///   - contexts: last used first.
+    package mutating func see(
+        _ cluster: ClusterState, _ jobs: [JobRecord], _ contexts: [ContextRecord] = [], at now: Double
+    ) {
         let jobs = Array(jobs.prefix(Self.mostJobs))
         count(jobs, at: now)
         for member in cluster.members { links[member.name, default: LinkSamples()].add(member, at: now) }
@@ -53,6 +60,7 @@ package struct ClusterHistory: Sendable {
         links = links.filter { names.contains($0.key) }
         self.cluster = cluster
         self.jobs = jobs
+        self.contexts = Array(contexts.prefix(Self.mostContexts))
         seenAt = now
         trouble = nil
     }
@@ -75,7 +83,9 @@ package struct ClusterHistory: Sendable {
                 continue
             }
             let isAgain = before.attempt != job.attempt || job.prefilledTokens < before.prefilledTokens
-            let prefilled = job.prefilledTokens - (isAgain ? 0 : before.prefilledTokens)
+            // What was in memory took nobody's time. It may be told after the beginning.
+            let done = isAgain ? 0 : before.computedTokens
+            let prefilled = job.computedTokens - min(done, job.computedTokens)
             // Prefill is told layer by layer: what came now was done since the layer before.
             let began = isAgain ? last : prefills[job.id]?.lastChange ?? last
             promptFlow.add(Double(prefilled), from: began, to: now)
@@ -100,6 +110,7 @@ package struct ClusterHistory: Sendable {
         .with {
             $0.attempt = job.attempt
             $0.prefilledTokens = job.prefilledTokens
+            $0.cachedTokens = job.cachedTokens
             $0.generatedTokens = job.generatedTokens
         }
     }
@@ -199,7 +210,7 @@ package struct ClusterHistory: Sendable {
                         ])
                     })
             ),
-            ("jobs", .array(jobs.map(\.json))),
+            ("jobs", .array(jobs.map(\.json))), ("contexts", .array(contexts.map(\.json))),
         ])
     }
 }

@@ -20,7 +20,7 @@ package struct JobReport {
 
     /// Prompt tokens that were computed, per second; nil when not known.
     package var prefillRate: Double? {
-        let tokens = job.prefilledTokens - min(job.prefilledTokens, job.cachedTokens)
+        let tokens = job.computedTokens
         return tokens > 0 && job.prefillSeconds > 0 ? Double(tokens) / job.prefillSeconds : nil
     }
 
@@ -234,6 +234,9 @@ package struct JobReport {
 }
 
 extension JobRecord {
+    /// Tokens of its prompt that were computed so far: the others were in memory.
+    package var computedTokens: UInt64 { prefilledTokens - min(prefilledTokens, cachedTokens) }
+
     /// Whether workers work on it.
     package var isRunning: Bool { state == .prefill || state == .decode }
 }

@@ -166,9 +166,15 @@ package struct TopScreen {
         if jobs.isEmpty {
             jobLines = [StyledText("no jobs; submit one with `lariat submit \"Once upon a time\"`", .quiet)]
         }
-        guard let room else {
-            return [StyledText()] + workerLines + attention + [StyledText()] + jobLines
+        let contextLines = TopContexts.table(history.contexts, columns: size.columns)
+        guard var room else {
+            return [StyledText()] + workerLines + attention
+                + TopContexts.block(contextLines, rows: contextLines.count + 1) + [StyledText()] + jobLines
         }
+        // Contexts get a fifth at least, if that is enough for one, and what the others leave.
+        let left = room - workerLines.count - attention.count - jobLines.count - 2
+        let contexts = TopContexts.block(contextLines, rows: max(left, room / 5))
+        room -= contexts.count
         // Jobs get a third at least, and workers what they need of the rest; a blank line before each, if there is room.
         let needed = workerLines.count + attention.count + jobLines.count
         let gap = needed + 2 <= room || room > 12 ? [StyledText()] : []
@@ -182,7 +188,7 @@ package struct TopScreen {
             forWorkers = max(0, space - forJobs)
         }
         return gap + window(workerLines, rows: forWorkers, skipped: places.isEmpty ? 0 : skipped)
-            + attention + gap
+            + attention + contexts + gap
             + fold(jobLines, rows: forJobs, hidden: hidden, active: min(active.count, jobs.count))
     }
 

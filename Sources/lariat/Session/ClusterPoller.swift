@@ -10,7 +10,8 @@ internal import RPC
 struct ClusterPoller: Sendable {
     enum Look: Sendable {
         /// Jobs are newest first: all that are not over, as far as pages go, and the newest of the others.
-        case seen(ClusterState, [JobRecord])
+        /// Contexts are the last used ones.
+        case seen(ClusterState, [JobRecord], [ContextRecord])
         /// In words for a person; the next look comes after `retry`.
         case failed(Failure, retry: Duration)
     }
@@ -51,8 +52,9 @@ struct ClusterPoller: Sendable {
             let cluster = try await coordinator.unary(
                 CoordinatorService.getCluster, ClusterRequest(), timeout: Self.timeout)
             let jobs = try await jobs(coordinator, active: Int(cluster.running) + Int(cluster.queued))
+            let contexts = try await contexts(coordinator)
             failures = 0
-            return .seen(cluster, jobs)
+            return .seen(cluster, jobs, contexts)
         } catch {
             await close()
             failures += 1
@@ -71,6 +73,19 @@ struct ClusterPoller: Sendable {
             address, tls: tls, token: token, timeout: Self.timeout, logger: logger)
         client = made
         return made
+    }
+
+    /// None from a coordinator that knows no contexts.
+    private func contexts(_ coordinator: CoordinatorClient) async throws -> [ContextRecord] {
+        do throws(RPCStatus) {
+            return try await coordinator.answer(
+                CoordinatorService.listContexts, ListContextsRequest.with { $0.pageSize = Self.pageSize },
+                timeout: Self.timeout
+            ).contexts
+        } catch {
+            guard error.code == .unimplemented else { throw coordinator.failure(error) }
+            return []
+        }
     }
 
     private func jobs(_ coordinator: CoordinatorClient, active: Int) async throws -> [JobRecord] {
