@@ -1,12 +1,15 @@
 """Shared fixtures. A test that only uses a cluster shares one; a test that breaks things gets one that is repaired."""
 
 import os
+import pathlib
 import shutil
 import subprocess
 
 import pytest
 
-from cluster import Cluster
+from cluster import BINARY, Cluster, command, environment
+
+REPOSITORY = pathlib.Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +66,28 @@ def small_disk(tmp_path):
         pytest.skip(f"no small file system can be mounted here: {mounted.stderr.decode().strip()}")
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture(scope="session")
+def complete(tmp_path_factory):
+    """What bash offers behind a line, in the repository's root."""
+    folder = tmp_path_factory.mktemp("completion")
+    (folder / "lariat").symlink_to(BINARY)
+    script = folder / "lariat.bash"
+    script.write_text(command("--generate-completion-script", "bash").stdout)
+
+    def complete(line, **variables):
+        done = subprocess.run(
+            ["bash", "--norc", "-c", """
+                . "$1"; COMP_LINE=$2; COMP_POINT=${#2}; read -ra COMP_WORDS <<<"$2"
+                [[ $2 == *" " ]] && COMP_WORDS+=("")
+                COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+                _lariat lariat "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}" 2>/dev/null
+                printf '%s\\n' "${COMPREPLY[@]}" """, "-", script, line],
+            cwd=REPOSITORY, capture_output=True, text=True, timeout=60,
+            env={**environment(), "PATH": f"{folder}:{os.environ['PATH']}", **variables})
+        return set(done.stdout.split("\n")) - {""}
+    return complete
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,14 +1,10 @@
 """What a person types: names of jobs, commands of other programs, completion, and errors in the terms of a command."""
 
-import os
-import pathlib
 import subprocess
 
 import pytest
 
 from cluster import BINARY, command, environment, refused
-
-REPOSITORY = pathlib.Path(__file__).parent.parent.parent
 
 
 def test_commands_that_do_not_exist():
@@ -68,30 +64,8 @@ def test_up_asks_for_the_token_before_it_starts_anything(make_cluster):
 # Completion
 
 
-@pytest.fixture(scope="module")
-def complete(tmp_path_factory):
-    """What bash offers behind a line, in the repository's root."""
-    folder = tmp_path_factory.mktemp("completion")
-    (folder / "lariat").symlink_to(BINARY)
-    script = folder / "lariat.bash"
-    script.write_text(command("--generate-completion-script", "bash").stdout)
-
-    def complete(line, **variables):
-        done = subprocess.run(
-            ["bash", "--norc", "-c", """
-                . "$1"; COMP_LINE=$2; COMP_POINT=${#2}; read -ra COMP_WORDS <<<"$2"
-                [[ $2 == *" " ]] && COMP_WORDS+=("")
-                COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
-                _lariat lariat "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}" 2>/dev/null
-                printf '%s\\n' "${COMPREPLY[@]}" """, "-", script, line],
-            cwd=REPOSITORY, capture_output=True, text=True, timeout=60,
-            env={**environment(), "PATH": f"{folder}:{os.environ['PATH']}", **variables})
-        return set(done.stdout.split("\n")) - {""}
-    return complete
-
-
 @pytest.mark.parametrize("line, offered", [
-    ("lariat su", {"submit"}), ("lariat up Clus", {"Cluster"}), ("lariat up Cluster/lo", {"Cluster/local.yaml"}),
+    ("lariat su", {"submit"}), ("lariat context a", {"add"}), ("lariat up Clus", {"Cluster"}), ("lariat up Cluster/lo", {"Cluster/local.yaml"}),
     ("lariat up --model LIC", {"LICENSE"}), ("lariat submit --file READ", {"README.md"}),
     ("lariat submit --file a -f READ", {"README.md"}), ("lariat score --tokens READ", {"README.md"}),
     ("lariat submit --rope READ", {"README.md"}), ("lariat jobs --token-file READ", {"README.md"}),
