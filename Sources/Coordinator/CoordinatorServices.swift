@@ -12,14 +12,14 @@ struct CoordinatorServices: Sendable {
     let intake: PromptIntake
     let certificates: ProcessCertificates
 
-    var handlers: [RPCHandler] { clients + workers }
+    var handlers: [RPCHandler] { clients + contexts + workers }
 
     private var clients: [RPCHandler] {
         [
             .clientStreaming(CoordinatorService.submit) { reader, context in
                 try await withStatus {
                     try await withPrompt(reader, context, .submission) { options, prompt in
-                        try await core.submit(options, prompt: prompt)
+                        try await core.submit(options, prompt: prompt, owner: owner(context))
                     }
                 }
             }.asking(require(.submit)),
@@ -27,7 +27,7 @@ struct CoordinatorServices: Sendable {
                 try await withStatus {
                     do {
                         return try await withPrompt(reader, context, .forecast) { options, prompt in
-                            await core.forecast(options, prompt: prompt)
+                            await core.forecast(options, prompt: prompt, owner: owner(context))
                         }
                     } catch let error as CoordinatorError where error.answersForecast {
                         return Forecast.with { $0.reason = error.message }
@@ -81,6 +81,23 @@ struct CoordinatorServices: Sendable {
         ]
     }
 
+    private var contexts: [RPCHandler] {
+        [
+            .unary(CoordinatorService.listContexts) { request, context in
+                try await withStatus { try await core.contexts(request, owner: owner(context)) }
+            }.asking(require(.read)),
+            .unary(CoordinatorService.getContext) { request, context in
+                try await withStatus { try await core.context(request.name, owner: owner(context)) }
+            }.asking(require(.read)),
+            .unary(CoordinatorService.removeContext) { request, context in
+                try await withStatus { try await core.removeContext(request.name, owner: owner(context)) }
+            }.asking(require(.submit)),
+            .unary(CoordinatorService.pinContext) { request, context in
+                try await withStatus { try await core.pinContext(request, owner: owner(context)) }
+            }.asking(require(.submit)),
+        ]
+    }
+
     private var workers: [RPCHandler] {
         [
             .unary(MembershipService.register) { request, context in
@@ -123,14 +140,18 @@ struct CoordinatorServices: Sendable {
                 try parts.add(part)
                 try hold.add(bytes: part.text.count + 4 * part.tokens.count)
             }
+            let topic = try await core.topic(of: parts.options, owner: owner(context))
             let (options, tokens) = try await intake.tokens(for: core, purpose, bytes: parts.bytes) {
                 [parts] encoder, isAbandoned in
-                let (options, prompt) = try parts.whole(hasChatTemplate: encoder.hasChatTemplate)
+                let (options, prompt) = try parts.whole(
+                    hasChatTemplate: encoder.hasChatTemplate, about: topic)
                 return (options, try encoder.tokens(of: prompt, options, isAbandoned: isAbandoned))
             }
             return try await body(options, tokens)
         }
     }
+
+    private func owner(_ context: RPCContext) -> String { access.owner(Self.token(context)) }
 
     private static func token(_ context: RPCContext) -> String? {
         context.metadata["authorization"].flatMap(WebRequest.bearerToken(of:))

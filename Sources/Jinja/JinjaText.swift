@@ -61,7 +61,9 @@ public struct JinjaText: Sendable, Equatable {
         if isForeign, bytes.count > start { markForeign(start..<bytes.count) }
     }
 
-    func slice(_ range: Range<Int>) -> JinjaText {
+    /// A part of it.
+    /// - Parameter range: offsets in `bytes`.
+    public func slice(_ range: Range<Int>) -> JinjaText {
         if range == 0..<bytes.count { return self }
         var result = JinjaText()
         result.isMarkup = isMarkup

@@ -10,7 +10,7 @@ import Numerals
 ///   refused by name: it may be misspelt, or an option of another program that would change the answer.
 /// - Of a member that is there twice the first counts.
 /// - Beside OpenAI's there are vLLM's `top_k`, `min_p`, `repetition_penalty`, `ignore_eos` and `return_token_ids`, and
-///   Lariat's own `repetition_window`, `rope`, `workers` and `beyond_window`.
+///   Lariat's own `repetition_window`, `rope`, `workers`, `beyond_window` and `context`.
 public struct CompletionRequest: Equatable, Sendable {
     /// The two forms of the API.
     public enum Form: Sendable {
@@ -85,11 +85,14 @@ public struct CompletionRequest: Equatable, Sendable {
     /// Most workers to use; 0: all.
     public let workers: UInt32
     public let beyondWindow: Bool
+    /// The context that it asks about; empty: none.
+    public let context: String
 
     /// The coordinator's own limits of a job are the same.
     static let mostStops = 64
     static let longestStop = 1024
     static let longestName = 256
+    static let longestContext = 128
     static let mostMessages = 10_000
     static let largestWindow: Int64 = 1 << 16
     /// What a client's seed of 0 becomes.
@@ -155,6 +158,7 @@ public struct CompletionRequest: Equatable, Sendable {
         rope = try fields.string("rope", most: Self.longestName)
         workers = UInt32(try fields.integer("workers", 0...Int64(UInt32.max)) ?? 0)
         beyondWindow = try fields.bool("beyond_window") ?? false
+        context = try fields.string("context", most: Self.longestContext) ?? ""
     }
 
     /// Answers are text.

@@ -35,6 +35,7 @@ struct RequestMembers: Sendable {
         "user": .read, "store": .read, "response_format": .read, "modalities": .read,
         // Lariat's own.
         "repetition_window": .read, "rope": .read, "workers": .read, "beyond_window": .read,
+        "context": .read,
         "n": .only(.number(1)), "best_of": .only(.number(1)),
         "presence_penalty": .only(.number(0)), "frequency_penalty": .only(.number(0)),
         "logit_bias": .only(.nothing), "echo": .only(.flag(false)), "suffix": .only(.nothing),

@@ -12,10 +12,13 @@ public enum FinishReason: String, Sendable {
 public struct Usage: Equatable, Sendable {
     public var promptTokens: Int
     public var completionTokens: Int
+    /// Of the prompt's: they were in memory and were not computed.
+    public var cachedTokens: Int
 
-    public init(promptTokens: Int, completionTokens: Int) {
+    public init(promptTokens: Int, completionTokens: Int, cachedTokens: Int = 0) {
         self.promptTokens = promptTokens
         self.completionTokens = completionTokens
+        self.cachedTokens = cachedTokens
     }
 
     var json: JSONValue {
@@ -23,6 +26,7 @@ public struct Usage: Equatable, Sendable {
             ("prompt_tokens", .integer(Int64(promptTokens))),
             ("completion_tokens", .integer(Int64(completionTokens))),
             ("total_tokens", .integer(Int64(promptTokens) + Int64(completionTokens))),
+            ("prompt_tokens_details", .object([("cached_tokens", .integer(Int64(cachedTokens)))])),
         ])
     }
 }

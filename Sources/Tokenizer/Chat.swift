@@ -104,7 +104,8 @@ extension Tokenizer {
         }
     }
 
-    private func tokens(of rendered: JinjaText, literals: [String]) -> [TokenID] {
+    /// - Parameter isBeginning: whether nothing stands before it.
+    func tokens(of rendered: JinjaText, literals: [String], isBeginning: Bool = true) -> [TokenID] {
         let text = rendered.bytes.span
         var work = EncoderWork(textLength: text.count)
         var output: [TokenID] = []
@@ -120,7 +121,9 @@ extension Tokenizer {
             return isMark
         }
         appendTokens(text, to: &output, &work) { token, range in rendered.isOwn(range) || !isMark(token) }
-        if addsBeginning, let beginning, output.first != beginning { output.insert(beginning, at: 0) }
+        if isBeginning, addsBeginning, let beginning, output.first != beginning {
+            output.insert(beginning, at: 0)
+        }
         return output
     }
 }

@@ -47,6 +47,20 @@ struct ByteModel: ModelDescription {
         let rest = turns.filter { $0.role != .system }.map(\.content).joined(separator: "|")
         return try encode("<\(system)|\(rest)>", literal: true)
     }
+    func encodeContinuation(_ text: String, literal: Bool) throws -> [UInt32] {
+        try encode(text, literal: literal)
+    }
+    func encodeChat(
+        _ turns: [ConversationTurn], _ part: ConversationPart, marker: String, template: String,
+        wallMicroseconds: UInt64
+    ) throws -> [UInt32] {
+        let all = String(
+            decoding: try encodeChat(turns, template: template, wallMicroseconds: wallMicroseconds).map {
+                UInt8($0)
+            }, as: UTF8.self)
+        let parts = all.components(separatedBy: marker)
+        return try encode(part == .before ? parts[0] : parts[1], literal: true)
+    }
     func bytes(of token: UInt32) -> [UInt8] { [UInt8(truncatingIfNeeded: token)] }
     func textStream(after last: UInt32?) -> any TokenTextStream { Stream() }
     func profile(
@@ -250,8 +264,12 @@ final class ScriptedWorkers: WorkerDialler {
                         .event(.progress(PrefillProgress(layers: 4, prefilledLayers: UInt32(layer + 1)))))
                 }
             }
+            func keep() {
+                guard !plan.keep.isEmpty else { return }
+                say(.event(.kept(KeptSequence(tokens: plan.promptTokens / 128 * 128, kvBytes: 1))))
+            }
             func answer(_ text: String) {
-                guard leads else { return }
+                guard leads, plan.kind != .ingest else { return }
                 for byte in text.utf8 {
                     say(
                         .event(.token(ChosenToken(token: UInt32(byte), logProbability: 0, likely: nil))))
@@ -260,6 +278,7 @@ final class ScriptedWorkers: WorkerDialler {
             switch script {
             case .answer(let text):
                 layers(4)
+                keep()
                 answer(text)
                 finish(.end)
             case .scores:

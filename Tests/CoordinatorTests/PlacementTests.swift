@@ -36,6 +36,64 @@ import Testing
         )
     }
 
+    // MARK: jobs that continue what workers hold
+
+    /// The same, where tokens that are held cost nothing.
+    private func keeping(_ names: [String], running: [Running] = []) -> Placement {
+        Placement(
+            ready: names.map { member($0) }, running: running,
+            fits: { tokens, members in tokens <= 100 * members.count },
+            predict: { job, members in
+                Double(job.promptTokens - (job.past?.tokens ?? 0)) / 10 / Double(members.count)
+                    + Double(members.count - 1)
+            })
+    }
+
+    private func waiting(_ id: String, _ tokens: Int, _ past: Placement.Past?, workers: Int = 0) -> Waiting {
+        Waiting(id: id, workers: workers, promptTokens: tokens, answerTokens: 0, past: past)
+    }
+
+    @Test func aJobStartsWhereItsBeginningIs() {
+        let past = Placement.Past(sequence: "s", tokens: 80, workers: ["c", "b"])
+        let start = keeping(["a", "b", "c"]).starts([waiting("j1", 90, past)])
+        // In the order of the sequence's ranks.
+        #expect(start == [Placement.Start(id: "j1", workers: ["c", "b"], passes: [], past: past)])
+        // A worker of it is not there.
+        #expect(starts(keeping(["a", "b"]), [waiting("j1", 20, past)]) == ["j1 on a"])
+        // It asks for another number of workers.
+        #expect(starts(keeping(["a", "b", "c"]), [waiting("j1", 90, past, workers: 1)]) == ["j1 on a"])
+        // More workers without it are faster.
+        let short = Placement.Past(sequence: "s", tokens: 10, workers: ["c"])
+        #expect(starts(keeping(["a", "b", "c"]), [waiting("j1", 90, short)]) == ["j1 on abc"])
+        // It is there though it would not fit anew beside what is pinned.
+        let pinned = Placement.Past(sequence: "s", tokens: 280, workers: ["a", "b", "c"])
+        #expect(starts(keeping(["a", "b", "c"]), [waiting("j1", 350, pinned)]) == ["j1 on abc"])
+    }
+
+    @Test func aJobWaitsForItsBeginningWhereThatPays() {
+        let past = Placement.Past(sequence: "s", tokens: 80, workers: ["b"])
+        func busy(_ seconds: Double?) -> Placement {
+            keeping(["a", "b"], running: [Running(workers: ["b"], secondsLeft: seconds)])
+        }
+        let job = waiting("j1", 90, past, workers: 1)
+        // Nine seconds anew on a, or one on b once that is free.
+        #expect(starts(busy(7), [job]) == [])
+        #expect(starts(busy(9), [job]) == ["j1 on a"])
+        // Nobody knows when: it must promise much.
+        #expect(starts(busy(nil), [job]) == [])
+        let little = Placement.Past(sequence: "s", tokens: 20, workers: ["b"])
+        #expect(starts(busy(nil), [waiting("j1", 90, little, workers: 1)]) == ["j1 on a"])
+        // Others pass it where they take none of its workers.
+        let other = waiting("j2", 90, nil, workers: 1)
+        #expect(starts(busy(7), [job, other]) == ["j2 on a"])
+        let three = keeping(["a", "b", "c"], running: [Running(workers: ["b"], secondsLeft: 50)])
+        let both = Placement.Past(sequence: "s", tokens: 190, workers: ["b", "c"])
+        let held = waiting("j1", 200, both)
+        #expect(starts(three, [held, waiting("j2", 90, nil, workers: 1)]) == ["j2 on a"])
+        #expect(starts(three, [held, waiting("j2", 90, nil, workers: 2)]) == ["j2 on ac"])
+        #expect(starts(three, [held, waiting("j2", 1990, nil, workers: 2)]) == [])
+    }
+
     @Test func shortJobsRunBesideEachOther() {
         let short = (1...4).map { Waiting(id: "j\($0)", promptTokens: 10, answerTokens: 0) }
         #expect(starts(placement(["a", "b", "c"]), short) == ["j1 on a", "j2 on b", "j3 on c"])

@@ -40,7 +40,8 @@ private func messages(_ json: String) throws(APIError) -> [CompletionRequest.Mes
                 request.stop == [] && !request.streams && !request.includesUsage && request.logprobs == nil)
             #expect(
                 request.user == "" && !request.isStored && !request.ignoresEnd && !request.returnsTokenIDs)
-            #expect(request.rope == nil && request.workers == 0 && !request.beyondWindow)
+            #expect(
+                request.rope == nil && request.workers == 0 && !request.beyondWindow && request.context == "")
         }
         #expect(try text().input == .text("hi"))
     }
@@ -52,7 +53,7 @@ private func messages(_ json: String) throws(APIError) -> [CompletionRequest.Mes
             "repetition_penalty":1.5,"repetition_window":128,"seed":42,"stop":["a","bé"],"stream":true,
             "stream_options":{"include_usage":true,"include_obfuscation":false},"logprobs":true,"top_logprobs":3,
             "user":"ann","store":true,"ignore_eos":true,"return_token_ids":true,"rope":"yarn:8","workers":3,
-            "beyond_window":true
+            "beyond_window":true,"context":"book"
             """#)
         #expect(request.form == .chat && request.maxTokens == 7)
         let sampling = request.sampling
@@ -63,7 +64,9 @@ private func messages(_ json: String) throws(APIError) -> [CompletionRequest.Mes
         #expect(
             request.stop == ["a", "bé"] && request.streams && request.includesUsage && request.logprobs == 3)
         #expect(request.user == "ann" && request.isStored && request.ignoresEnd && request.returnsTokenIDs)
-        #expect(request.rope == "yarn:8" && request.workers == 3 && request.beyondWindow)
+        #expect(
+            request.rope == "yarn:8" && request.workers == 3 && request.beyondWindow
+                && request.context == "book")
     }
 
     @Test(

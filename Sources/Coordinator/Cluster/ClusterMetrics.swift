@@ -45,8 +45,11 @@ extension ClusterState {
                 $0.lastHeartbeatSeconds
             },
             gauge("lariat_worker_threads", "Compute threads of a worker.") { Double($0.threads) },
-            gauge("lariat_worker_kv_used_bytes", "Keys and values that a worker holds for its job.") {
+            gauge("lariat_worker_kv_used_bytes", "Keys and values that a worker holds.") {
                 Double($0.kvBytesUsed)
+            },
+            gauge("lariat_worker_kv_kept_bytes", "Of them, those that no run uses.") {
+                Double($0.keptBytes)
             },
             gauge("lariat_worker_kv_capacity_bytes", "What keys and values may use on a worker.") {
                 Double($0.memoryBytes)

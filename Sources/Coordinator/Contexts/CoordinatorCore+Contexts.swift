@@ -16,6 +16,22 @@ extension CoordinatorCore {
         return try await journal.tokens(of: name) + prompt
     }
 
+    /// What a prompt with these options asks about; nil: it is no question about a context.
+    package func topic(of options: JobOptions?, owner: String) async throws(CoordinatorError) -> ContextTopic?
+    {
+        guard let options, !options.context.isEmpty, [.generate, .unspecified].contains(options.kind) else {
+            return nil
+        }
+        let name = ContextName(owner: owner, name: options.context)
+        do throws(CoordinatorError) {
+            return ContextTopic(
+                record: try scheduler.context(name), template: try await journal.template(of: name))
+        } catch {
+            take(.refused(error.kind))
+            throw error
+        }
+    }
+
     package func context(_ name: String, owner: String) throws(CoordinatorError) -> ContextRecord {
         try scheduler.context(ContextName(owner: owner, name: name))
     }

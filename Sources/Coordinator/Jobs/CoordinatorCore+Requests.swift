@@ -161,6 +161,9 @@ extension CoordinatorCore {
 
     package func cluster() -> ClusterState { scheduler.cluster(at: .now) }
 
+    /// What is in memory beyond runs.
+    package var keptSequences: SequenceTable { scheduler.keptSequences }
+
     /// Tokens since the start, of all jobs.
     package var tokens: (prompt: Double, generated: Double) { scheduler.tokens }
 

@@ -136,12 +136,14 @@ extension CostModel {
     }
 
     /// Adds the prediction, and what it rests on, to a job's forecast.
-    func predict(_ plan: JobPlan, into forecast: inout Forecast) {
+    /// - Parameter answers: whether it decodes.
+    func predict(_ plan: JobPlan, answers: Bool = true, into forecast: inout Forecast) {
         let (costs, seconds) = predict(
             plan.layout, tokens: plan.promptTokens, past: plan.pastTokens, sweepTokens: plan.sweepTokens)
         forecast.prefillSeconds = seconds
         forecast.decodeSeconds = work.decodeSeconds(
-            promptTokens: plan.promptTokens, answerTokens: Int(clamping: forecast.reservedTokens),
+            promptTokens: plan.promptTokens,
+            answerTokens: answers ? Int(clamping: forecast.reservedTokens) : 0,
             ranks: plan.members.count)
         forecast.totalSeconds = forecast.prefillSeconds + forecast.decodeSeconds
         forecast.costs = plan.members.indices.map { rank in

@@ -16,6 +16,8 @@ package struct Placement {
         package var answerTokens: Int
         /// Every token of the prompt gets a score.
         package var scores: Bool
+        /// It decodes; else what is reserved for answers is memory alone.
+        package var answers = true
         /// Jobs that came later and started earlier.
         package var passed: Int
         /// The kept sequence that it could continue.
@@ -203,5 +205,6 @@ extension Placement.Waiting {
             id: record.id, workers: Int(options.workers), promptTokens: Int(clamping: record.promptTokens),
             answerTokens: Int(options.maxTokens), scores: options.kind == .score, passed: passed,
             past: past)
+        answers = options.kind != .ingest
     }
 }

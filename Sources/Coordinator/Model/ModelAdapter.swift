@@ -61,24 +61,35 @@ public struct ModelAdapter: ModelDescription {
         tokenizer.encode(text, parsingSpecialTokens: !literal).map { UInt32(bitPattern: $0) }
     }
 
+    public func encodeContinuation(_ text: String, literal: Bool) throws -> [UInt32] {
+        tokenizer.encode(text, parsingSpecialTokens: !literal, addingBeginning: false).map {
+            UInt32(bitPattern: $0)
+        }
+    }
+
     public var hasChatTemplate: Bool { template != nil || tokenizer.chatTemplate != nil }
 
     public func encodeChat(
         _ turns: [ConversationTurn], template: String, wallMicroseconds: UInt64
     ) throws -> [UInt32] {
-        let messages = turns.map { turn in
-            let role: ChatMessage.Role =
-                switch turn.role {
-                case .system: .system
-                case .user: .user
-                case .assistant: .assistant
-                }
-            return ChatMessage(role: role, content: turn.content)
-        }
-        let now = JinjaMoment(secondsSince1970: Int(clamping: wallMicroseconds / 1_000_000))
-        return try tokenizer.encodeChat(
-            messages, template: ChatTemplate.chosen(template) ?? self.template, options: ChatOptions(now: now)
+        try tokenizer.encodeChat(
+            turns.map(ChatMessage.init), template: ChatTemplate.chosen(template) ?? self.template,
+            options: Self.options(wallMicroseconds)
         ).map { UInt32(bitPattern: $0) }
+    }
+
+    public func encodeChat(
+        _ turns: [ConversationTurn], _ part: ConversationPart, marker: String, template: String,
+        wallMicroseconds: UInt64
+    ) throws -> [UInt32] {
+        try tokenizer.encodeChat(
+            turns.map(ChatMessage.init), part == .before ? .before : .behind, marker: marker,
+            template: ChatTemplate.chosen(template) ?? self.template, options: Self.options(wallMicroseconds)
+        ).map { UInt32(bitPattern: $0) }
+    }
+
+    private static func options(_ wallMicroseconds: UInt64) -> ChatOptions {
+        ChatOptions(now: JinjaMoment(secondsSince1970: Int(clamping: wallMicroseconds / 1_000_000)))
     }
 
     public func bytes(of token: UInt32) -> [UInt8] {
@@ -136,6 +147,18 @@ public struct ModelAdapter: ModelDescription {
 
         mutating func push(_ token: UInt32) -> String { stream.append(TokenID(bitPattern: token)) }
         mutating func finish() -> String { stream.finish() }
+    }
+}
+
+extension ChatMessage {
+    fileprivate init(_ turn: ConversationTurn) {
+        let role: ChatMessage.Role =
+            switch turn.role {
+            case .system: .system
+            case .user: .user
+            case .assistant: .assistant
+            }
+        self.init(role: role, content: turn.content)
     }
 }
 

@@ -31,6 +31,8 @@ public protocol ModelDescription: Sendable {
     func abandoned(when check: @escaping @Sendable () -> Bool) -> any ModelDescription
     /// - Parameter literal: do not parse special tokens in the text.
     func encode(_ text: String, literal: Bool) throws -> [UInt32]
+    /// The tokens of a text that stands behind others: nothing that begins a text comes first.
+    func encodeContinuation(_ text: String, literal: Bool) throws -> [UInt32]
     /// Whether the model file has a chat template.
     var hasChatTemplate: Bool { get }
     /// A conversation as a chat template writes it, ready for the assistant's next turn.
@@ -40,6 +42,12 @@ public protocol ModelDescription: Sendable {
     ///   - wallMicroseconds: the time of day, for templates that write the date.
     func encodeChat(
         _ turns: [ConversationTurn], template: String, wallMicroseconds: UInt64
+    ) throws -> [UInt32]
+    /// The part of a conversation before a marker in one of its turns, or behind it.
+    /// - Parameter marker: letters and digits that stand in one place.
+    func encodeChat(
+        _ turns: [ConversationTurn], _ part: ConversationPart, marker: String, template: String,
+        wallMicroseconds: UInt64
     ) throws -> [UInt32]
     /// The bytes that a token stands for; alone they need not be UTF-8. None for one that stands for no text.
     func bytes(of token: UInt32) -> [UInt8]
@@ -67,6 +75,9 @@ public struct ConversationTurn: Sendable, Equatable {
         self.content = content
     }
 }
+
+/// Which part of a conversation, seen from a place in it.
+public enum ConversationPart: Sendable { case before, behind }
 
 /// Turns tokens into text one by one and never gives half a character.
 public protocol TokenTextStream: Sendable {

@@ -8,6 +8,12 @@ package enum Prompt: Sendable, Equatable {
     case text(String)
     /// For the model's chat template.
     case conversation([ConversationTurn])
+    /// The same, of which all up to the end of its last text is a context's: questions follow in the same turn.
+    case opening([ConversationTurn])
+    /// A question about such a context, and what follows it: goes on in the context's last turn.
+    case question([ConversationTurn])
+    /// A question about a context without a chat template.
+    case continuation(String)
 
     /// Tokens that it has at least, where no token stands for more than so many bytes of text. Templates may drop the
     /// white space around what somebody says.
@@ -15,8 +21,8 @@ package enum Prompt: Sendable, Equatable {
         let bytes: Int
         switch self {
         case .tokens(let tokens): return tokens.count
-        case .text(let text): bytes = text.utf8.count
-        case .conversation(let turns):
+        case .text(let text), .continuation(let text): bytes = text.utf8.count
+        case .conversation(let turns), .opening(let turns), .question(let turns):
             bytes = turns.reduce(0) { $0 + Self.trimmedBytes($1.content) }
         }
         return (bytes + longest - 1) / longest
@@ -64,6 +70,20 @@ package struct PromptEncoder: Sendable {
             switch prompt {
             case .tokens(let tokens): return tokens
             case .text(let text): return try patient.encode(text, literal: options.literal)
+            case .continuation(let text):
+                return try patient.encodeContinuation(text, literal: options.literal)
+            case .opening(var turns):
+                let marker = Self.marker(not: turns)
+                turns[turns.count - 1].content += "\n\n" + marker
+                return try patient.encodeChat(
+                    turns, .before, marker: marker, template: options.chatTemplate,
+                    wallMicroseconds: wallMicroseconds())
+            case .question(var turns):
+                let marker = Self.marker(not: turns)
+                turns[0].content = marker + turns[0].content
+                return try patient.encodeChat(
+                    turns, .behind, marker: marker, template: options.chatTemplate,
+                    wallMicroseconds: wallMicroseconds())
             case .conversation(let turns):
                 return try patient.encodeChat(
                     turns, template: options.chatTemplate, wallMicroseconds: wallMicroseconds())
@@ -73,5 +93,14 @@ package struct PromptEncoder: Sendable {
         } catch {
             throw CoordinatorError(.invalid, "the prompt cannot be tokenised: \(error)")
         }
+    }
+
+    /// A word that no template changes and that nobody says in these turns.
+    private static func marker(not turns: [ConversationTurn]) -> String {
+        let root = "LariatAsksHere"
+        // Each turn has finitely many words that begin like this.
+        var number = 0
+        while turns.contains(where: { $0.content.contains("\(root)\(number)End") }) { number += 1 }
+        return "\(root)\(number)End"
     }
 }

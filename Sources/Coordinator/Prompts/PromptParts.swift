@@ -64,16 +64,19 @@ package struct PromptParts: Sendable {
 
     /// What was submitted, once all parts have come, its options saying whether it is for a chat template. Takes time in
     /// proportion to the text.
-    /// - Parameter hasChatTemplate: whether the model has one, for submissions that leave it to that.
+    /// - Parameters:
+    ///   - hasChatTemplate: whether the model has one, for submissions that leave it to that.
+    ///   - topic: the context that it asks about.
     package func whole(
-        hasChatTemplate: Bool
+        hasChatTemplate: Bool, about topic: ContextTopic? = nil
     ) throws(CoordinatorError) -> (options: JobOptions, prompt: Prompt) {
         guard var options else { throw CoordinatorError(.invalid, "the submission is empty") }
+        if let topic { try topic.settle(&options) }
         guard options.chatTemplate.isEmpty || options.chat else {
             throw CoordinatorError(.invalid, "a chat template is named for a prompt that is no chat")
         }
         guard tokens.isEmpty else {
-            if options.chat {
+            if options.chat, topic == nil {
                 throw CoordinatorError(
                     .invalid, "the chat template needs text; token ids are taken as they are")
             }
@@ -89,6 +92,17 @@ package struct PromptParts: Sendable {
                     ? "the prompt is empty; give some text or token ids"
                     : "the prompt has nothing but white space; give some text or token ids")
         }
+        let user = ConversationTurn(role: .user, content: string)
+        if let topic {
+            if topic.record.chat { return (options, .question(try earlier() + [user])) }
+            guard turns.isEmpty else {
+                throw CoordinatorError(
+                    .invalid,
+                    "what was said before is for the chat template, and the context \"\(topic.record.name)\" is none of "
+                        + "a chat")
+            }
+            return (options, .continuation(string))
+        }
         if options.chatIfTemplate, hasChatTemplate { options.chat = true }
         guard options.chat else {
             guard turns.isEmpty else {
@@ -100,8 +114,8 @@ package struct PromptParts: Sendable {
         }
         let system =
             options.system.isEmpty ? [] : [ConversationTurn(role: .system, content: options.system)]
-        let said = ConversationTurn(role: .user, content: string)
-        return (options, .conversation(system + (try earlier()) + [said]))
+        let all = system + (try earlier()) + [user]
+        return (options, options.kind == .ingest ? .opening(all) : .conversation(all))
     }
 
     /// What was said before the text, as text.

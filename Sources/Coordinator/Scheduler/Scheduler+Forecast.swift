@@ -74,7 +74,7 @@ extension Scheduler {
             switch found {
             case .success(let rates):
                 CostModel(model, plan.members, scores: question.kind == .score, measured: rates)
-                    .predict(plan, into: &forecast)
+                    .predict(plan, answers: question.asked.answers, into: &forecast)
             case .failure(let why): forecast.unmeasuredReason = why.reason
             }
         } catch { forecast.reason = error.message }

@@ -171,13 +171,7 @@ package struct Scheduler: Sendable {
         guard measuring == nil, !isStopping, queue.count > 0, !ready.isEmpty else { return }
         if let lastJoin, now.instant - lastJoin < .seconds(configuration.settleSeconds) { return }
         if compares(ready) { return }
-        let (look, holders) = (self, members.holders)
-        let waiting = queue.ids.lazy.compactMap { id -> Placement.Waiting? in
-            guard let job = look.jobs[id], look.ingestion(before: job.record) == nil else { return nil }
-            return Placement.Waiting(
-                job.record, passed: job.passed, past: look.past(for: job, holders: holders))
-        }
-        for start in placement(at: now.instant).starts(waiting) {
+        for start in starts(at: now.instant) {
             guard jobs[start.id] != nil, queue.remove(start.id) else { continue }
             for id in start.passes { jobs[id]?.passed += 1 }
             jobs[start.id]?.passed = 0
@@ -191,6 +185,16 @@ package struct Scheduler: Sendable {
             if let past = run.past { sequences.use(past.sequence, by: run.id) }
             effects.append(.reach(run.id, run.workers))
         }
+    }
+
+    private func starts(at now: Instant) -> [Placement.Start] {
+        let holders = members.holders
+        return placement(at: now).starts(
+            queue.ids.lazy.compactMap { id -> Placement.Waiting? in
+                guard let job = jobs[id], ingestion(before: job.record) == nil else { return nil }
+                return Placement.Waiting(
+                    job.record, passed: job.passed, past: past(for: job, holders: holders))
+            })
     }
 
     /// Who could start where, as things are.
@@ -210,7 +214,7 @@ package struct Scheduler: Sendable {
             predict: { [admission, measured = ratesByName] job, members in
                 JobCost(work: CostModel.Work(admission.model, scores: job.scores), measured: measured)
                     .seconds(
-                        promptTokens: job.promptTokens, answerTokens: job.answerTokens,
+                        promptTokens: job.promptTokens, answerTokens: job.answers ? job.answerTokens : 0,
                         past: job.past?.tokens ?? 0, on: members)
             })
     }

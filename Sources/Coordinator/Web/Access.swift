@@ -63,6 +63,12 @@ package final class Access: Sendable {
         return owner.role >= role ? .allowed(owner.name) : .forbidden(name: owner.name, needs: role.rawValue)
     }
 
+    /// The name of a valid token; empty where nobody needs one.
+    package func owner(_ token: String?) -> String {
+        if case .allowed(let name?) = decide(token, needs: .read) { return name }
+        return ""
+    }
+
     /// Who asks, for limits of each caller: the owner of the token, or without tokens the host.
     /// - Parameter address: "host" or "host:port".
     package func caller(_ token: String?, at address: String?) -> String {

@@ -48,10 +48,20 @@ struct CompletionAPI: Sendable {
         let caller = entrance.caller(request)
         let (asked, job) = try await intake.holding(for: caller, .submission) { hold in
             try hold.add(bytes: body.count)
-            let (asked, options, prompt) = try await intake.tokens(
+            let owner = entrance.owner(request)
+            let asked = try await intake.tokens(for: core, .submission, bytes: body.count) { _, _ in
+                try CompletionRequest(form, json: body)
+            }
+            try served.check(asked.model)
+            let topic = try await core.topic(
+                of: .with {
+                    $0.kind = .generate
+                    $0.context = asked.context
+                }, owner: owner)
+            let (options, prompt) = try await intake.tokens(
                 for: core, .submission, bytes: body.count
-            ) { encoder, isAbandoned in try parsed(body, form, by: encoder, isAbandoned) }
-            return (asked, try await core.submit(options, prompt: prompt))
+            ) { encoder, isAbandoned in try parsed(asked, topic, by: encoder, isAbandoned) }
+            return (asked, try await core.submit(options, prompt: prompt, owner: owner))
         }
         let identity = ResponseIdentity(
             asked, job: job.id, created: Int64(job.submittedMicroseconds / 1_000_000))
@@ -64,17 +74,16 @@ struct CompletionAPI: Sendable {
     }
 
     private func parsed(
-        _ body: [UInt8], _ form: CompletionRequest.Form, by encoder: PromptEncoder,
+        _ asked: CompletionRequest, _ topic: ContextTopic?, by encoder: PromptEncoder,
         _ isAbandoned: @escaping @Sendable () -> Bool
-    ) throws -> (CompletionRequest, JobOptions, [UInt32]) {
-        let asked = try CompletionRequest(form, json: body)
-        try served.check(asked.model)
-        let options = JobOptions.with {
+    ) throws -> (JobOptions, [UInt32]) {
+        var options = JobOptions.with {
             $0.kind = .generate
             $0.name = asked.user
             $0.maxTokens = asked.maxTokens ?? 0
             $0.stop = asked.stop
-            $0.chat = form == .chat
+            $0.chat = asked.form == .chat
+            $0.context = asked.context
             $0.beyondWindow = asked.beyondWindow
             $0.ignoreEnd = asked.ignoresEnd
             $0.workers = asked.workers
@@ -91,15 +100,39 @@ struct CompletionAPI: Sendable {
                 $0.seed = asked.sampling.seed
             }
         }
+        if let topic { try settle(&options, asked, topic) }
         let prompt: Prompt =
             switch asked.input {
             case .tokens(let tokens): .tokens(tokens)
-            case .text(let text): .text(text)
+            case .text(let text): topic == nil ? .text(text) : .continuation(text)
             case .messages(let messages):
-                .conversation(
-                    messages.map { ConversationTurn(role: .init($0.role), content: $0.content) })
+                turns(messages.map { ConversationTurn(role: .init($0.role), content: $0.content) }, topic)
             }
-        return (asked, options, try encoder.tokens(of: prompt, options, isAbandoned: isAbandoned))
+        return (options, try encoder.tokens(of: prompt, options, isAbandoned: isAbandoned))
+    }
+
+    private func turns(_ turns: [ConversationTurn], _ topic: ContextTopic?) -> Prompt {
+        topic == nil ? .conversation(turns) : .question(turns)
+    }
+
+    /// A conversation about a context begins in the context's own turn.
+    private func settle(
+        _ options: inout JobOptions, _ asked: CompletionRequest, _ topic: ContextTopic
+    ) throws {
+        guard topic.record.chat == (asked.form == .chat) else {
+            let form: CompletionRequest.Form = topic.record.chat ? .chat : .text
+            throw APIError.invalid(
+                "the context \(topic.record.name) was made \(topic.record.chat ? "in" : "without") the chat template: "
+                    + "ask about it at \(form.path)", param: "context")
+        }
+        if case .messages(let messages) = asked.input {
+            guard messages.first?.role == .user, !messages.contains(where: { $0.role == .system }) else {
+                throw APIError.invalid(
+                    "a conversation about a context begins with the user's question and has no system message: the "
+                        + "context \(topic.record.name) has its own", param: "messages")
+            }
+        }
+        try topic.settle(&options)
     }
 
     // MARK: answers
@@ -219,7 +252,8 @@ struct CompletionAPI: Sendable {
                         finish,
                         Usage(
                             promptTokens: Int(clamping: record.promptTokens),
-                            completionTokens: Int(clamping: record.generatedTokens))))
+                            completionTokens: Int(clamping: record.generatedTokens),
+                            cachedTokens: Int(clamping: record.cachedTokens))))
             case .state, .progress, .scores, nil: break
             }
         }

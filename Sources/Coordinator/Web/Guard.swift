@@ -37,6 +37,9 @@ struct Guard: Sendable {
         access.caller(request.bearerToken, at: request.remoteAddress)
     }
 
+    /// The name of the token that a request shows; empty where nobody needs one.
+    func owner(_ request: WebRequest) -> String { access.owner(request.bearerToken) }
+
     private func problem(_ request: WebRequest, _ role: TokenStore.Role) -> WebResponse? {
         if let foreign = foreign(request) { return Self.response(foreign) }
         let decision = access.decide(request.bearerToken, needs: role)

@@ -47,6 +47,26 @@ struct OperatorAPI: Sendable {
             entrance.route(.post, "/api/v1/jobs/{id}/cancel", needs: .submit, maximumBodyBytes: 4096) {
                 request in try await answering { try await core.cancel(request.captures["id"] ?? "").json }
             },
+            entrance.route(.get, "/api/v1/contexts", needs: .read) { request in
+                try await answering {
+                    let reply = try await core.contexts(
+                        ListContextsRequest.with {
+                            $0.pageToken = request.query("page_token") ?? ""
+                            $0.pageSize = UInt32(request.query("page_size") ?? "") ?? 0
+                        }, owner: entrance.owner(request))
+                    return .object([
+                        ("contexts", .array(reply.contexts.map(\.json))),
+                        ("next_page_token", .string(reply.nextPageToken)),
+                    ])
+                }
+            },
+            entrance.route(.get, "/api/v1/contexts/{name}", needs: .read) { request in
+                try await answering {
+                    try await core.context(
+                        request.captures["name"] ?? "", owner: entrance.owner(request)
+                    ).json
+                }
+            },
             entrance.route(.get, "/api/v1/events", needs: .read) { _ in
                 .stream(type: "text/event-stream") { writer in try await follow(writer) }
             },
