@@ -211,7 +211,7 @@ def test_a_caller_sees_its_own(guarded, tmp_path):
         file.write_text(guarded.tokens[role])
         return command(*arguments, "--coordinator", guarded.address, "--token-file", file, **options)
 
-    assert run("submit", "context", "add", "mine", "--reserve", 128, "A text.").returncode == 0
+    assert run("submit", "context", "add", "mine", "--reserve", 128, TEXT).returncode == 0
     assert "mine" in run("submit", "contexts").stdout
     assert "mine" not in run("admin", "contexts").stdout
     for arguments in (["ask", "mine", "Who?"], ["context", "rm", "mine"], ["context", "show", "mine"]):
@@ -231,5 +231,5 @@ def test_the_page_the_screen_and_the_shell_know_them(contexts, complete):
     assert [one["name"] for one in seen["contexts"]] == ["mill"]
     for line in ("lariat ask mi", "lariat context rm mi", "lariat chat --context mi"):
         assert complete(line, LARIAT_COORDINATOR=contexts.address) == {"mill"}
-    planned = json.loads(contexts.command("plan", "--json", input=TEXT).stdout)
+    planned = json.loads(contexts.command("plan", "--chat", "--json", input=TEXT).stdout)
     assert planned["cached_tokens"] > 0

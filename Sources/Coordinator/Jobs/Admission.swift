@@ -93,7 +93,7 @@ package struct Admission: Sendable {
         let question = prompt - Int(clamping: context.tokens)
         guard question + reserved <= room else {
             throw CoordinatorError(
-                .notPossible,
+                .invalid,
                 "the context \(context.name) keeps \(room.grouped) tokens free for a question and its answer; this "
                     + "question has \(question.grouped), and \(reserved.grouped) are reserved for its answer. Ask a "
                     + "shorter question, ask for a shorter answer with --max-tokens, or make the context again with more "

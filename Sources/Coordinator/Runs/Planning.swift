@@ -73,6 +73,17 @@ package struct JobPlan: Sendable {
 
     /// Tokens of the prompt that are in memory already.
     package var pastTokens: Int { Int(clamping: kept.past?.tokens ?? 0) }
+    /// The leader computes the question alone, and keys and values stay where they are: exact to rounding.
+    package var isStationary: Bool { kept.isStationary }
+    /// Whether that is less to send than the past's keys and values: a token's queries and partials are at most this many
+    /// times its keys and values, and pass between the leader and each other worker.
+    package func isShort(_ question: Int, behind past: Int) -> Bool {
+        members.count > 1 && question <= Self.mostStationaryTokens
+            && question * Self.queryCost * members.count <= past
+    }
+    private static let mostStationaryTokens = 512
+    private static let queryCost = 32
+
     /// Tokens of the prompt that stay in memory beyond the run; 0: nothing does.
     package var keptTokens: Int {
         kept.keep.isEmpty ? 0 : promptTokens / TokenChain.tileTokens * TokenChain.tileTokens
@@ -164,12 +175,12 @@ package struct JobPlan: Sendable {
             $0.fingerprint = job.fingerprint
             $0.stripeTokens = UInt32(layout.stripeTokens)
             $0.stallSeconds = stallSeconds
-            $0.tokenCount = UInt64(
-                layout.count(of: rank, in: promptTokens) - layout.count(of: rank, in: pastTokens))
+            $0.tokenCount = UInt64(positions(of: rank).reduce(0) { $0 + $1.count })
             $0.past = kept.past
             $0.keep = kept.keep
             $0.drop = kept.drop[members[rank].name] ?? []
             $0.slabTokens = UInt64(slabTokens)
+            $0.stationary = isStationary
             $0.runKey = runKey
             $0.protocol = LariatProtocol.current
             $0.logProbabilities = job.options?.logProbabilities ?? false
@@ -180,14 +191,20 @@ package struct JobPlan: Sendable {
         }
     }
 
+    /// What a rank computes of the prompt.
+    private func positions(of rank: Int) -> [Range<Int>] {
+        if isStationary { return rank == leader ? [pastTokens..<promptTokens] : [] }
+        return layout.positions(of: rank, in: promptTokens).compactMap { run in
+            run.upperBound <= pastTokens ? nil : max(run.lowerBound, pastTokens)..<run.upperBound
+        }
+    }
+
     /// Tokens that travel in one message: five bytes each at most, twice for scores, so below 1 MiB.
     package static let tokensPerCommand = 100_000
 
     /// This rank's tokens behind the past, in ascending position, in parts of a command each.
     package func tokenParts(rank: Int, prompt: [UInt32], kind: JobKind) -> [ShardTokens] {
-        let positions = layout.positions(of: rank, in: promptTokens).flatMap { run in
-            Array(max(run.lowerBound, pastTokens)..<max(run.upperBound, pastTokens))
-        }
+        let positions = positions(of: rank).flatMap { Array($0) }
         return stride(from: 0, to: positions.count, by: Self.tokensPerCommand).map { start in
             let part = positions[start..<min(start + Self.tokensPerCommand, positions.count)]
             return ShardTokens(
@@ -201,6 +218,8 @@ package struct JobPlan: Sendable {
 package struct KeptParts: Sendable {
     /// The beginning of the prompt that is there already.
     package var past: RunPast?
+    /// What is behind it is computed by the leader, and keys and values stay where they are.
+    package var isStationary = false
     /// The name under which the prompt's whole tiles stay; empty: they do not.
     package var keep = ""
     /// What each worker is to forget first.

@@ -198,7 +198,7 @@ extension Scheduler {
         }
         guard record.state == .succeeded else { return }
         members.succeeded(plan.members.map(\.name))
-        guard record.shares.count == plan.members.count else { return }
+        guard record.shares.count == plan.members.count, !plan.isStationary else { return }
         let operations = CostModel.Work(model, scores: record.options?.kind == .score).operations(
             plan.layout, tokens: plan.promptTokens, past: plan.pastTokens)
         speeds.learn(

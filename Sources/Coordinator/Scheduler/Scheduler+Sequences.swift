@@ -67,6 +67,13 @@ extension Scheduler {
             } else if let entry {
                 nameAgain(entry.id, for: record, chain)
             }
+            // Whoever names a context asks for an answer; whoever does not gets the bits of a prompt computed at once.
+            if record.options?.kind == .generate, record.options?.context.isEmpty == false,
+                plan.isShort(prompt - plan.pastTokens, behind: plan.pastTokens)
+            {
+                plan.kept.isStationary = true
+                plan.kept.keep = ""
+            }
             statistics.count(cached: plan.pastTokens)
         }
         var room: [String: Int] = [:]
