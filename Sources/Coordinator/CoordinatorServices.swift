@@ -141,6 +141,7 @@ struct CoordinatorServices: Sendable {
                 try hold.add(bytes: part.text.count + 4 * part.tokens.count)
             }
             let topic = try await core.topic(of: parts.options, owner: owner(context))
+            if let topic { try hold.add(bytes: 4 * Int(clamping: topic.record.tokens)) }
             let (options, tokens) = try await intake.tokens(for: core, purpose, bytes: parts.bytes) {
                 [parts] encoder, isAbandoned in
                 let (options, prompt) = try parts.whole(

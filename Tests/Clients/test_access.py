@@ -33,6 +33,10 @@ def http(cluster, path, token=None, method=None, headers=None, body=None):
 CALLS = {
     "GetCluster": (lambda stub: stub.GetCluster(pb.ClusterRequest(), timeout=10), "read"),
     "ListJobs": (lambda stub: stub.ListJobs(pb.ListJobsRequest(), timeout=10), "read"),
+    "ListContexts": (lambda stub: stub.ListContexts(pb.ListContextsRequest(), timeout=10), "read"),
+    "GetContext": (lambda stub: stub.GetContext(pb.ContextRequest(name="none"), timeout=10), "read"),
+    "RemoveContext": (lambda stub: stub.RemoveContext(pb.ContextRequest(name="none"), timeout=10), "submit"),
+    "PinContext": (lambda stub: stub.PinContext(pb.PinContextRequest(name="none"), timeout=10), "submit"),
     "Cancel": (lambda stub: stub.Cancel(pb.JobRequest(id="j999"), timeout=10), "submit"),
     "Drain": (lambda stub: stub.Drain(pb.DrainRequest(target="nobody"), timeout=10), "admin"),
 }
@@ -61,6 +65,7 @@ def test_roles_over_grpc(guarded, call):
 @pytest.mark.parametrize("path, method, needs", [
     ("/api/v1/cluster", "GET", "read"), ("/api/v1/jobs", "GET", "read"), ("/api/v1/throughput", "GET", "read"),
     ("/api/v1/jobs/j999", "GET", "read"), ("/api/v1/jobs/j999/log", "GET", "read"), ("/v1/models", "GET", "read"),
+    ("/api/v1/contexts", "GET", "read"), ("/api/v1/contexts/none", "GET", "read"),
     ("/api/v1/jobs/j999/cancel", "POST", "submit"), ("/v1/completions", "POST", "submit"),
     ("/v1/chat/completions", "POST", "submit"),
 ])

@@ -279,6 +279,15 @@ def test_wrong_model(client, model):
         client.models.retrieve("gpt-4o")
 
 
+def test_unknown_context(client, model):
+    for ask in (lambda: client.chat.completions.create(
+                    model=model, messages=QUESTION, extra_body={"context": "none"}),
+                lambda: client.completions.create(model=model, prompt=PROMPT, extra_body={"context": "none"})):
+        with pytest.raises(openai.NotFoundError) as failure:
+            ask()
+        assert "no context none" in failure.value.message
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_prompt_beyond_the_window(cluster, client, model, stream):
     with pytest.raises(openai.BadRequestError) as failure:

@@ -189,6 +189,24 @@ import Testing
         #expect(Set(table.all.map(\.id)) == ["named", "other", "narrow", "elsewhere", "long"])
     }
 
+    /// A context that is removed leaves its keys and values in no sequence.
+    @Test func whatIsCondemnedGoesWhenItsRunsAreOver() throws {
+        var table = SequenceTable()
+        put(&table, try entry("free", chain(1024)))
+        put(&table, try entry("used", chain(2048)))
+        put(&table, try entry("named", chain(768)))
+        put(&table, try entry("other", chain(1024, seed: 1, from: 256)))
+        table.name("named", ContextName(owner: "", name: "book"), pinned: false)
+        table.use("used", by: run(5))
+        let gone = table.condemn(beginningWith: chain(512).digests[3])
+        #expect(gone.map(\.id) == ["free"])
+        // Nobody else continues the one in use.
+        let found = table.longest(chain(3000), most: .max) { _ in true }
+        #expect(found?.entry.id == "named" && found?.tokens == 768)
+        let last = table.release("used", by: run(5))
+        #expect(last?.id == "used" && table["used"] == nil && table["other"] != nil)
+    }
+
     // MARK: workers
 
     @Test func allPartsMustBeThere() throws {

@@ -89,6 +89,48 @@ private final class Signal: Sendable {
         return try #require(try await call.next())
     }
 
+    @Test func contextsAreListedPinnedAndRemoved() async throws {
+        let (server, address) = try await start(TemporaryDirectory())
+        let client = try await connect(address)
+        let submit = client.call(CoordinatorService.submit, timeout: .seconds(30))
+        try await submit.send(
+            .with {
+                $0.options = .with {
+                    $0.kind = .ingest
+                    $0.context = "book"
+                    $0.maxTokens = 100
+                    $0.chatIfTemplate = true
+                }
+            })
+        try await submit.send(.with { $0.text = [UInt8](repeating: 97, count: 200) })
+        submit.finishSending()
+        let job = try #require(try await submit.next())
+        // The template's opening, the text and an empty line.
+        #expect(job.promptTokens == 204 && job.options?.chat == true)
+        let listed = try await client.unary(
+            CoordinatorService.listContexts, ListContextsRequest(), timeout: .seconds(30))
+        #expect(listed.contexts.map(\.name) == ["book"] && listed.nextPageToken.isEmpty)
+        #expect(listed.contexts.first?.state == .ingesting && listed.contexts.first?.chat == true)
+        let pinned = try await client.unary(
+            CoordinatorService.pinContext, .with { $0.name = "book" }, timeout: .seconds(30))
+        #expect(pinned.pinned && pinned.job == job.id && pinned.reservedTokens == 100)
+        let removed = try await client.unary(
+            CoordinatorService.removeContext, .with { $0.name = "book" }, timeout: .seconds(30))
+        #expect(removed.name == "book")
+        // The job that computed it has nothing left to do.
+        let ended = try await client.unary(
+            CoordinatorService.getJob, .with { $0.id = job.id }, timeout: .seconds(30))
+        #expect(ended.state == .cancelled)
+        await #expect {
+            try await client.unary(
+                CoordinatorService.getContext, .with { $0.name = "book" }, timeout: .seconds(30))
+        } throws: {
+            ($0 as? RPCStatus)?.code == .notFound
+        }
+        await client.close()
+        server.shutdown()
+    }
+
     /// Asking for forecasts takes nothing from those who submit, however much is sent and however long it takes.
     @Test func aForecastThatNeverEndsKeepsNobodyOut() async throws {
         let (server, address) = try await start(TemporaryDirectory(), promptBytes: 1 << 20)

@@ -96,7 +96,7 @@ package struct Admission: Sendable {
                 .invalid,
                 "the context \(context.name) keeps \(room.grouped) tokens free for a question and its answer; this "
                     + "question has \(question.grouped), and \(reserved.grouped) are reserved for its answer. Ask a "
-                    + "shorter question, ask for a shorter answer with --max-tokens, or make the context again with more "
+                    + "shorter question, reserve less for its answer, or make the context again with more "
                     + "room.")
         }
         let total = prompt + reserved

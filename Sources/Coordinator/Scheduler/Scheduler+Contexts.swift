@@ -116,15 +116,15 @@ extension Scheduler {
 
     // MARK: what people ask for
 
-    /// The journal has forgotten a context: its keys and values go, unless somebody else needs them.
+    /// The journal has forgotten a context: its keys and values go, in whatever sequence they are, unless that has
+    /// another name.
     mutating func remove(_ name: ContextName, at now: Time) {
         guard let entry = contexts[name] else { return }
         contexts[name] = nil
         say("context removed", ["context": name.name])
-        guard let sequence = entry.sequence else { return }
-        unname(sequence, name)
-        guard let left = sequences[sequence], left.contexts.isEmpty, left.runs.isEmpty else { return }
-        if let gone = sequences.remove(sequence) { forget(gone) }
+        if let sequence = entry.sequence { unname(sequence, name) }
+        guard let digest = entry.digest else { return }
+        for gone in sequences.condemn(beginningWith: digest) { forget(gone) }
     }
 
     mutating func pin(_ name: ContextName, _ isPinned: Bool) {

@@ -74,7 +74,7 @@ extension Scheduler {
                 plan.kept.isStationary = true
                 plan.kept.keep = ""
             }
-            statistics.count(cached: plan.pastTokens)
+            if record.options?.noReuse != true { statistics.count(cached: plan.pastTokens) }
         }
         var room: [String: Int] = [:]
         for (rank, member) in run.workers.enumerated() {
@@ -114,7 +114,7 @@ extension Scheduler {
 
     /// A run is over.
     mutating func releaseSequences(of run: Run) {
-        if let past = run.past { sequences.release(past.sequence, by: run.id) }
+        if let past = run.past, let gone = sequences.release(past.sequence, by: run.id) { forget(gone) }
         guard let plan = run.started?.plan, !plan.kept.keep.isEmpty else { return }
         let keep = plan.kept.keep
         guard sequences[keep] != nil else {
@@ -122,7 +122,7 @@ extension Scheduler {
             for name in run.names { drops.add(keep, for: name) }
             return
         }
-        sequences.release(keep, by: run.id)
+        if let gone = sequences.release(keep, by: run.id) { return forget(gone) }
         for entry in sequences.absorb(into: keep) { forget(entry) }
     }
 

@@ -36,6 +36,8 @@ package struct SequenceTable: Sendable {
         package fileprivate(set) var contexts: Set<ContextName> = []
         /// It gives its memory up for no job.
         package fileprivate(set) var isPinned = false
+        /// Nobody may continue it any more; it goes when its runs are over.
+        package fileprivate(set) var isCondemned = false
         /// Ranks whose workers have not said (again) that they hold their part.
         package fileprivate(set) var missing: Set<Int> = []
         /// When the first of them went missing.
@@ -97,7 +99,9 @@ package struct SequenceTable: Sendable {
             // Of several the last used one.
             var found: Entry?
             for entry in (byDigest[chain.digests[tiles - 1]] ?? []).lazy.compactMap({ entries[$0] })
-            where entry.isComplete && entry.lastUse > found?.lastUse ?? 0 && suits(entry) { found = entry }
+            where entry.isComplete && !entry.isCondemned && entry.lastUse > found?.lastUse ?? 0
+                && suits(entry)
+            { found = entry }
             return found
         }
         var (low, high) = (0, min(chain.tiles, max(0, most) / TokenChain.tileTokens))
@@ -244,7 +248,23 @@ package struct SequenceTable: Sendable {
         change(id) { $0.lastUse = last }
     }
 
-    package mutating func release(_ id: String, by run: RunID) { change(id) { $0.runs.remove(run) } }
+    /// A run is over.
+    /// - Returns: the sequence, if it had to wait for that to go.
+    @discardableResult
+    package mutating func release(_ id: String, by run: RunID) -> Entry? {
+        change(id) { $0.runs.remove(run) }
+        guard let entry = self[id], entry.isCondemned, entry.runs.isEmpty else { return nil }
+        return remove(id)
+    }
+
+    /// Takes out all without a name that begin with these tiles; those in use go when their runs are over.
+    /// - Parameter digest: of the last of the tiles.
+    /// - Returns: those that are gone.
+    package mutating func condemn(beginningWith digest: TileDigest) -> [Entry] {
+        let found = (byDigest[digest] ?? []).compactMap { entries[$0] }.filter(\.contexts.isEmpty)
+        for entry in found { change(entry.id) { $0.isCondemned = true } }
+        return found.filter(\.runs.isEmpty).compactMap { remove($0.id) }
+    }
 
     /// A context's keys and values are this sequence's beginning.
     package mutating func name(_ id: String, _ context: ContextName, pinned isPinned: Bool) {

@@ -58,6 +58,7 @@ struct CompletionAPI: Sendable {
                     $0.kind = .generate
                     $0.context = asked.context
                 }, owner: owner)
+            if let topic { try hold.add(bytes: 4 * Int(clamping: topic.record.tokens)) }
             let (options, prompt) = try await intake.tokens(
                 for: core, .submission, bytes: body.count
             ) { encoder, isAbandoned in try parsed(asked, topic, by: encoder, isAbandoned) }
