@@ -47,6 +47,20 @@ import Testing
         #expect(forecast.promptTokens == 353 && forecast.cachedTokens == 256 && forecast.admissible)
     }
 
+    @Test func anAnswerTakesWhatItsContextLeavesFree() async throws {
+        let bench = try await bench(TemporaryDirectory())
+        _ = try await bench.result(try await bench.submit(book, ingestion()).id)
+        var options = question()
+        options.maxTokens = 0
+        #expect(try await bench.submit("Which word?", options).options?.maxTokens == 189)
+        options.maxTokens = 190
+        await #expect {
+            try await bench.submit("Which word?", options)
+        } throws: {
+            "\($0)".contains("keeps 200 tokens free for a question and its answer; this question has 11")
+        }
+    }
+
     @Test func whoseItIsDecidesWhoSeesIt() async throws {
         let bench = try await bench(TemporaryDirectory())
         _ = try await bench.result(

@@ -153,6 +153,28 @@ import Testing
         #expect(table.keptTokens == 0 && table.tokens(on: "alpha") == 0)
     }
 
+    /// Workers take memory in pages: what a part takes beyond its tokens is there as long as the part is.
+    @Test func whatPagesTakeCounts() throws {
+        var table = SequenceTable(kvBytesPerToken: 10)
+        func entry(_ id: String, _ chain: TokenChain, _ bytes: [UInt64]) throws -> SequenceTable.Entry {
+            SequenceTable.Entry(
+                id: id,
+                holders: ["alpha", "beta"].map { SequenceTable.Holder(name: $0, instance: "i") },
+                layout: try layout(), chain: chain, kvBytes: bytes)
+        }
+        put(&table, try entry("a", chain(256), [10_240, 1280]))
+        #expect(table.tokens(on: "alpha") == 1024 && table.tokens(on: "beta") == 128)
+        // Fewer than the tokens need cannot be.
+        put(
+            &table, try entry("b", chain(512, seed: 1, from: 256), [0, 0]),
+            past: RunPast(sequence: "a", tokens: 256))
+        #expect(table.tokens(on: "alpha") == 1024 + 128 && table.tokens(on: "beta") == 256)
+        table.remove("a")
+        #expect(table.tokens(on: "alpha") == 1024 + 128)
+        table.remove("b")
+        #expect(table.keptTokens == 0)
+    }
+
     @Test func theLeastRecentlyUsedGoFirst() throws {
         var table = SequenceTable()
         for (index, id) in ["a", "b", "c", "d"].enumerated() {

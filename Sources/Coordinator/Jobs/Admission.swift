@@ -46,7 +46,12 @@ package struct Admission: Sendable {
         _ given: JobOptions, prompt: [UInt32], members: [MemberRecord], seed: UInt64,
         about context: ContextRecord? = nil
     ) throws(CoordinatorError) -> Admitted {
-        let options = try filled(given, seed: seed)
+        var options = try filled(given, seed: seed)
+        if let context, given.maxTokens == 0 {
+            // What a short question leaves free is enough for its answer.
+            let room = Int(clamping: context.tokens + context.reservedTokens) - prompt.count
+            options.maxTokens = UInt32(max(1, min(Self.defaultAnswer, room)))
+        }
         guard !prompt.isEmpty else {
             throw CoordinatorError(.invalid, "the prompt is empty; give some text or token ids")
         }

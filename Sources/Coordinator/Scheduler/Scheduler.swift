@@ -74,7 +74,7 @@ package struct Scheduler: Sendable {
     var turns: UInt64 = 0
     /// Which start of the coordinator this is.
     let start: UInt64
-    var sequences = SequenceTable()
+    var sequences: SequenceTable
     var contexts = ContextTable()
     /// What each worker is to forget with its next heartbeat.
     var drops = DropLists()
@@ -103,6 +103,7 @@ package struct Scheduler: Sendable {
         self.configuration = configuration
         self.model = model
         self.start = start
+        sequences = SequenceTable(kvBytesPerToken: model.kvBytesPerToken)
         admission = Admission(model: model)
         queue = JobQueue(limit: configuration.queueLimit)
         members = MemberTable(

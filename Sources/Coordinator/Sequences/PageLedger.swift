@@ -13,11 +13,14 @@ struct PageLedger: Sendable {
         let layout: Layout
         /// By rank.
         let workers: [String]
+        /// By rank: what it takes beyond its tokens, as long as any of it is needed.
+        let extra: [Int]
         /// How far each sequence needs it.
         var ends: [Handle: Int]
 
         func tokens(of rank: Int, upTo end: Int) -> Int {
-            layout.count(of: rank, in: max(start, end)) - layout.count(of: rank, in: start)
+            guard end > start else { return 0 }
+            return layout.count(of: rank, in: end) - layout.count(of: rank, in: start) + extra[rank]
         }
     }
 
@@ -54,8 +57,10 @@ struct PageLedger: Sendable {
     /// - Parameters:
     ///   - past: the sequence that it continues, and from where.
     ///   - tokens: of the whole sequence.
+    ///   - held: by rank, for how many tokens its worker has taken memory; fewer than it has do not count.
     mutating func add(
-        _ handle: Handle, past: (handle: Handle, tokens: Int)?, tokens: Int, layout: Layout, workers: [String]
+        _ handle: Handle, past: (handle: Handle, tokens: Int)?, tokens: Int, held: [Int] = [],
+        layout: Layout, workers: [String]
     ) {
         var own: [Int] = []
         var end = 0
@@ -69,7 +74,10 @@ struct PageLedger: Sendable {
             }
         }
         if tokens > end {
-            pieces[next] = Piece(start: end, layout: layout, workers: workers, ends: [:])
+            let extra = workers.indices.map { rank in
+                held.indices.contains(rank) ? max(0, held[rank] - layout.count(of: rank, in: tokens)) : 0
+            }
+            pieces[next] = Piece(start: end, layout: layout, workers: workers, extra: extra, ends: [:])
             change(next) { $0.ends[handle] = tokens }
             own.append(next)
             next += 1

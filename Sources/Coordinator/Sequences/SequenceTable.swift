@@ -77,8 +77,14 @@ package struct SequenceTable: Sendable {
     private var uses: UInt64 = 0
     private var tiles = 0
     private let mostSequences: Int
+    private let kvBytesPerToken: Int
 
-    package init(mostSequences: Int = SequenceTable.mostSequences) { self.mostSequences = mostSequences }
+    /// - Parameter kvBytesPerToken: of the model, in all layers. Workers take memory in pages, so that their parts may need
+    ///   more than their tokens; 0: by the tokens alone.
+    package init(mostSequences: Int = SequenceTable.mostSequences, kvBytesPerToken: Int = 0) {
+        self.mostSequences = mostSequences
+        self.kvBytesPerToken = kvBytesPerToken
+    }
 
     package var count: Int { entries.count }
     package subscript(id: String) -> Entry? { handles[id].flatMap { entries[$0] } }
@@ -192,7 +198,10 @@ package struct SequenceTable: Sendable {
             handles[past.sequence].map { (handle: $0, tokens: Int(clamping: past.tokens)) }
         }
         ledger.add(
-            handle, past: shared, tokens: entry.tokens, layout: entry.layout, workers: entry.workers)
+            handle, past: shared, tokens: entry.tokens,
+            held: kvBytesPerToken > 0
+                ? entry.kvBytes.map { Int(clamping: $0 / UInt64(kvBytesPerToken)) } : [],
+            layout: entry.layout, workers: entry.workers)
         return gone
     }
 
