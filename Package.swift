@@ -227,6 +227,8 @@ let package = Package(
             ],
             swiftSettings: swift),
         .testTarget(
+            name: "KVCacheTests", dependencies: ["KVCache", "Kernels", "RingAttention"], swiftSettings: swift),
+        .testTarget(
             name: "TransformerTests",
             dependencies: [
                 "GGUF", "KVCache", "Kernels", "LongRoPE", "RingAttention", "Sampling",
