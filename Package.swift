@@ -105,7 +105,11 @@ let package = Package(
 
         // Floor 3: keys and values, models, and calls between processes, whatever their messages are.
         .target(
-            name: "KVCache", dependencies: ["Kernels", "Numerals", "RingAttention"], swiftSettings: swift),
+            name: "KVCache",
+            dependencies: [
+                "Kernels", "Numerals", "RingAttention", .product(name: "Crypto", package: "swift-crypto"),
+            ],
+            swiftSettings: swift),
         .target(
             name: "Transformer",
             dependencies: ["GGUF", "Tokenizer", "LongRoPE", "Kernels", "KVCache", "RingAttention"],
@@ -227,7 +231,8 @@ let package = Package(
             ],
             swiftSettings: swift),
         .testTarget(
-            name: "KVCacheTests", dependencies: ["KVCache", "Kernels", "RingAttention"], swiftSettings: swift),
+            name: "KVCacheTests", dependencies: ["KVCache", "Kernels", "RingAttention"],
+            exclude: ["Fixtures"], swiftSettings: swift),
         .testTarget(
             name: "TransformerTests",
             dependencies: [

@@ -59,6 +59,14 @@ public struct ClusterSpecification: Sendable, Equatable {
         }
     }
 
+    /// Where a worker keeps sequences on disk.
+    public struct KVDisk: Sendable, Equatable {
+        /// A folder in which each worker has one of its own, by its name.
+        public let path: String
+        /// Most bytes of one worker's folder.
+        public let disk: ByteSize
+    }
+
     public struct Worker: Sendable, Equatable {
         public let name: String
         /// Control connections.
@@ -79,6 +87,8 @@ public struct ClusterSpecification: Sendable, Equatable {
         public let cores: [Int]
         /// What its KV may use.
         public let memory: ByteSize
+        /// nil: sequences are kept in memory only.
+        public let kv: KVDisk?
         /// Whether it starts with more threads or memory than its host has.
         public let isForced: Bool
         public let model: String

@@ -13,6 +13,7 @@ struct SpecificationReader {
     func read(_ root: YAMLMapping) throws(ClusterError) -> ClusterSpecification {
         try root.allow([
             "model", "precision", "isa", "coordinator", "workers", "tls", "tokens", "insecure", "deploy",
+            "kv",
             "heartbeat_seconds", "lost_after_seconds", "stall_seconds",
         ])
         guard let model = try file(root, "model") else {
@@ -34,8 +35,9 @@ struct SpecificationReader {
                 "there are \(mappings.count) workers; 1 to \(ClusterSpecification.mostWorkers.grouped) are needed"
             )
         }
+        let kv = try kv(root.mapping("kv"))
         var workers: [ClusterSpecification.Worker] = []
-        for mapping in mappings { workers.append(try worker(mapping, model: model, tls: tls)) }
+        for mapping in mappings { workers.append(try worker(mapping, model: model, tls: tls, kv: kv)) }
         try checkNames(workers, mappings)
         try checkAddresses(coordinator, coordinatorMapping, workers, mappings)
         let tokens = try file(root, "tokens")
@@ -115,11 +117,11 @@ struct SpecificationReader {
     }
 
     private func worker(
-        _ mapping: YAMLMapping, model: String, tls: CommonTLS?
+        _ mapping: YAMLMapping, model: String, tls: CommonTLS?, kv: ClusterSpecification.KVDisk?
     ) throws(ClusterError) -> ClusterSpecification.Worker {
         try mapping.allow([
             "name", "listen", "ring", "advertise", "advertise_ring", "metrics", "host", "threads", "cores",
-            "memory", "force", "model", "tls",
+            "memory", "kv", "force", "model", "tls",
         ])
         guard let name = try mapping.string("name") else { throw mapping.missing("name", example: "alpha") }
         guard name.utf8.allSatisfy(\.isNameCharacter), name.utf8.count <= 63 else {
@@ -155,6 +157,7 @@ struct SpecificationReader {
             name: name, listen: listen, ring: ring, advertise: advertise, ringAdvertise: ringAdvertise,
             metrics: try address(mapping, "metrics"), login: try login(mapping, advertise),
             threads: threads, cores: cores, memory: memory,
+            kv: try self.kv(mapping.mapping("kv"), otherwise: kv),
             isForced: try mapping.boolean("force") ?? false, model: try file(mapping, "model") ?? model,
             tls: try files(mapping, tls, of: "worker \(name)"))
     }
@@ -261,7 +264,7 @@ struct SpecificationReader {
 
     // MARK: Values
 
-    private func file(_ mapping: YAMLMapping, _ name: String) throws(ClusterError) -> String? {
+    func file(_ mapping: YAMLMapping, _ name: String) throws(ClusterError) -> String? {
         guard let text = try mapping.string(name) else { return nil }
         do { return try paths.expand(text) } catch { throw mapping.error(name, error.description) }
     }
@@ -277,7 +280,7 @@ struct SpecificationReader {
         }
     }
 
-    private func size(_ mapping: YAMLMapping, _ name: String) throws(ClusterError) -> ByteSize? {
+    func size(_ mapping: YAMLMapping, _ name: String) throws(ClusterError) -> ByteSize? {
         guard let text = try mapping.string(name) else { return nil }
         do { return try ByteSize(parsing: text) } catch { throw mapping.error(name, error.description) }
     }

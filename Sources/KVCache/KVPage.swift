@@ -1,5 +1,6 @@
 // A page: the keys and values of a run of rows in every layer, the unit in which sequences share memory.
 public import Kernels
+import Synchronization
 
 /// The form of a token's keys and values, the same in every layer.
 public struct KVShape: Sendable, Equatable {
@@ -31,6 +32,8 @@ final class KVPage: @unchecked Sendable {
 
     let rows: Int
     let bytes: Int
+    /// Where its first rows are on disk, as far as they are and have not been deleted since.
+    let copy = Mutex<PageCopy?>(nil)
     private let shape: KVShape
     private let budget: KVMemory
     private let memory: UnsafeMutableRawBufferPointer
@@ -55,6 +58,9 @@ final class KVPage: @unchecked Sendable {
         TensorMemory.release(memory.baseAddress)
         budget.give(bytes)
     }
+
+    /// All rows of all layers, for the one who fills them before anybody else knows of the page.
+    var whole: UnsafeMutableRawBufferPointer { memory }
 
     /// Rows of a layer, written or not.
     func memory(layer: Int, rows range: Range<Int>) -> UnsafeMutableRawBufferPointer {

@@ -15,7 +15,7 @@ public final class KVSequence: @unchecked Sendable {
     public let capacity: Int
     /// Rows that are written in every layer.
     public private(set) var written: Int
-    private let pages: [KVPage]
+    let pages: [KVPage]
 
     /// Room for `capacity` rows, none written.
     public convenience init(shape: KVShape, capacity: Int, memory: KVMemory) throws(KVError) {
@@ -64,6 +64,15 @@ public final class KVSequence: @unchecked Sendable {
         capacity = rows
         written = rows
         pages = Array(other.pages.prefix(Self.pages(rows)))
+    }
+
+    /// The first `rows` rows of pages that were read: all written, none behind them.
+    init(shape: KVShape, pages: [KVPage], rows: Int) {
+        precondition(pages.count == Self.pages(rows), "\(rows) rows in \(pages.count) pages")
+        self.shape = shape
+        self.pages = pages
+        capacity = rows
+        written = rows
     }
 
     /// Bytes of the pages that a sequence for `capacity` rows takes, where it continues another from `rows` on.
@@ -132,8 +141,11 @@ public final class KVSequence: @unchecked Sendable {
             "rows \(rows) of \(capacity), layer \(layer) of \(shape.layers)")
     }
 
+    /// Rows of a page that are written.
+    func needed(ofPage index: Int) -> Int { min(KVPage.fullRows, written - index * KVPage.fullRows) }
+
     /// Pages that so many rows lie in.
-    private static func pages(_ rows: Int) -> Int { (rows + KVPage.fullRows - 1) / KVPage.fullRows }
+    static func pages(_ rows: Int) -> Int { (rows + KVPage.fullRows - 1) / KVPage.fullRows }
 
     /// Bytes of this sequence's pages that are not in `seen`, which they are added to.
     func bytes(beyond seen: inout Set<ObjectIdentifier>) -> Int {

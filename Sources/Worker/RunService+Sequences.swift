@@ -1,6 +1,7 @@
 // Keys and values of this worker's runs: where a run begins, and what stays when it is over.
 import KVCache
 import Kernels
+import Logging
 import LongRoPE
 import Messages
 import Numerals
@@ -10,7 +11,34 @@ import RingAttention
 import Transformer
 
 extension RunService {
-    /// The sequence that a run works on: what it continues, and room behind it.
+    /// What computes a number; to be raised when the same tokens, weights and kernels give other bits than before.
+    private static let numbers = 1
+    /// What waits to be written gets so long when the worker stops.
+    private static let lastWrites: Duration = .seconds(10)
+
+    /// The store of kept sequences, with what is on disk from earlier lives of this worker.
+    static func store(
+        _ configuration: WorkerConfiguration, engine: LayerEngine, logger: Logger
+    ) throws(RPCStatus) -> KVStore {
+        let memory = KVMemory(limit: configuration.memoryBytes)
+        guard let disk = configuration.kvDisk else { return KVStore(memory: memory) }
+        do throws(KVFolderError) {
+            let folder = try KVFolder(
+                path: KVFolder.path(of: configuration.name, below: disk.path),
+                identity: "numbers \(numbers) model \(engine.model.fingerprint) precision "
+                    + "\(configuration.precision.rawValue) isa \(configuration.isa.rawValue)",
+                shape: engine.kvShape, quota: disk.bytes
+            ) { logger.warning("kept sequences on disk", metadata: ["what": "\($0)"]) }
+            return KVStore(memory: memory, folder: folder)
+        } catch { throw RPCStatus(.failedPrecondition, "the folder of kept sequences: \(error)") }
+    }
+
+    /// Writes what waits, for a bounded time, and lets another process use the folder.
+    func closeStore() async {
+        await onComputeThread("lariat kv") { () in self.store.close(within: Self.lastWrites) }
+    }
+
+    /// The sequence that a run works on: what it continues, and room behind it. Blocks where the past is on disk.
     /// - Throws: MISSING where the past is not here, OWN where there is no memory.
     func sequence(for run: Run) throws(RunFault) -> KVSequence {
         store.drop(run.drop)
@@ -33,8 +61,9 @@ extension RunService {
         func missing(_ what: String) -> RunFault {
             RunFault(.missing, accused: run.rank, RPCStatus(.failedPrecondition, what))
         }
-        guard let part = store.sequence(name) else {
-            throw missing("the sequence \(name) is not in this worker's memory")
+        // Before it is read: it may be long.
+        guard let part = store.description(name) else {
+            throw missing("this worker does not keep the sequence \(name)")
         }
         guard part.rank == run.rank, part.layout == run.assignment.layout,
             part.profile == run.profile.identity
@@ -46,7 +75,11 @@ extension RunService {
                 "the sequence \(name) has \(part.tokens.grouped) tokens here, and \(run.assignment.past.grouped) are "
                     + "to be continued")
         }
-        return part
+        guard let found = store.sequence(name) else {
+            throw missing(
+                "the copy of the sequence \(name) on disk cannot be used, or there is no memory for it")
+        }
+        return found
     }
 
     /// Keeps the whole tiles of a prompt whose prefill is over; nil where the plan does not want it.
@@ -64,12 +97,13 @@ extension RunService {
 
     /// What the coordinator is told when this worker registers.
     var held: [HeldSequence] {
-        store.sequences.sorted { $0.key < $1.key }.map { name, part in
+        store.sequences.sorted { $0.key < $1.key }.map { name, kept in
             .with {
                 $0.sequence = name
-                $0.rank = UInt32(part.rank)
-                $0.tokens = UInt64(part.tokens)
-                $0.kvBytes = UInt64(KVStore.bytes(of: part))
+                $0.rank = UInt32(kept.rank)
+                $0.tokens = UInt64(kept.tokens)
+                // Of memory: one that is on disk only takes none.
+                $0.kvBytes = UInt64(kept.memoryBytes)
             }
         }
     }

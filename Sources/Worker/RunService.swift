@@ -46,11 +46,14 @@ final class RunService: Sendable {
     /// Scores in one event: 256 KiB.
     static let scoresPerEvent = 65_536
 
+    /// - Throws: a status that says what is wrong with the model, or with the folder of kept sequences.
     init(
         model: Model, compute: Compute, configuration: WorkerConfiguration, hub: RingHub, logger: Logger
-    ) throws(ModelError) {
-        engine = try LayerEngine(model: model, compute: compute)
-        store = KVStore(memory: KVMemory(limit: configuration.memoryBytes))
+    ) throws(RPCStatus) {
+        do throws(ModelError) { engine = try LayerEngine(model: model, compute: compute) } catch {
+            throw RPCStatus(.failedPrecondition, "\(error)")
+        }
+        store = try Self.store(configuration, engine: engine, logger: logger)
         self.configuration = configuration
         self.hub = hub
         self.logger = logger
@@ -92,7 +95,9 @@ final class RunService: Sendable {
         } catch { throw RunFault(.refused, of: plan, error) }
         try await occupy(run)
         defer { current.withLock { $0 = nil } }
-        let sequence = try sequence(for: run)
+        let sequence = try await onComputeThread("lariat kv") { () throws(RunFault) in
+            try self.sequence(for: run)
+        }
         let shard = try await readShard(commands, run)
 
         let element = engine.kvShape.element

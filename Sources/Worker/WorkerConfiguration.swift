@@ -25,6 +25,8 @@ public struct WorkerConfiguration: Sendable {
     public var cores: [Int]?
     /// What keys and values may use, in bytes.
     public var memoryBytes: Int
+    /// Where sequences are kept on disk; nil: in memory only.
+    public var kvDisk: KVDisk?
     public var isa: ISA
     public var precision: Precision
     /// Shown to others.
@@ -33,6 +35,19 @@ public struct WorkerConfiguration: Sendable {
     public var order = 0
     /// Mutual TLS on both listeners and on every connection made.
     public var tls: TLSFiles?
+
+    /// The second tier of kept sequences.
+    public struct KVDisk: Sendable {
+        /// A folder in which the worker has one of its own, by its name.
+        public var path: String
+        /// Most bytes of that.
+        public var bytes: Int
+
+        public init(path: String, bytes: Int) {
+            self.path = path
+            self.bytes = bytes
+        }
+    }
 
     public init(
         name: String, listen: HostPort, ring: HostPort, coordinator: HostPort, modelPath: String,

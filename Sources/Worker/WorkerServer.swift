@@ -36,9 +36,9 @@ public final class WorkerServer: Sendable {
         do throws(ModelError) {
             model = try Model(path: configuration.modelPath)
             for remark in model.remarks { logger.warning("\(remark)") }
-            runs = try RunService(
-                model: model, compute: compute, configuration: configuration, hub: hub, logger: logger)
         } catch { throw RPCStatus(.failedPrecondition, "\(error)") }
+        runs = try RunService(
+            model: model, compute: compute, configuration: configuration, hub: hub, logger: logger)
         self.runs = runs
         shares = .ofThisProcess(grpcPorts: 2, webPorts: 0)
         var limits = RPCLimits()
@@ -113,6 +113,7 @@ public final class WorkerServer: Sendable {
         await monitoring?.shutdown(grace: .seconds(1))
         await control.shutdown(grace: .seconds(5))
         await ring.shutdown(grace: .seconds(1))
+        await runs.closeStore()
     }
 
     private func startMonitoring() async throws(RPCStatus) -> WebServer? {

@@ -120,6 +120,28 @@ struct ClusterSpecificationTests {
         #expect(specification.lostAfter == .seconds(3))
     }
 
+    @Test("kv: for all workers, and per worker")
+    func keptOnDisk() throws {
+        #expect(try Self.parse(Self.smallest).workers[0].kv == nil)
+        let text = Self.smallest + "kv: { path: kv, disk: 2GiB }\n"
+        let kv = try #require(try Self.parse(text).workers[0].kv)
+        #expect(kv.path == "/etc/lariat/kv" && kv.disk.bytes == 2 << 30)
+        let own = text.replacing("memory: 1GiB", with: "memory: 1GiB, kv: { disk: 3GiB }")
+        let other = try #require(try Self.parse(own).workers[0].kv)
+        #expect(other.path == "/etc/lariat/kv" && other.disk.bytes == 3 << 30)
+        for (wrong, key) in [
+            ("kv: { path: /kv }", "kv.disk"), ("kv: { disk: 1GiB }", "kv.path"),
+            ("kv: { path: /kv, disk: 1KiB }", "kv.disk"),
+            ("kv: { path: /kv, disk: 1GiB, size: 2 }", "kv.size"),
+            ("kv: { path: /kv, disk: much }", "kv.disk"),
+        ] {
+            do throws(ClusterError) {
+                _ = try Self.parse(Self.smallest + wrong + "\n")
+                Issue.record("\(wrong) is refused")
+            } catch { #expect(error.key == key, "\(wrong): \(error)") }
+        }
+    }
+
     @Test("local.yaml: a coordinator and three workers on loopback")
     func local() throws {
         let specification = try ClusterSpecification.load(

@@ -45,6 +45,14 @@ struct WorkerCommand: ReportingCommand {
             "What keys and values may use, e.g. 4GiB (default: half of the memory available).",
             valueName: "size"))
     var memory: ByteSize?
+    @Option(
+        help: ArgumentHelp(
+            "A folder in which it keeps sequences beyond its life, in one named like itself (default: in memory only).",
+            valueName: "folder"), completion: .directory)
+    var kvPath: String?
+    @Option(
+        help: ArgumentHelp("What that folder may use, e.g. 100GiB; needed with it.", valueName: "size"))
+    var kvDisk: ByteSize?
     @Flag(help: "Start with more threads or memory than this host has, or than its limits leave.")
     var force = false
     @Option(help: "scalar, avx2, avx512 or avx512bf16 (default: the best this processor has).")
@@ -93,6 +101,7 @@ struct WorkerCommand: ReportingCommand {
         configuration.order =
             specification?.workers.firstIndex { $0.name == specified?.name }.map { $0 + 1 } ?? 0
         configuration.cores = cores.isEmpty ? nil : cores
+        configuration.kvDisk = try kept(specified?.kv)
         guard cores.isEmpty || cores.count == configuration.threads else {
             throw Failure(
                 "\(configuration.threads) threads on \(cores.count) cores: name as many cores as threads",
@@ -105,6 +114,25 @@ struct WorkerCommand: ReportingCommand {
                 isAllowed: specification?.isInsecure ?? false)
         }
         return (configuration, force || specified?.isForced ?? false)
+    }
+
+    /// Where sequences are kept on disk, which takes both a folder and a limit.
+    private func kept(_ specified: ClusterSpecification.KVDisk?) throws -> WorkerConfiguration.KVDisk? {
+        switch (kvPath ?? specified?.path, kvDisk?.bytes ?? specified?.disk.bytes) {
+        case (nil, nil): return nil
+        case (let path?, let bytes?) where !path.isEmpty && bytes >= 1 << 20:
+            return .init(path: path, bytes: bytes)
+        case (nil, _):
+            throw Failure(
+                "--kv-disk says how much, --kv-path FOLDER must say where", exitCode: ExitStatus.usage)
+        case (_, nil):
+            throw Failure(
+                "--kv-path says where, --kv-disk SIZE must say how much", exitCode: ExitStatus.usage)
+        default:
+            throw Failure(
+                "--kv-path needs the name of a folder, and --kv-disk 1MiB or more", exitCode: ExitStatus.usage
+            )
+        }
     }
 
     /// Refuses what this host does not have, before the model is read.
