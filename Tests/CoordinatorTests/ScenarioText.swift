@@ -65,6 +65,7 @@ enum ScenarioText {
         }
         if !plan.kept.keep.isEmpty { text += "; keeps \(plan.keptTokens) as \(short(plan.kept.keep))" }
         if plan.slabTokens > 0 { text += "; slabs of \(plan.slabTokens)" }
+        if plan.isStationary { text += "; stationary" }
         for member in plan.members {
             guard let drop = plan.kept.drop[member.name], !drop.isEmpty else { continue }
             text += "; \(member.name) drops \(drop.map(short).joined(separator: " "))"
