@@ -21,7 +21,8 @@ let nio: [Target.Dependency] = [
 ]
 /// The files of the coordinator's web page, which are bytes in the binary.
 let page = [
-    "app.js", "charts.js", "contexts.js", "dom.js", "feed.js", "format.js", "icon.svg", "index.html", "job.js",
+    "app.js", "charts.js", "contexts.js", "dom.js", "feed.js", "format.js", "icon.svg", "index.html",
+    "job.js",
     "overview.js",
     "page.css", "ring.js", "state.js",
 ]

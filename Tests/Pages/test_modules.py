@@ -66,6 +66,18 @@ def test_time_left_is_not_made_up(evaluate):
     assert estimate(evaluate, [[0, 0], [100, 10], [200, 20], [0, 30, 2]], 31)["seconds"] is None
 
 
+def test_time_left_is_that_of_what_is_computed(evaluate):
+    left = evaluate("state.js", """
+        const state = new m.State();
+        const now = Date.now() * 1000;
+        state.takeJob({id: "j1", state: "PREFILL", attempt: 1, prompt_tokens: 120064, prefilled_tokens: 119968,
+                       cached_tokens: 119936, submitted_us: now - 9e6, started_us: now - 8e6, shares: []});
+        return state.advance(state.jobs.get("j1")).left;
+    """, {})
+    # 32 tokens took 8 seconds, 96 are to come.
+    assert left == pytest.approx(24, abs=1)
+
+
 def test_time_left_needs_little_memory(evaluate):
     assert estimate(evaluate, [[index, index] for index in range(5000)], 4999, total=10_000)["seconds"] \
         == pytest.approx(5001)

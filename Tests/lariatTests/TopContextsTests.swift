@@ -72,6 +72,22 @@ import lariat
         if rows >= 20 { #expect(!contexts.isEmpty && lines.contains { $0.hasSuffix("more") }) }
     }
 
+    /// Half of what is to be computed took ten seconds, however much was in memory.
+    @Test func theTimeLeftIsThatOfWhatIsComputed() {
+        var history = history([])
+        var job = JobRecord.with {
+            $0.id = "j1"
+            $0.state = .prefill
+            $0.promptTokens = 120_064
+            $0.cachedTokens = 119_936
+        }
+        for (done, at) in [(119_936, 0), (119_968, 5), (120_000, 10)] as [(UInt64, Double)] {
+            job.prefilledTokens = done
+            history.see(history.cluster, [job], at: at)
+        }
+        #expect(history.remaining(job, at: 10) == 10)
+    }
+
     @Test func whatWasInMemoryIsNoThroughput() {
         var history = history([])
         var job = JobRecord.with {

@@ -100,7 +100,7 @@ export class State {
     this.jobs.set(job.id, slim(job));
     if (job.state === "PREFILL") {
       const clock = this.#clocks.get(job.id) ?? new PrefillClock();
-      clock.add(job.prefilled_tokens, job.attempt, performance.now() / 1000);
+      clock.add(computedTokens(job), job.attempt, performance.now() / 1000);
       this.#clocks.set(job.id, clock);
     } else {
       this.#clocks.delete(job.id);
@@ -202,7 +202,7 @@ export class State {
     if (job.state === "PREFILL") {
       const started = job.started_us > 0 ? performance.now() / 1000 - (this.now - job.started_us / 1e6) : null;
       const { seconds, stalled } = this.#clocks.get(job.id)?.estimate(
-        job.prompt_tokens,
+        job.prompt_tokens - (job.cached_tokens || 0),
         performance.now() / 1000,
         started,
       ) ?? { seconds: null, stalled: 0 };

@@ -155,7 +155,9 @@ package struct ClusterHistory: Sendable {
     /// Seconds until this job is over or, in prefill, until its prefill is; nil while it is not known.
     package func remaining(_ job: JobRecord, at now: Double) -> Double? {
         switch job.state {
-        case .prefill: return prefills[job.id]?.remaining(of: job.promptTokens, at: now)
+        case .prefill:
+            return prefills[job.id]?.remaining(
+                of: job.promptTokens - min(job.promptTokens, job.cachedTokens), at: now)
         case .decode:
             let most = UInt64(job.options?.maxTokens ?? 0)
             // The cluster's rate is this job's only when no other job decodes.
@@ -223,10 +225,11 @@ private struct PrefillClock: Sendable {
     private static let mostSamples = 32
 
     mutating func add(_ job: JobRecord, at now: Double) {
-        if job.attempt != attempt || job.prefilledTokens < samples.last?.done ?? 0 { samples = [] }
+        let done = job.computedTokens
+        if job.attempt != attempt || done < samples.last?.done ?? 0 { samples = [] }
         attempt = job.attempt
-        if let last = samples.last, job.prefilledTokens == last.done { return }
-        samples.append((job.prefilledTokens, now))
+        if let last = samples.last, done == last.done { return }
+        samples.append((done, now))
         // The first one stays: the mean since then is the steadiest.
         if samples.count > Self.mostSamples { samples.remove(at: 1) }
     }
