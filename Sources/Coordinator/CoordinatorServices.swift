@@ -138,7 +138,7 @@ struct CoordinatorServices: Sendable {
             var parts = PromptParts(limit: intake.longest(purpose))
             while let part = try await reader.next() {
                 try parts.add(part)
-                try hold.add(bytes: part.text.count + 4 * part.tokens.count)
+                try hold.add(bytes: PromptParts.bytes(of: part))
             }
             let topic = try await core.topic(of: parts.options, owner: owner(context))
             if let topic { try hold.add(bytes: 4 * Int(clamping: topic.record.tokens)) }

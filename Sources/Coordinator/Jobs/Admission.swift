@@ -137,7 +137,9 @@ package struct Admission: Sendable {
         if options.rope == nil, total > model.window, !options.beyondWindow {
             throw CoordinatorError(
                 .excess(
-                    WindowExcess(prompt: prompt, reserved: reserved, window: model.window, of: model.name)))
+                    WindowExcess(
+                        prompt: prompt, reserved: reserved, window: model.window, of: model.name,
+                        isContext: options.kind == .ingest)))
         }
         let positions = RotaryScaling.positions(promptTokens: prompt.tokens, reservedTokens: reserved)
         if let sliding = model.slidingWindow, positions > sliding {
@@ -160,7 +162,7 @@ package struct Admission: Sendable {
                 .excess(
                     WindowExcess(
                         prompt: prompt, reserved: reserved, window: Int(clamping: profile.window),
-                        of: "the rotary table \"\(profile.name)\"")))
+                        of: "the rotary table \"\(profile.name)\"", isContext: options.kind == .ingest)))
         }
         let (kvBytes, overflow) = total.multipliedReportingOverflow(by: model.kvBytesPerToken)
         guard !overflow else {

@@ -21,9 +21,15 @@ package struct WindowExcess: Equatable, Sendable {
     package var window: Int
     /// Whose window it is: a model's name, or a rotary table.
     package var owner: String
+    /// What is reserved is for questions and their answers.
+    package var isContext = false
 
-    package init(prompt: PromptLength, reserved: Int, window: Int, of owner: String) {
+    /// - Parameter isContext: what is reserved is for questions and their answers.
+    package init(
+        prompt: PromptLength, reserved: Int, window: Int, of owner: String, isContext: Bool = false
+    ) {
         self.prompt = prompt
+        self.isContext = isContext
         self.reserved = reserved
         self.window = window
         self.owner = owner
@@ -32,11 +38,13 @@ package struct WindowExcess: Equatable, Sendable {
     /// With the command line's options. `APIError.contextLength` has the words for the HTTP API.
     package var commandLineText: String {
         let least = prompt.isAtLeast ? "at least " : ""
-        let answer = reserved > 0 ? " and \(reserved.grouped) are reserved for the answer" : ""
+        let answer =
+            reserved > 0
+            ? " and \(reserved.grouped) are reserved for \(isContext ? "questions" : "the answer")" : ""
         // To be typed: its digits stand together.
         let smaller =
             reserved > 0 && prompt.tokens < window && !prompt.isAtLeast
-            ? ", set --max-tokens to \(window - prompt.tokens) or less" : ""
+            ? ", set \(isContext ? "--reserve" : "--max-tokens") to \(window - prompt.tokens) or less" : ""
         return
             "the prompt has \(least)\(prompt.tokens.grouped) tokens\(answer), "
             + "\((prompt.tokens + reserved - window).grouped) more than the window of \(owner), \(window.grouped): "

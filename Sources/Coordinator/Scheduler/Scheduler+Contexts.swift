@@ -71,13 +71,20 @@ extension Scheduler {
 
     // MARK: keys and values
 
-    /// A sequence has the keys and values of a prompt: if that begins with a context that has none, they are its.
+    /// A sequence has the keys and values of a prompt: if that begins with a context that has none, or waits for a worker
+    /// with a part of them, they are its.
     mutating func nameAgain(_ sequence: String, for job: JobRecord, _ chain: TokenChain) {
         guard let options = job.options, !options.context.isEmpty, sequences[sequence] != nil else { return }
         let name = ContextName(owner: job.owner, name: options.context)
-        guard let entry = contexts[name], entry.sequence == nil, entry.tiles > 0,
+        guard let entry = contexts[name], entry.tiles > 0,
             chain.tiles >= entry.tiles, chain.digests[entry.tiles - 1] == entry.digest
         else { return }
+        if let old = entry.sequence {
+            guard old != sequence, sequences[old]?.isComplete != true else { return }
+            unname(old, name)
+            // What is left of it nobody will ask for.
+            if sequences[old]?.contexts.isEmpty == true, let gone = sequences.remove(old) { forget(gone) }
+        }
         contexts[name]?.sequence = sequence
         sequences.name(sequence, name, pinned: entry.record.pinned)
         save(name)

@@ -21,6 +21,8 @@ struct BenchCluster: Sendable {
         options.beyondWindow = true
         options.ignoreEnd = true
         options.workers = UInt32(cluster.workers.count)
+        // Every round computes the same prompt.
+        options.noReuse = true
         options.sampling = SamplingMessage()
         let job = try await cluster.coordinator.upload(
             CoordinatorService.submit, options, try PromptInput(.ids(ids)))
