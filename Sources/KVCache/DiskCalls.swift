@@ -19,7 +19,27 @@ public struct DiskError: Error, Sendable, Equatable, CustomStringConvertible {
     /// Whether nothing can be written before something goes.
     public var isFull: Bool { number == ENOSPC || number == EDQUOT }
 
-    public var description: String { "\(call.rawValue): \(String(cString: strerror(number)))" }
+    public var description: String { "\(call.words): \(String(cString: strerror(number)))" }
+}
+
+extension DiskError.Call {
+    /// What failed, before a colon.
+    fileprivate var words: String {
+        switch self {
+        case .makeFolder: "making the folder"
+        case .list: "listing the folder"
+        case .lock: "locking the folder"
+        case .create: "making a file"
+        case .open: "opening a file"
+        case .size: "asking for a file's size"
+        case .write: "writing"
+        case .read: "reading"
+        case .syncData: "waiting for a file to be on the disk"
+        case .rename: "renaming a file"
+        case .syncFolder: "waiting for the folder to be on the disk"
+        case .remove: "deleting a file"
+        }
+    }
 }
 
 /// The system's calls on files of one folder. Descriptors are the system's numbers.

@@ -34,7 +34,7 @@ extension RunService {
     }
 
     /// Writes what waits, for a bounded time, and lets another process use the folder.
-    func closeStore() async {
+    package func closeStore() async {
         await onComputeThread("lariat kv") { () in self.store.close(within: Self.lastWrites) }
     }
 

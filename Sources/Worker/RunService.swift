@@ -1,23 +1,23 @@
 // Carries out one job at a time for the coordinator: `lariat.v1.Worker/Run`.
-import KVCache
-import Kernels
-import Logging
-import Messages
+package import KVCache
+package import Kernels
+package import Logging
+package import Messages
 import Observability
 import Protobuf
-import RPC
+package import RPC
 import RingAttention
 import RingTransport
 import Sampling
 import Synchronization
 import Tokenizer
-import Transformer
+package import Transformer
 
 /// The worker's side of a job. One job runs at a time; a second one is refused until the first has let go.
-final class RunService: Sendable {
+package final class RunService: Sendable {
     let engine: LayerEngine
     /// Keys and values that stay beyond their runs.
-    let store: KVStore
+    package let store: KVStore
     let configuration: WorkerConfiguration
     private let hub: RingHub
     let logger: Logger
@@ -47,7 +47,7 @@ final class RunService: Sendable {
     static let scoresPerEvent = 65_536
 
     /// - Throws: a status that says what is wrong with the model, or with the folder of kept sequences.
-    init(
+    package init(
         model: Model, compute: Compute, configuration: WorkerConfiguration, hub: RingHub, logger: Logger
     ) throws(RPCStatus) {
         do throws(ModelError) { engine = try LayerEngine(model: model, compute: compute) } catch {
@@ -71,7 +71,7 @@ final class RunService: Sendable {
     func learn(epoch newer: UInt64) { epoch.max(newer, ordering: .relaxed) }
 
     /// One call of the coordinator. A worker that gives up says why, in a value, before the call ends.
-    func handle(_ commands: RPCReader<RunCommand>, _ events: RPCWriter<RunEvent>) async throws {
+    package func handle(_ commands: RPCReader<RunCommand>, _ events: RPCWriter<RunEvent>) async throws {
         do { try await carryOut(commands, events) } catch let fault as RunFault {
             if fault.message.kind != .unspecified {
                 try? await events.write(.fault(fault.message))

@@ -68,7 +68,7 @@ struct ClusterErrorTests {
             ),
             (
                 25, "colour: red",
-                "25: colour: unknown key; known here: model, precision, isa, coordinator, workers, tls, tokens, insecure, deploy, heartbeat_seconds, lost_after_seconds, stall_seconds, kv"
+                "25: colour: unknown key; known here: model, precision, isa, coordinator, workers, tls, tokens, insecure, deploy, kv, heartbeat_seconds, lost_after_seconds, stall_seconds"
             ),
             (14, "    memmory: 2GiB", "14: workers[0].memmory: unknown key; did you mean memory?"),
             (7, "  dtaa: /tmp", "7: coordinator.dtaa: unknown key; did you mean data?"),

@@ -40,7 +40,7 @@ import Testing
         folder.close()
         if losesPower { disk.losePower() }
 
-        let again = try test.open()
+        let again = try test.open(disk: FailingDisk())
         let old = again.read("old", memory: test.memory)
         let new = again.read("new", memory: test.memory)
         if replaces {
