@@ -20,10 +20,14 @@ extension KVFolder {
 
     /// Loads a sequence. When anything in its files is wrong, or they cannot be read in time, it is gone from the folder
     /// afterwards. Blocks at most for `limit`.
-    package func load(_ name: String, memory: KVMemory, within limit: Duration) -> SequencePart? {
+    /// - Parameter isCancelled: asked between pieces; then it is a miss, and the folder is as before.
+    package func load(
+        _ name: String, memory: KVMemory, within limit: Duration,
+        isCancelled: @escaping @Sendable () -> Bool = { false }
+    ) -> SequencePart? {
         let isWanted = WantedFlag()
         let outcome = loads.run("lariat kv load", within: limit) {
-            self.read(name, memory: memory) { isWanted.value }
+            self.read(name, memory: memory) { isWanted.value && !isCancelled() }
         }
         switch outcome {
         case .done(let part): return part

@@ -63,8 +63,13 @@ public final class KVStore: Sendable {
 
     /// A kept sequence; nil: it is not here. One that is on disk only is read into memory first, for which others
     /// make room: that blocks, for seconds where it is long, so it is not for a task thread.
-    /// - Parameter limit: the longest wait for the disk; nil: by its length, see `KVFolder`.
-    public func sequence(_ name: String, within limit: Duration? = nil) -> SequencePart? {
+    /// - Parameters:
+    ///   - limit: the longest wait for the disk; nil: 10 s, and a second for each 50 MB.
+    ///   - isCancelled: asked while it is read, on another thread; then nil is returned soon, and the copy stays.
+    public func sequence(
+        _ name: String, within limit: Duration? = nil,
+        isCancelled: @escaping @Sendable () -> Bool = { false }
+    ) -> SequencePart? {
         let found = state.withLock { state -> SequencePart? in
             guard let found = state.kept[name] else { return nil }
             state.use(name)
@@ -84,7 +89,8 @@ public final class KVStore: Sendable {
         guard bytes <= memory.limit else { return nil }
         makeRoom(bytes)
         let loaded = disk.folder.load(
-            name, memory: memory, within: limit ?? KVFolder.patience(bytes: bytes))
+            name, memory: memory, within: limit ?? KVFolder.patience(bytes: bytes),
+            isCancelled: isCancelled)
         guard let loaded else {
             disk.writer.sweepSoon()
             return nil

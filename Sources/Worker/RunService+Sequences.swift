@@ -8,6 +8,7 @@ import Numerals
 import Protobuf
 import RPC
 import RingAttention
+import Synchronization
 import Transformer
 
 extension RunService {
@@ -38,13 +39,29 @@ extension RunService {
         await onComputeThread("lariat kv") { () in self.store.close(within: Self.lastWrites) }
     }
 
-    /// The sequence that a run works on: what it continues, and room behind it. Blocks where the past is on disk.
+    /// The sequence that a run works on: what it continues, and room behind it. What is on disk is read on a thread of
+    /// its own, until the call is cancelled.
     /// - Throws: MISSING where the past is not here, OWN where there is no memory.
-    func sequence(for run: Run) throws(RunFault) -> KVSequence {
+    func sequence(for run: Run) async throws(RunFault) -> KVSequence {
+        let end = CallEnd()
+        let result = await withTaskCancellationHandler {
+            await onComputeThread("lariat kv") { () -> Result<KVSequence, RunFault> in
+                do throws(RunFault) { return .success(try self.sequence(for: run, until: end)) } catch {
+                    return .failure(error)
+                }
+            }
+        } onCancel: {
+            end.hasCome.store(true, ordering: .relaxed)
+        }
+        return try result.get()
+    }
+
+    /// The same on this thread.
+    private func sequence(for run: Run, until end: CallEnd) throws(RunFault) -> KVSequence {
         store.drop(run.drop)
         let assignment = run.assignment
         let pastRows = assignment.layout.count(of: run.rank, in: assignment.past)
-        let past = try run.past.map { name throws(RunFault) in try held(name, for: run) }
+        let past = try run.past.map { name throws(RunFault) in try held(name, for: run, until: end) }
         store.makeRoom(
             KVSequence.pageBytes(engine.kvShape, capacity: assignment.capacity, continuing: pastRows))
         do throws(KVError) {
@@ -57,7 +74,7 @@ extension RunService {
         } catch { throw run.fault(for: .memory(error)) }
     }
 
-    private func held(_ name: String, for run: Run) throws(RunFault) -> SequencePart {
+    private func held(_ name: String, for run: Run, until end: CallEnd) throws(RunFault) -> SequencePart {
         func missing(_ what: String) -> RunFault {
             RunFault(.missing, accused: run.rank, RPCStatus(.failedPrecondition, what))
         }
@@ -75,7 +92,8 @@ extension RunService {
                 "the sequence \(name) has \(part.tokens.grouped) tokens here, and \(run.assignment.past.grouped) are "
                     + "to be continued")
         }
-        guard let found = store.sequence(name) else {
+        let found = store.sequence(name) { end.hasCome.load(ordering: .relaxed) }
+        guard let found else {
             throw missing(
                 "the copy of the sequence \(name) on disk cannot be used, or there is no memory for it")
         }
@@ -107,4 +125,9 @@ extension RunService {
             }
         }
     }
+}
+
+/// That nobody waits for a run any more, from its call to a thread that reads for it.
+private final class CallEnd: Sendable {
+    let hasCome = Atomic<Bool>(false)
 }

@@ -95,9 +95,7 @@ package final class RunService: Sendable {
         } catch { throw RunFault(.refused, of: plan, error) }
         try await occupy(run)
         defer { current.withLock { $0 = nil } }
-        let sequence = try await onComputeThread("lariat kv") { () throws(RunFault) in
-            try self.sequence(for: run)
-        }
+        let sequence = try await sequence(for: run)
         let shard = try await readShard(commands, run)
 
         let element = engine.kvShape.element

@@ -202,6 +202,16 @@ import Testing
         disk.letGo()
     }
 
+    @Test func aLoadThatNobodyWaitsForEndsAndTheCopyStays() throws {
+        let store = try store()
+        try keep("a", rows: 2000, seed: 1, in: store)
+        settle(store)
+        store.release(["a"])
+        #expect(store.sequence("a", isCancelled: { true }) == nil)
+        #expect(test.memory.used == 0 && test.faults.take().isEmpty)
+        #expect(isRight("a", seed: 1, in: store))
+    }
+
     // MARK: at once
 
     @Test func manyThreads() throws {
