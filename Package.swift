@@ -252,6 +252,7 @@ let package = Package(
         .testTarget(
             name: "WorkerTests",
             dependencies: [
+                "Cluster", .product(name: "NIOCore", package: "swift-nio"),
                 "KVCache", "Kernels", "LongRoPE", "Messages", "Protobuf", "RPC", "RingAttention",
                 "RingTransport", "Transformer", "Worker", "TestSupport", log,
             ],

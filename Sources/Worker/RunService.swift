@@ -7,7 +7,7 @@ import Observability
 import Protobuf
 package import RPC
 import RingAttention
-import RingTransport
+package import RingTransport
 import Sampling
 import Synchronization
 import Tokenizer

@@ -10,6 +10,7 @@ import Messages
 import NIOCore
 import Protobuf
 import RPC
+import RingTransport
 import TestSupport
 import Testing
 import Transformer
