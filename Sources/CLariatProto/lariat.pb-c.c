@@ -4158,22 +4158,24 @@ const ProtobufCMessageDescriptor lariat__v1__job__descriptor =
   (ProtobufCMessageInit) lariat__v1__job__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue lariat__v1__context__state__enum_values_by_number[4] =
+static const ProtobufCEnumValue lariat__v1__context__state__enum_values_by_number[5] =
 {
   { "STATE_UNSPECIFIED", "LARIAT__V1__CONTEXT__STATE__STATE_UNSPECIFIED", 0 },
   { "INGESTING", "LARIAT__V1__CONTEXT__STATE__INGESTING", 1 },
   { "READY", "LARIAT__V1__CONTEXT__STATE__READY", 2 },
   { "GONE", "LARIAT__V1__CONTEXT__STATE__GONE", 3 },
+  { "STORED", "LARIAT__V1__CONTEXT__STATE__STORED", 4 },
 };
 static const ProtobufCIntRange lariat__v1__context__state__value_ranges[] = {
-{0, 0},{0, 4}
+{0, 0},{0, 5}
 };
-static const ProtobufCEnumValueIndex lariat__v1__context__state__enum_values_by_name[4] =
+static const ProtobufCEnumValueIndex lariat__v1__context__state__enum_values_by_name[5] =
 {
   { "GONE", 3 },
   { "INGESTING", 1 },
   { "READY", 2 },
   { "STATE_UNSPECIFIED", 0 },
+  { "STORED", 4 },
 };
 const ProtobufCEnumDescriptor lariat__v1__context__state__descriptor =
 {
@@ -4182,9 +4184,9 @@ const ProtobufCEnumDescriptor lariat__v1__context__state__descriptor =
   "State",
   "Lariat__V1__Context__State",
   "lariat.v1",
-  4,
+  5,
   lariat__v1__context__state__enum_values_by_number,
-  4,
+  5,
   lariat__v1__context__state__enum_values_by_name,
   1,
   lariat__v1__context__state__value_ranges,
@@ -6131,7 +6133,7 @@ const ProtobufCEnumDescriptor lariat__v1__member__state__descriptor =
   lariat__v1__member__state__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__member__field_descriptors[20] =
+static const ProtobufCFieldDescriptor lariat__v1__member__field_descriptors[21] =
 {
   {
     "name",
@@ -6373,6 +6375,18 @@ static const ProtobufCFieldDescriptor lariat__v1__member__field_descriptors[20] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "kv_disk_bytes",
+    23,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Lariat__V1__Member, kv_disk_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__member__field_indices_by_name[] = {
   1,   /* field[1] = address */
@@ -6382,6 +6396,7 @@ static const unsigned lariat__v1__member__field_indices_by_name[] = {
   14,   /* field[14] = job */
   19,   /* field[19] = kept_bytes */
   13,   /* field[13] = kv_bytes_used */
+  20,   /* field[20] = kv_disk_bytes */
   8,   /* field[8] = last_heartbeat_seconds */
   4,   /* field[4] = memory_bytes */
   9,   /* field[9] = model */
@@ -6401,7 +6416,7 @@ static const ProtobufCIntRange lariat__v1__member__number_ranges[3 + 1] =
   { 1, 0 },
   { 10, 8 },
   { 14, 11 },
-  { 0, 20 }
+  { 0, 21 }
 };
 const ProtobufCMessageDescriptor lariat__v1__member__descriptor =
 {
@@ -6411,7 +6426,7 @@ const ProtobufCMessageDescriptor lariat__v1__member__descriptor =
   "Lariat__V1__Member",
   "lariat.v1",
   sizeof(Lariat__V1__Member),
-  20,
+  21,
   lariat__v1__member__field_descriptors,
   lariat__v1__member__field_indices_by_name,
   3,  lariat__v1__member__number_ranges,
@@ -7216,7 +7231,7 @@ const ProtobufCMessageDescriptor lariat__v1__run_member__descriptor =
   (ProtobufCMessageInit) lariat__v1__run_member__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[25] =
+static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[26] =
 {
   {
     "job",
@@ -7518,6 +7533,18 @@ static const ProtobufCFieldDescriptor lariat__v1__run_plan__field_descriptors[25
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "release",
+    28,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Lariat__V1__RunPlan, n_release),
+    offsetof(Lariat__V1__RunPlan, release),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned lariat__v1__run_plan__field_indices_by_name[] = {
   1,   /* field[1] = attempt */
@@ -7537,6 +7564,7 @@ static const unsigned lariat__v1__run_plan__field_indices_by_name[] = {
   18,   /* field[18] = protocol */
   3,   /* field[3] = rank */
   14,   /* field[14] = recent */
+  25,   /* field[25] = release */
   15,   /* field[15] = run_key */
   8,   /* field[8] = sampling */
   23,   /* field[23] = slab_tokens */
@@ -7550,7 +7578,7 @@ static const ProtobufCIntRange lariat__v1__run_plan__number_ranges[2 + 1] =
 {
   { 1, 0 },
   { 15, 12 },
-  { 0, 25 }
+  { 0, 26 }
 };
 const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor =
 {
@@ -7560,7 +7588,7 @@ const ProtobufCMessageDescriptor lariat__v1__run_plan__descriptor =
   "Lariat__V1__RunPlan",
   "lariat.v1",
   sizeof(Lariat__V1__RunPlan),
-  25,
+  26,
   lariat__v1__run_plan__field_descriptors,
   lariat__v1__run_plan__field_indices_by_name,
   2,  lariat__v1__run_plan__number_ranges,

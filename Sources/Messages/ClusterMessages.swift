@@ -84,6 +84,8 @@ public struct MemberRecord: BridgedMessage {
     public var `protocol`: UInt32 = 0
     /// Of `kvBytesUsed`: sequences that no run uses.
     public var keptBytes: UInt64 = 0
+    /// What kept sequences may use on its disk; 0: they are in memory alone.
+    public var kvDiskBytes: UInt64 = 0
 
     public init() {}
 
@@ -95,6 +97,7 @@ public struct MemberRecord: BridgedMessage {
         .string(12, \.version), .string(14, \.reason), .uint32(15, \.hostCores),
         .uint64(16, \.kvBytesUsed), .string(17, \.job), .message(18, \.progress), .uint32(19, \.order),
         .uint32(20, \.protocol), .enumeration(21, \.state), .uint64(22, \.keptBytes),
+        .uint64(23, \.kvDiskBytes),
     ]
 }
 

@@ -12,6 +12,8 @@ public enum ContextState: UInt32, WireEnumeration, CaseIterable {
     case ready = 2
     /// They are not: the next question computes them again.
     case gone = 3
+    /// They are on disk: the next question reads them.
+    case stored = 4
 
     /// For people, in JSON and in metrics: "ready".
     public var word: String { self == .unspecified ? "" : "\(self)" }

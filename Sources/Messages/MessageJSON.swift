@@ -240,6 +240,7 @@ extension MemberRecord: JSONRepresentable {
             ("reason", .string(reason)), ("host_cores", .unsigned(UInt64(hostCores))),
             ("kv_bytes_used", .unsigned(kvBytesUsed)), ("job", .string(job)),
             ("progress", progress?.json ?? .null), ("kept_bytes", .unsigned(keptBytes)),
+            ("kv_disk_bytes", .unsigned(kvDiskBytes)),
         ])
     }
 }

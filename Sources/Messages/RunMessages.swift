@@ -59,6 +59,8 @@ public struct RunPlan: BridgedMessage {
     public var slabTokens: UInt64 = 0
     /// The leader computes the tokens behind the past, all of which it is sent, and keys and values stay where they are.
     public var stationary: Bool = false
+    /// Kept sequences that need not stay in memory: those that are on disk stay there and can be continued.
+    public var release: [String] = []
 
     public init() {}
 
@@ -73,7 +75,7 @@ public struct RunPlan: BridgedMessage {
         .string(18, \.runKey), .bool(19, \.logProbabilities), .uint32(20, \.topProbabilities),
         .uint32(21, \.protocol), .uint32(22, \.stripeTokens), .message(23, \.past), .string(24, \.keep),
         .strings(25, \.drop), .uint64(26, \.slabTokens),
-        .bool(27, \.stationary),
+        .bool(27, \.stationary), .strings(28, \.release),
     ]
 }
 

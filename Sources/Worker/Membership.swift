@@ -92,6 +92,7 @@ struct Membership: Sendable {
             $0.threads = UInt32(configuration.threads)
             $0.hostCores = UInt32(clamping: configuration.hostCores)
             $0.memoryBytes = UInt64(configuration.memoryBytes)
+            $0.kvDiskBytes = UInt64(clamping: configuration.kvDisk?.bytes ?? 0)
             $0.isa = configuration.isa.rawValue
             $0.precision = configuration.precision.rawValue
             $0.fingerprint = model.fingerprint

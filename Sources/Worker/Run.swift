@@ -35,6 +35,8 @@ package struct Run: Sendable {
     package let keep: String?
     /// Kept sequences that go first.
     package let drop: [String]
+    /// Kept sequences that leave memory first.
+    package let release: [String]
 
     package struct Member: Sendable {
         package let name: String
@@ -89,8 +91,8 @@ package struct Run: Sendable {
             throw refuse("\(plan.topProbabilities) likely tokens at each place; 20 are possible")
         }
 
-        guard ([plan.keep, plan.past?.sequence ?? "past"] + plan.drop).allSatisfy({ $0.utf8.count <= 256 }),
-            plan.past?.sequence != ""
+        let sequences = [plan.keep, plan.past?.sequence ?? "past"] + plan.drop + plan.release
+        guard sequences.allSatisfy({ $0.utf8.count <= 256 }), plan.past?.sequence != ""
         else { throw refuse("a sequence in it has no name, or one of more than 256 bytes") }
         guard !plan.stationary || plan.past != nil && plan.kind == .generate else {
             throw refuse("without a past nothing stays where it is")
@@ -103,6 +105,7 @@ package struct Run: Sendable {
         past = plan.past?.sequence
         keep = plan.keep.isEmpty ? nil : plan.keep
         drop = plan.drop
+        release = plan.release
         key = plan.runKey
         logProbabilities = plan.logProbabilities
         topProbabilities = Int(plan.topProbabilities)

@@ -59,6 +59,7 @@ extension RunService {
     /// The same on this thread.
     private func sequence(for run: Run, until end: CallEnd) throws(RunFault) -> KVSequence {
         store.drop(run.drop)
+        store.release(run.release)
         let assignment = run.assignment
         let pastRows = assignment.layout.count(of: run.rank, in: assignment.past)
         let past = try run.past.map { name throws(RunFault) in try held(name, for: run, until: end) }

@@ -47,7 +47,9 @@ extension ScenarioPlayer {
                 $0.sequence = plan.kept.keep
                 $0.rank = UInt32(rank)
                 $0.tokens = UInt64(plan.keptTokens)
-                $0.kvBytes = UInt64(1000 * plan.layout.count(of: rank, in: plan.keptTokens))
+                let isStored = words["on"] == "disk"
+                $0.kvBytes =
+                    isStored ? 0 : UInt64(1000 * plan.layout.count(of: rank, in: plan.keptTokens))
             }
         }
         if let strange = words["strange"] { held.append(.with { $0.sequence = strange }) }

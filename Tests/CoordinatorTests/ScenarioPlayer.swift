@@ -210,6 +210,7 @@ struct ScenarioPlayer {
             var record = member(name)
             record.threads = try words.number("threads", record.threads)
             record.memoryBytes = try words.number("memory", record.memoryBytes)
+            record.kvDiskBytes = try words.number("disk", 0)
             record.order = try words.number("order", record.order)
             record.hostCores = try words.number("cores", record.hostCores)
             record.isa = words["isa"] ?? record.isa

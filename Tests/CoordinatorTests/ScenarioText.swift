@@ -67,8 +67,12 @@ enum ScenarioText {
         if plan.slabTokens > 0 { text += "; slabs of \(plan.slabTokens)" }
         if plan.isStationary { text += "; stationary" }
         for member in plan.members {
-            guard let drop = plan.kept.drop[member.name], !drop.isEmpty else { continue }
-            text += "; \(member.name) drops \(drop.map(short).joined(separator: " "))"
+            if let drop = plan.kept.drop[member.name], !drop.isEmpty {
+                text += "; \(member.name) drops \(drop.map(short).joined(separator: " "))"
+            }
+            if let release = plan.kept.release[member.name], !release.isEmpty {
+                text += "; \(member.name) releases \(release.map(short).joined(separator: " "))"
+            }
         }
         return text
     }

@@ -184,16 +184,16 @@ import Testing
         table.touch("a")
         table.name("b", ContextName(owner: "", name: "book"), pinned: true)
         table.use("c", by: run(7))
-        #expect(table.evict(toFit: ["alpha": 2048, "beta": 2048]).isEmpty)
+        #expect(table.evict(toFit: ["alpha": 2048, "beta": 2048]).gone.isEmpty)
         // Neither the pinned one, nor the one in use, nor one that is elsewhere.
-        #expect(table.evict(toFit: ["alpha": 1536, "beta": 2048]).map(\.id) == ["d"])
-        #expect(table.evict(toFit: ["alpha": 0, "beta": 0]).map(\.id) == ["a"])
+        #expect(table.evict(toFit: ["alpha": 1536, "beta": 2048]).gone.map(\.id) == ["d"])
+        #expect(table.evict(toFit: ["alpha": 0, "beta": 0]).gone.map(\.id) == ["a"])
         #expect(table.all.map(\.id).sorted() == ["b", "c", "far"])
         #expect(table.pinnedTokens() == ["alpha": 512, "beta": 512])
         #expect(table.pinnedTokens(and: "c") == ["alpha": 1024, "beta": 1024])
         table.pin("b", false)
         table.release("c", by: run(7))
-        #expect(table.evict(toFit: ["alpha": 0]).map(\.id) == ["b", "c"])
+        #expect(table.evict(toFit: ["alpha": 0]).gone.map(\.id) == ["b", "c"])
     }
 
     // MARK: what contains what

@@ -99,7 +99,11 @@ typedef enum _Lariat__V1__Context__State {
   /*
    * they are not: the next question computes them again
    */
-  LARIAT__V1__CONTEXT__STATE__GONE = 3
+  LARIAT__V1__CONTEXT__STATE__GONE = 3,
+  /*
+   * they are on disk: the next question reads them
+   */
+  LARIAT__V1__CONTEXT__STATE__STORED = 4
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LARIAT__V1__CONTEXT__STATE)
 } Lariat__V1__Context__State;
 typedef enum _Lariat__V1__JobFault__Kind {
@@ -1248,10 +1252,14 @@ struct  Lariat__V1__Member
    * of kv_bytes_used: sequences that no run uses
    */
   uint64_t kept_bytes;
+  /*
+   * what kept sequences may use on its disk; 0: they are in memory alone
+   */
+  uint64_t kv_disk_bytes;
 };
 #define LARIAT__V1__MEMBER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__member__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, NULL, 0, 0, LARIAT__V1__MEMBER__STATE__STATE_UNSPECIFIED, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, NULL, 0, 0, LARIAT__V1__MEMBER__STATE__STATE_UNSPECIFIED, 0, 0 }
 
 
 /*
@@ -1521,10 +1529,15 @@ struct  Lariat__V1__RunPlan
    * a short question over a long past: exact to rounding, not the same bits for every layout.
    */
   protobuf_c_boolean stationary;
+  /*
+   * Kept sequences that need not stay in memory: those that are on disk stay there and can be continued.
+   */
+  size_t n_release;
+  char **release;
 };
 #define LARIAT__V1__RUN_PLAN__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&lariat__v1__run_plan__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0, 0, 0,NULL, LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, 0, 0, NULL, 0, NULL, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0, 0, NULL, (char *)protobuf_c_empty_string, 0,NULL, 0, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0, 0, 0,NULL, LARIAT__V1__JOB_KIND__JOB_KIND_UNSPECIFIED, 0, 0, NULL, 0, NULL, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0, 0, NULL, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0,NULL }
 
 
 /*

@@ -62,6 +62,7 @@ package enum MemberLimits {
             $0.ringAddress = member.ringAddress
             $0.threads = member.threads
             $0.memoryBytes = member.memoryBytes
+            $0.kvDiskBytes = member.kvDiskBytes
             $0.isa = member.isa
             $0.precision = member.precision
             $0.fingerprint = member.fingerprint

@@ -9,6 +9,7 @@ import { list } from "./state.js";
 const MARKS = new Map([
   ["ready", "ready"],
   ["ingesting", "busy"],
+  ["stored", "ready"],
   ["gone", "draining"],
 ]);
 const MOST_NAMES = 6;

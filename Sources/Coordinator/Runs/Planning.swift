@@ -84,6 +84,16 @@ package struct JobPlan: Sendable {
     private static let mostStationaryTokens = 512
     private static let queryCost = 32
 
+    /// The longest that workers may take to read the past from their disks, before they accept the plan.
+    package var readSeconds: Double {
+        guard pastTokens > 0, members.contains(where: { $0.kvDiskBytes > 0 }) else { return 0 }
+        let most = members.indices.map { layout.count(of: $0, in: pastTokens) }.max() ?? 0
+        return Self.readPatience + Double(most * kvBytesPerToken) / Self.slowestRead
+    }
+    /// As workers allow it: seconds, and bytes a second of the slowest disk.
+    private static let readPatience = 10.0
+    private static let slowestRead = 50e6
+
     /// Tokens of the prompt that stay in memory beyond the run; 0: nothing does.
     package var keptTokens: Int {
         kept.keep.isEmpty ? 0 : promptTokens / TokenChain.tileTokens * TokenChain.tileTokens
@@ -179,6 +189,7 @@ package struct JobPlan: Sendable {
             $0.past = kept.past
             $0.keep = kept.keep
             $0.drop = kept.drop[members[rank].name] ?? []
+            $0.release = kept.release[members[rank].name] ?? []
             $0.slabTokens = UInt64(slabTokens)
             $0.stationary = isStationary
             $0.runKey = runKey
@@ -224,4 +235,6 @@ package struct KeptParts: Sendable {
     package var keep = ""
     /// What each worker is to forget first.
     package var drop: [String: [String]] = [:]
+    /// What leaves the memory of each worker first and stays on its disk.
+    package var release: [String: [String]] = [:]
 }

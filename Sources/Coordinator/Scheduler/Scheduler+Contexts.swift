@@ -192,7 +192,7 @@ extension Scheduler {
         var record = entry.record
         if let sequence = entry.sequence.flatMap({ sequences[$0] }), sequence.isComplete {
             let tokens = entry.tiles * TokenChain.tileTokens
-            record.state = .ready
+            record.state = sequence.isStored ? .stored : .ready
             record.keptTokens = UInt64(tokens)
             record.shares = sequence.workers.enumerated().map { rank, worker in
                 let count = sequence.layout.count(of: rank, in: tokens)

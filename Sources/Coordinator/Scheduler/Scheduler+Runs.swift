@@ -18,7 +18,7 @@ extension Scheduler {
                 record: record, leader: plan.leader, layers: model.layers, keptTokens: plan.keptTokens,
                 text: model.textStream(after: lastToken),
                 limits: RunState.Limits(
-                    accept: .seconds(configuration.acceptSeconds),
+                    accept: .seconds(configuration.acceptSeconds + plan.readSeconds),
                     silence: .seconds(configuration.silenceSeconds)),
                 at: now.instant, wallMicroseconds: now.wallMicroseconds)
             let actions = state.begin()

@@ -37,7 +37,8 @@ extension Scheduler {
         let ready = members.ready
         return entry.workers.enumerated().allSatisfy { rank, name in
             guard let member = ready.first(where: { $0.name == name }) else { return false }
-            let more = entry.layout.count(of: rank, in: all) - entry.layout.count(of: rank, in: tokens)
+            let read = entry.isStored ? entry.layout.count(of: rank, in: entry.tokens) : 0
+            let more = entry.layout.count(of: rank, in: all) - entry.layout.count(of: rank, in: tokens) + read
             return more <= admission.capacity(member, taken: taken)
         }
     }
@@ -83,10 +84,15 @@ extension Scheduler {
                 - plan.layout.count(of: rank, in: plan.pastTokens)
             room[member.name] = admission.capacity(member) - more
         }
-        let gone = sequences.evict(toFit: room)
-        statistics.count(evicted: gone.count)
-        for entry in gone { forget(entry) }
-        for member in run.workers { plan.kept.drop[member.name] = drops.pending(for: member.name) }
+        let disks = Set(run.workers.filter { $0.kvDiskBytes > 0 }.map(\.name))
+        let evicted = sequences.evict(toFit: room, keepsOnDisk: disks.contains)
+        statistics.count(evicted: evicted.gone.count + evicted.stored.count)
+        for entry in evicted.gone { forget(entry) }
+        for member in run.workers {
+            plan.kept.drop[member.name] = drops.pending(for: member.name)
+            plan.kept.release[member.name] = evicted.stored.filter { $0.workers.contains(member.name) }
+                .map(\.id)
+        }
         return plan
     }
 
@@ -148,6 +154,9 @@ extension Scheduler {
                 held.sequence, by: holder, rank: Int(held.rank), tokens: Int(clamping: held.tokens))
             if isKnown {
                 confirmed.insert(held.sequence)
+                if held.kvBytes == 0, (request.member?.kvDiskBytes ?? 0) > 0 {
+                    sequences.store(held.sequence)
+                }
             } else if !beingKept.contains(held.sequence) {
                 unknown.append(held.sequence)
             }

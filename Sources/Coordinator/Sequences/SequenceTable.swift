@@ -36,6 +36,8 @@ package struct SequenceTable: Sendable {
         package fileprivate(set) var contexts: Set<ContextName> = []
         /// It gives its memory up for no job.
         package fileprivate(set) var isPinned = false
+        /// It is on its workers' disks alone.
+        package fileprivate(set) var isStored = false
         /// Nobody may continue it any more; it goes when its runs are over.
         package fileprivate(set) var isCondemned = false
         /// Ranks whose workers have not said (again) that they hold their part.
@@ -137,24 +139,50 @@ package struct SequenceTable: Sendable {
         ledger.tokens(of: id.flatMap { handles[$0] }.map { pinned.union([$0]) } ?? pinned)
     }
 
-    /// The sequences to give up so that there is room, least recently used first, and takes them out. None that is in use
-    /// or pinned is given up, so that there may be too little room still.
-    /// - Parameter room: for each worker, most tokens of kept sequences that there is room for.
-    package mutating func evict(toFit room: [String: Int]) -> [Entry] {
+    /// Gives sequences up so that there is room, least recently used first. Those whose workers all have a disk for them
+    /// leave memory and stay in the table, others are taken out. None that is in use or pinned is given up, so that there
+    /// may be too little room still.
+    /// - Parameters:
+    ///   - room: for each worker, most tokens of kept sequences that there is room for.
+    ///   - keepsOnDisk: whether a worker has a disk for them.
+    package mutating func evict(
+        toFit room: [String: Int], keepsOnDisk: (String) -> Bool = { _ in false }
+    ) -> (gone: [Entry], stored: [Entry]) {
         var gone: [Entry] = []
+        var stored: [Entry] = []
         func short() -> [String] { room.filter { tokens(on: $0.key) > $0.value }.map(\.key) }
         var left = short()
-        guard !left.isEmpty else { return [] }
+        guard !left.isEmpty else { return ([], []) }
         let candidates = left.reduce(into: Set<Int>()) { $0.formUnion(byWorker[$1] ?? []) }
             .compactMap { handle in entries[handle].map { (handle, $0) } }
-            .filter(\.1.isEvictable).sorted { $0.1.lastUse < $1.1.lastUse }
+            .filter { $0.1.isEvictable && !$0.1.isStored }.sorted { $0.1.lastUse < $1.1.lastUse }
         for (_, entry) in candidates where !left.isEmpty {
             guard entry.workers.contains(where: left.contains) else { continue }
-            remove(entry.id)
-            gone.append(entry)
+            if entry.workers.allSatisfy(keepsOnDisk) {
+                store(entry.id)
+                stored.append(entry)
+            } else {
+                remove(entry.id)
+                gone.append(entry)
+            }
             left = short()
         }
-        return gone
+        return (gone, stored)
+    }
+
+    /// A worker says that its part is on disk alone.
+    package mutating func store(_ id: String) {
+        guard let handle = handles[id], entries[handle]?.isStored == false else { return }
+        ledger.remove(handle)
+        entries[handle]?.isStored = true
+    }
+
+    /// It is read into memory: what it shares with others there is shared on disk, too, but counts twice.
+    private mutating func load(_ id: String) {
+        guard let handle = handles[id], let entry = entries[handle], entry.isStored else { return }
+        entries[handle]?.isStored = false
+        ledger.add(
+            handle, past: nil, tokens: entry.tokens, layout: entry.layout, workers: entry.workers)
     }
 
     // MARK: coming and going
@@ -242,6 +270,7 @@ package struct SequenceTable: Sendable {
 
     /// A run continues it, or keeps it from being given up.
     package mutating func use(_ id: String, by run: RunID) {
+        load(id)
         uses += 1
         let last = uses
         change(id) {

@@ -23,6 +23,7 @@ package struct ContextReport {
             switch context.state {
             case .ready: memory.isEmpty ? "is ready" : "is ready: \(memory)"
             case .ingesting: "is being ingested"
+            case .stored: "is on disk: the first question reads it"
             case .gone, .unspecified: "is not in memory: the first question computes it again"
             }
         return "context \"\(context.name)\" \(held)".printable
@@ -72,6 +73,7 @@ package struct ContextReport {
         case .unspecified: ""
         case .ingesting: context.job.isEmpty ? "ingesting" : "ingesting (job \(context.job))"
         case .ready: "ready"
+        case .stored: "stored on disk; the next question reads it"
         case .gone: "gone from memory; the next question computes it again"
         }
     }

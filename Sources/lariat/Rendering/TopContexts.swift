@@ -41,7 +41,7 @@ package enum TopContexts {
 
     private static func tone(_ state: ContextState) -> Tone {
         switch state {
-        case .ready: .good
+        case .ready, .stored: .good
         case .ingesting: .active
         case .gone, .unspecified: .warning
         }
