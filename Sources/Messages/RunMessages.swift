@@ -93,6 +93,12 @@ public struct RunPast: BridgedMessage {
         self.tokens = tokens
     }
 
+    /// Keys and values lie in pages of so many of a rank's tokens.
+    public static let pageRows = 1024
+
+    /// Of the past's rows on a worker, those that the run shares: the rest of the last page is copied.
+    public static func sharedRows(of rows: Int) -> Int { rows / pageRows * pageRows }
+
     package static let schema = MessageSchema("lariat.v1.RunPast", in: .lariat)
     package static let acceptsUnknownFields = false
     package static let fields: [WireField<RunPast>] = [.string(1, \.sequence), .uint64(2, \.tokens)]

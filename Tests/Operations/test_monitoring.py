@@ -16,6 +16,8 @@ from monitoring import Cluster, Prometheus, until
 UNUSED = {
     "lariat_kv_used_bytes": "the coordinator says it of every worker: lariat_worker_kv_used_bytes",
     "lariat_kv_capacity_bytes": "the coordinator says it of every worker: lariat_worker_kv_capacity_bytes",
+    "lariat_kv_kept_bytes": "the coordinator says it of every worker: lariat_worker_kv_kept_bytes",
+    "lariat_kv_kept_sequences": "the coordinator says it of all workers: lariat_kept_sequences",
     "lariat_runs_running": "lariat_jobs_running counts jobs, not their parts",
     "lariat_known_epoch": "the coordinator's is the one that counts: lariat_epoch",
     "lariat_threads": "the coordinator says it of every worker: lariat_worker_threads",
@@ -245,7 +247,7 @@ def prometheus(tmp_path_factory, rules, cluster, prompt):
         assert cluster.command("submit", "--max-tokens", 100_000_000, "Too much.").returncode > 0
         # Two, because a link's series begins with its first job, and a rise needs something to rise from.
         for _ in range(2):
-            job = cluster.command("submit", "--tokens", prompt, "--max-tokens", 20, "--ignore-end")
+            job = cluster.command("submit", "--tokens", prompt, "--max-tokens", 20, "--ignore-end", "--no-reuse")
             assert job.returncode == 0, job.stderr
             time.sleep(3)
         yield prometheus

@@ -1542,7 +1542,7 @@ struct  Lariat__V1__RunPlan
 
 /*
  * The beginning of the prompt, in memory since an earlier run of the same members in the same layout. Fault MISSING where
- * it is not.
+ * it is not. Whole pages of 1,024 of a worker's tokens are shared with what else continues it, the rest is copied.
  */
 struct  Lariat__V1__RunPast
 {

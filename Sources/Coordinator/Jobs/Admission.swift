@@ -101,8 +101,8 @@ package struct Admission: Sendable {
                 .invalid,
                 "the context \(context.name) keeps \(room.grouped) tokens free for a question and its answer; this "
                     + "question has \(question.grouped), and \(reserved.grouped) are reserved for its answer. Ask a "
-                    + "shorter question, reserve less for its answer, or make the context again with more "
-                    + "room.")
+                    + "shorter question, reserve less for its answer with --max-tokens, or make the context again "
+                    + "with a larger --reserve.")
         }
         let total = prompt + reserved
         if !members.isEmpty, let text = memoryText(tokens: total, members: members) {

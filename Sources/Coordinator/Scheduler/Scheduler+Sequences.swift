@@ -38,7 +38,8 @@ extension Scheduler {
         return entry.workers.enumerated().allSatisfy { rank, name in
             guard let member = ready.first(where: { $0.name == name }) else { return false }
             let read = entry.isStored ? entry.layout.count(of: rank, in: entry.tokens) : 0
-            let more = entry.layout.count(of: rank, in: all) - entry.layout.count(of: rank, in: tokens) + read
+            let shared = RunPast.sharedRows(of: entry.layout.count(of: rank, in: tokens))
+            let more = entry.layout.count(of: rank, in: all) - shared + read
             return more <= admission.capacity(member, taken: taken)
         }
     }
@@ -81,7 +82,7 @@ extension Scheduler {
         for (rank, member) in run.workers.enumerated() {
             let more =
                 plan.layout.count(of: rank, in: plan.tokens)
-                - plan.layout.count(of: rank, in: plan.pastTokens)
+                - RunPast.sharedRows(of: plan.layout.count(of: rank, in: plan.pastTokens))
             room[member.name] = admission.capacity(member) - more
         }
         let disks = Set(run.workers.filter { $0.kvDiskBytes > 0 }.map(\.name))
