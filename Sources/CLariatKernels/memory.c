@@ -19,4 +19,9 @@ void *lariat_allocate(size_t bytes) {
     return memory;
 }
 
+void *lariat_allocate_rows(size_t bytes) {
+    void *memory = NULL;
+    return posix_memalign(&memory, 64, bytes > 0 ? bytes : 64) == 0 ? memory : NULL;
+}
+
 void lariat_release(void *memory) { free(memory); }

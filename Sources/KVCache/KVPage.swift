@@ -43,7 +43,7 @@ final class KVPage: @unchecked Sendable {
         let (bytes, overflow) = rows.multipliedReportingOverflow(by: shape.tokenBytes)
         guard !overflow else { throw .system(needed: .max) }
         try budget.take(bytes)
-        guard let memory = TensorMemory.allocate(bytes: bytes) else {
+        guard let memory = TensorMemory.allocateRows(bytes: bytes) else {
             budget.give(bytes)
             throw .system(needed: bytes)
         }

@@ -9,6 +9,13 @@ public enum TensorMemory {
         return unsafe UnsafeMutableRawBufferPointer(start: start, count: bytes)
     }
 
+    /// The same for rows that are written once, one after another, and stay: no huge pages are asked for, because the
+    /// system may take longer to find each of them than writing takes.
+    public static func allocateRows(bytes: Int) -> UnsafeMutableRawBufferPointer? {
+        guard let start = unsafe lariat_allocate_rows(bytes) else { return nil }
+        return unsafe UnsafeMutableRawBufferPointer(start: start, count: bytes)
+    }
+
     /// The same where callers have bounded the size: running out is the end of the process.
     static func required(bytes: Int) -> UnsafeMutableRawPointer {
         guard let start = unsafe lariat_allocate(bytes) else {

@@ -100,6 +100,8 @@ uint32_t lariat_crc32c_reference(const void *_Nullable bytes, size_t count, uint
 
 // Memory on a 64-byte border, contents undefined; pieces of several MiB ask for huge pages. NULL when there is none.
 void *_Nullable lariat_allocate(size_t bytes);
+// The same without huge pages: for what is written once, a row after the other.
+void *_Nullable lariat_allocate_rows(size_t bytes);
 void lariat_release(void *_Nullable memory);
 
 // Lets a thread (a pthread_t) run on one core only. Returns 0, or an error number when the core is not allowed.
