@@ -82,12 +82,13 @@ public final class LayerEngine: @unchecked Sendable {
         return try step.linear(step.rmsNorm(x, model.outputNorm), model.head)
     }
 
-    /// Writes the keys and values among attention inputs into a layer's rows from `firstRow` on.
+    /// Writes keys and values into a layer's rows from `firstRow` on.
+    /// - Parameter key: the column where keys begin, values behind them; nil: as among attention inputs, behind queries.
     func store(
-        _ inputs: Matrix, layer: Int, firstRow: Int, into sequence: KVSequence
+        _ inputs: Matrix, keyColumn key: Int? = nil, layer: Int, firstRow: Int, into sequence: KVSequence
     ) throws(ModelError) {
         let width = model.shape.kvHeads * model.shape.headDimension
-        let key = model.shape.heads * model.shape.headDimension
+        let key = key ?? attention.queryRowElements
         try sequence.withRows(firstRow..<firstRow + inputs.rows, layer: layer) {
             first, memory throws(ModelError) in
             let start = first - firstRow

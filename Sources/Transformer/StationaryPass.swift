@@ -129,8 +129,9 @@ public final class StationaryPass {
                     from: try engine.model.family.attentionInputs(layer: layer, x.rows(rows), step))
             }
             queries.copy(leadingColumnsOf: inputs)
-            let values = inputs.values()
-            try keep(values, of: owners, layer: layer)
+            try keep(inputs, of: owners, layer: layer)
+            // Of those who are sent something.
+            let values = leader.followers.isEmpty ? [] : inputs.values()
             do throws(RingError) {
                 var partial = try leader.attend(
                     layer: layer, position: position, heads: count * shape.heads,
@@ -172,14 +173,12 @@ public final class StationaryPass {
     }
 
     /// Writes the keys and values that this rank keeps.
-    private func keep(_ inputs: [Float], of owners: [Int], layer: Int) throws(ModelError) {
-        let width = queryWidth + kvWidth
-        let rows = owners.indices.filter { owners[$0] == assignment.rank }
-        guard !rows.isEmpty else { return }
-        let mine = rows.flatMap { inputs[$0 * width..<($0 + 1) * width] }
-        try engine.store(
-            Matrix(rows: rows.count, columns: width, values: mine), layer: layer,
-            firstRow: sequence.written, into: sequence)
+    private func keep(_ inputs: Matrix, of owners: [Int], layer: Int) throws(ModelError) {
+        var next = sequence.written
+        for row in owners.indices where owners[row] == assignment.rank {
+            try engine.store(inputs.rows(row..<row + 1), layer: layer, firstRow: next, into: sequence)
+            next += 1
+        }
     }
 
     /// A follower's part of one layer.
@@ -204,18 +203,9 @@ public final class StationaryPass {
         let queries = Matrix(
             rows: count, columns: queryWidth, values: Array(values.prefix(count * queryWidth)))
         if new > 0 {
-            // As the leader has them: behind a query, which is not looked at.
-            let width = queryWidth + kvWidth
-            let inputs = Matrix(rows: new, columns: width)
-            inputs.withMutableSpan { span in
-                for row in 0..<new {
-                    for column in 0..<kvWidth {
-                        span[row * width + queryWidth + column] =
-                            values[count * queryWidth + row * kvWidth + column]
-                    }
-                }
-            }
-            try engine.store(inputs, layer: layer, firstRow: row, into: sequence)
+            let mine = Matrix(
+                rows: new, columns: kvWidth, values: Array(values[(count * queryWidth)...]))
+            try engine.store(mine, keyColumn: 0, layer: layer, firstRow: row, into: sequence)
         }
         let partial = attendOwn(queries, layer: layer, new: new)
         // A row is written layer by layer, and counts when the last layer has it.
@@ -233,13 +223,12 @@ public final class StationaryPass {
         guard rows > 0 else { return partial }
         let pages = sequence.pages(layer: layer, rows: rows)
         guard queries.rows > 1 else {
-            let query = queries.values()
             var (output, sums) = (partial.output, partial.logSumExp)
-            do {
+            queries.withRow(0) { query in
                 var outputSpan = output.mutableSpan
                 var sumSpan = sums.mutableSpan
                 compute.attendOne(
-                    query: query.span, over: pages, element: sequence.shape.element, shape: attention,
+                    query: query, over: pages, element: sequence.shape.element, shape: attention,
                     output: &outputSpan, logSumExp: &sumSpan)
             }
             (partial.output, partial.logSumExp) = (output, sums)
