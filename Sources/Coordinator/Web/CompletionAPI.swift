@@ -49,10 +49,17 @@ struct CompletionAPI: Sendable {
         let (asked, job) = try await intake.holding(for: caller, .submission) { hold in
             try hold.add(bytes: body.count)
             let owner = entrance.owner(request)
-            let asked = try await intake.tokens(for: core, .submission, bytes: body.count) { _, _ in
-                try CompletionRequest(form, json: body)
+            let (asked, parsed) = try await intake.tokens(for: core, .submission, bytes: body.count) {
+                encoder, isAbandoned in
+                let asked = try CompletionRequest(form, json: body)
+                try served.check(asked.model)
+                // A question has to wait until what it asks about is known.
+                let isQuestion = !asked.context.isEmpty
+                return (asked, isQuestion ? nil : try self.parsed(asked, nil, by: encoder, isAbandoned))
             }
-            try served.check(asked.model)
+            if let (options, prompt) = parsed {
+                return (asked, try await core.submit(options, prompt: prompt, owner: owner))
+            }
             let topic = try await core.topic(
                 of: .with {
                     $0.kind = .generate
@@ -61,7 +68,7 @@ struct CompletionAPI: Sendable {
             if let topic { try hold.add(bytes: 4 * Int(clamping: topic.record.tokens)) }
             let (options, prompt) = try await intake.tokens(
                 for: core, .submission, bytes: body.count
-            ) { encoder, isAbandoned in try parsed(asked, topic, by: encoder, isAbandoned) }
+            ) { encoder, isAbandoned in try self.parsed(asked, topic, by: encoder, isAbandoned) }
             return (asked, try await core.submit(options, prompt: prompt, owner: owner))
         }
         let identity = ResponseIdentity(
