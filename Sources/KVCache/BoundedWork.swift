@@ -1,5 +1,4 @@
 // Blocking work that somebody waits for only so long: a disk that hangs must not hold its caller.
-import Dispatch
 import RingAttention
 import Synchronization
 
@@ -27,28 +26,12 @@ final class BoundedWork: Sendable {
                 return true
             })
         else { return .busy }
-        let result = Result<Value>()
+        let result = Monitor<Value?>(nil)
         RingThread.start(name) {
-            result.set(body())
+            let value = body()
+            result.update { $0 = value }
             self.running.withLock { $0 -= 1 }
         }
-        return result.get(within: limit).map { .done($0) } ?? .late
-    }
-
-    private final class Result<Value: Sendable>: Sendable {
-        private let value = Mutex<Value?>(nil)
-        private let isThere = DispatchSemaphore(value: 0)
-
-        func set(_ new: Value) {
-            value.withLock { $0 = new }
-            isThere.signal()
-        }
-
-        func get(within limit: Duration) -> Value? {
-            let nanoseconds = limit / .nanoseconds(1)
-            guard isThere.wait(timeout: .now() + .nanoseconds(Int(min(nanoseconds, 1e17)))) == .success
-            else { return nil }
-            return value.withLock { $0 }
-        }
+        return result.wait(until: .now + limit) { $0 }.map { .done($0) } ?? .late
     }
 }

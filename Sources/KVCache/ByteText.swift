@@ -39,11 +39,3 @@ struct ByteText {
         return true
     }
 }
-
-extension ByteText {
-    /// So many lower-case digits of a number that has no more.
-    static func hexadecimal(_ value: UInt64, digits: Int) -> String {
-        let text = String(value, radix: 16)
-        return String(repeating: "0", count: max(0, digits - text.utf8.count)) + text
-    }
-}

@@ -10,7 +10,7 @@ final class DiskWriter: Sendable {
     private struct Copy: Sendable {
         let name: String
         let part: SequencePart
-        let wanted = WantedFlag()
+        let unwanted = Flag()
     }
 
     private struct State {
@@ -64,7 +64,7 @@ final class DiskWriter: Sendable {
     var pending: Set<String> {
         state.withLock { state in
             var names = Set(state.waiting.map(\.name))
-            if let active = state.active, active.wanted.value { names.insert(active.name) }
+            if let active = state.active, !active.unwanted.isSet { names.insert(active.name) }
             return names
         }
     }
@@ -72,7 +72,7 @@ final class DiskWriter: Sendable {
     /// No copy of that name is made that has not been yet.
     func cancel(_ name: String) {
         let gone = state.withLock { state in
-            if state.active?.name == name { state.active?.wanted.clear() }
+            if state.active?.name == name { state.active?.unwanted.set() }
             let gone = state.waiting.filter { $0.name == name }
             if !gone.isEmpty { state.waiting.removeAll { $0.name == name } }
             return gone
@@ -92,7 +92,7 @@ final class DiskWriter: Sendable {
             return true
         }
         guard let active else { return false }
-        active.wanted.clear()
+        active.unwanted.set()
         return settle(within: limit)
     }
 
@@ -119,7 +119,7 @@ final class DiskWriter: Sendable {
     func close(within limit: Duration) {
         let (waiting, isRunning) = state.withLock { state in
             state.isClosed = true
-            state.active?.wanted.clear()
+            state.active?.unwanted.set()
             defer { state.waiting = [] }
             return (state.waiting, state.isRunning)
         }
@@ -160,7 +160,7 @@ final class DiskWriter: Sendable {
             return state.active
         }
         guard let next else { return false }
-        folder.write(next.part, as: next.name) { next.wanted.value }
+        folder.write(next.part, as: next.name) { !next.unwanted.isSet }
         state.withLock { $0.active = nil }
         return true
     }

@@ -25,15 +25,15 @@ extension KVFolder {
         _ name: String, memory: KVMemory, within limit: Duration,
         isCancelled: @escaping @Sendable () -> Bool = { false }
     ) -> SequencePart? {
-        let isWanted = WantedFlag()
+        let isUnwanted = Flag()
         let outcome = loads.run("lariat kv load", within: limit) {
-            self.read(name, memory: memory) { isWanted.value && !isCancelled() }
+            self.read(name, memory: memory) { !isUnwanted.isSet && !isCancelled() }
         }
         switch outcome {
         case .done(let part): return part
         case .busy: return nil
         case .late:
-            isWanted.clear()
+            isUnwanted.set()
             giveUp(name, page: nil, .late)
             return nil
         }
@@ -97,13 +97,4 @@ extension KVFolder {
             remove(name)
         }
     }
-}
-
-/// A wish that one thread may take back while another follows it.
-final class WantedFlag: Sendable {
-    private let flag = Atomic<Bool>(true)
-
-    var value: Bool { flag.load(ordering: .relaxed) }
-
-    func clear() { flag.store(false, ordering: .relaxed) }
 }

@@ -27,9 +27,7 @@ package struct PageID: Hashable, Sendable, CustomStringConvertible {
         self.init(high: high, low: low)
     }
 
-    package var description: String {
-        ByteText.hexadecimal(high, digits: 16) + ByteText.hexadecimal(low, digits: 16)
-    }
+    package var description: String { high.hexadecimal + low.hexadecimal }
 }
 
 /// What is wrong with a file of the disk tier.

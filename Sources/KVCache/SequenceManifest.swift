@@ -82,7 +82,7 @@ package struct SequenceManifest: Codable, Equatable, Sendable {
         guard let json = try? encoder.encode(self) else { return nil }
         let sum = json.withUnsafeBytes { crc32c($0) }
         let line =
-            "\(Self.magic) \(Self.version) \(ByteText.hexadecimal(UInt64(sum), digits: 8)) \(json.count)\n"
+            "\(Self.magic) \(Self.version) \(sum.hexadecimal) \(json.count)\n"
         guard line.utf8.count + json.count <= Self.mostBytes else { return nil }
         return Array(line.utf8) + json
     }

@@ -20,6 +20,27 @@ public struct Layout: Sendable, Equatable {
     /// Most stripes of one cycle.
     public static let maximumCycle = 1 << 18
 
+    /// Keys are attended in tiles of so many from position 0 on, and only whole tiles can be kept beyond a run: the state of
+    /// attention between two keys of a tile is nobody's.
+    public static let tileTokens = 128
+
+    /// The tokens of a prompt that lie in whole tiles.
+    public static func inWholeTiles(_ tokens: Int) -> Int { tokens / tileTokens * tileTokens }
+
+    /// Positions cut at multiples of `size`, so that with a multiple of stripe and tile no slab but the last one ends
+    /// within either. One empty slab where there are no positions.
+    public static func slabs(of positions: Range<Int>, tokens size: Int) -> [Range<Int>] {
+        guard !positions.isEmpty else { return [positions] }
+        var slabs: [Range<Int>] = []
+        var start = positions.lowerBound
+        while start < positions.upperBound {
+            let end = min((start / size + 1) * size, positions.upperBound)
+            slabs.append(start..<end)
+            start = end
+        }
+        return slabs
+    }
+
     /// Tokens of a stripe.
     public let stripeTokens: Int
     /// Stripes that each rank gets in a cycle; 0: it holds nothing.
@@ -130,6 +151,12 @@ public struct Layout: Sendable, Equatable {
             }
         }
         return result
+    }
+
+    /// The positions that a rank holds among these, ascending; neighbours are joined.
+    public func positions(of rank: Int, in positions: Range<Int>) -> [Range<Int>] {
+        self.positions(of: rank, in: positions.upperBound)
+            .map { $0.clamped(to: positions) }.filter { !$0.isEmpty }
     }
 
     /// Ranks that hold any of the first `tokens` tokens, ascending.

@@ -9,7 +9,7 @@ public import RingAttention
 public struct ShardAssignment: Sendable {
     public let rank: Int
     public let layout: Layout
-    /// Positions 0..<past are in memory: a multiple of `tileTokens`.
+    /// Positions 0..<past are in memory: a multiple of `Layout.tileTokens`.
     public let past: Int
     /// Tokens of the prompt: positions 0..<promptTokens.
     public let promptTokens: Int
@@ -26,11 +26,7 @@ public struct ShardAssignment: Sendable {
     /// The ranks other than the leader that hold keys and values, or will: they follow in decode.
     public let followers: [Int]
 
-    /// Keys are attended in tiles of so many from position 0 on, and only whole tiles can be kept: the state of attention
-    /// between two keys of a tile is nobody's.
-    public static let tileTokens = 128
-
-    /// - Parameter slabTokens: a multiple of the stripe and of `tileTokens`; nil: all at once.
+    /// - Parameter slabTokens: a multiple of the stripe and of `Layout.tileTokens`; nil: all at once.
     /// - Throws: `.invalidPlan`.
     public init(
         rank: Int, layout: Layout, past: Int = 0, promptTokens: Int, maxTokens: Int,
@@ -41,17 +37,17 @@ public struct ShardAssignment: Sendable {
         guard (0...Layout.maximumTokens - promptTokens).contains(maxTokens) else {
             throw .invalidPlan("\(maxTokens) tokens to generate after \(promptTokens)")
         }
-        guard past >= 0, past.isMultiple(of: Self.tileTokens), past < max(promptTokens, 1) else {
+        guard past >= 0, past.isMultiple(of: Layout.tileTokens), past < max(promptTokens, 1) else {
             throw .invalidPlan(
-                "a prompt of \(promptTokens) tokens cannot continue \(past): whole tiles of \(Self.tileTokens) are needed, "
+                "a prompt of \(promptTokens) tokens cannot continue \(past): whole tiles of \(Layout.tileTokens) are needed, "
                     + "and at least one token behind them")
         }
         if let slabTokens {
-            guard slabTokens > 0, slabTokens.isMultiple(of: Self.tileTokens),
+            guard slabTokens > 0, slabTokens.isMultiple(of: Layout.tileTokens),
                 slabTokens.isMultiple(of: layout.stripeTokens)
             else {
                 throw .invalidPlan(
-                    "slabs of \(slabTokens) tokens; multiples of \(Self.tileTokens) and of a stripe's "
+                    "slabs of \(slabTokens) tokens; multiples of \(Layout.tileTokens) and of a stripe's "
                         + "\(layout.stripeTokens) are possible")
             }
         }
@@ -63,23 +59,11 @@ public struct ShardAssignment: Sendable {
         self.isStationary = isStationary
         slabs =
             isStationary
-            ? [] : Self.slabs(past..<max(promptTokens, past), of: slabTokens ?? max(promptTokens, 1))
+            ? []
+            : Layout.slabs(of: past..<max(promptTokens, past), tokens: slabTokens ?? max(promptTokens, 1))
         let leader = promptTokens > 0 ? layout.owner(of: promptTokens - 1) : 0
         self.leader = leader
         followers = layout.holders(in: promptTokens + maxTokens).filter { $0 != leader }
-    }
-
-    /// Cut at multiples of `size`, so that a slab's end is never within a stripe or a tile, but for the last one's.
-    private static func slabs(_ positions: Range<Int>, of size: Int) -> [Range<Int>] {
-        guard !positions.isEmpty else { return [positions] }
-        var slabs: [Range<Int>] = []
-        var start = positions.lowerBound
-        while start < positions.upperBound {
-            let end = min((start / size + 1) * size, positions.upperBound)
-            slabs.append(start..<end)
-            start = end
-        }
-        return slabs
     }
 
     /// Positions of the prompt's tokens that this rank computes, in buffer order.
@@ -90,8 +74,7 @@ public struct ShardAssignment: Sendable {
 
     /// Positions of this rank's tokens among these, in buffer order.
     public func runs(in positions: Range<Int>) -> [Range<Int>] {
-        layout.positions(of: rank, in: positions.upperBound)
-            .map { $0.clamped(to: positions) }.filter { !$0.isEmpty }
+        layout.positions(of: rank, in: positions)
     }
 
     /// This rank's rows of some positions: row i is its i-th token.
@@ -106,7 +89,7 @@ public struct ShardAssignment: Sendable {
     public var capacity: Int { layout.count(of: rank, in: promptTokens + maxTokens) }
 
     /// Positions of the prompt that can be kept beyond the run: whole tiles, computed in canonical order.
-    public var keepable: Int { isStationary ? past : promptTokens / Self.tileTokens * Self.tileTokens }
+    public var keepable: Int { isStationary ? past : Layout.inWholeTiles(promptTokens) }
 
     public var isLeader: Bool { rank == leader }
 }

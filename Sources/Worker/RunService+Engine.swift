@@ -7,7 +7,6 @@ import RPC
 import RingAttention
 import RingTransport
 import Sampling
-import Synchronization
 import Tokenizer
 import Transformer
 
@@ -20,7 +19,7 @@ extension RunService {
         _ commands: RPCReader<RunCommand>, _ events: RPCWriter<RunEvent>
     ) async throws {
         let queue = Events(capacity: Self.eventQueue)
-        let stop = StopRequest()
+        let stop = Flag()
         try await withTaskCancellationHandler {
             async let sent: Void = {
                 while let event = await queue.take() { try await events.write(event) }
@@ -28,7 +27,7 @@ extension RunService {
             // Cancelled when this scope ends: the coordinator keeps its side open.
             async let _: Void = {
                 while let command = try await commands.next() {
-                    if command == .stop { stop.requested.store(true, ordering: .relaxed) }
+                    if command == .stop { stop.set() }
                 }
             }()
             defer { queue.close() }
@@ -51,7 +50,7 @@ extension RunService {
 
     /// The job itself, on the engine's thread.
     private func carryOut(
-        _ work: RunWork, _ shard: Shard, _ links: RingLinks, _ queue: Events, _ stop: StopRequest
+        _ work: RunWork, _ shard: Shard, _ links: RingLinks, _ queue: Events, _ stop: Flag
     ) throws(ModelError) -> RunEvent {
         let (run, recorder) = (work.run, work.recorder)
         func emit(_ event: RunEvent) throws(ModelError) {
@@ -170,7 +169,7 @@ extension RunService {
 
     /// Decodes on the leader; returns why the answer ended.
     private func generate(
-        _ work: RunWork, from logits: [Float], _ stop: StopRequest,
+        _ work: RunWork, from logits: [Float], _ stop: Flag,
         _ emit: (RunEvent) throws(ModelError) -> Void
     ) throws(ModelError) -> Finish {
         let run = work.run
@@ -179,7 +178,7 @@ extension RunService {
         var logits = logits
         var finish = Finish.length
         for index in 0..<run.maxTokens {
-            if stop.requested.load(ordering: .relaxed) {
+            if stop.isSet {
                 finish = .stop
                 break
             }
@@ -236,9 +235,4 @@ extension TraceSpanMessage {
         durationMicroseconds = UInt64(max(0, span.duration / .microseconds(1)))
         bytes = UInt64(span.bytes)
     }
-}
-
-/// The coordinator's wish that the leader end its answer, from the network to the engine's thread.
-private final class StopRequest: Sendable {
-    let requested = Atomic<Bool>(false)
 }

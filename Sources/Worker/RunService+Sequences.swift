@@ -8,7 +8,6 @@ import Numerals
 import Protobuf
 import RPC
 import RingAttention
-import Synchronization
 import Transformer
 
 extension RunService {
@@ -43,7 +42,7 @@ extension RunService {
     /// its own, until the call is cancelled.
     /// - Throws: MISSING where the past is not here, OWN where there is no memory.
     func sequence(for run: Run) async throws(RunFault) -> KVSequence {
-        let end = CallEnd()
+        let end = Flag()
         let result = await withTaskCancellationHandler {
             await onComputeThread("lariat kv") { () -> Result<KVSequence, RunFault> in
                 do throws(RunFault) { return .success(try self.sequence(for: run, until: end)) } catch {
@@ -51,13 +50,13 @@ extension RunService {
                 }
             }
         } onCancel: {
-            end.hasCome.store(true, ordering: .relaxed)
+            end.set()
         }
         return try result.get()
     }
 
     /// The same on this thread.
-    private func sequence(for run: Run, until end: CallEnd) throws(RunFault) -> KVSequence {
+    private func sequence(for run: Run, until end: Flag) throws(RunFault) -> KVSequence {
         store.drop(run.drop)
         store.release(run.release)
         let assignment = run.assignment
@@ -75,7 +74,7 @@ extension RunService {
         } catch { throw run.fault(for: .memory(error)) }
     }
 
-    private func held(_ name: String, for run: Run, until end: CallEnd) throws(RunFault) -> SequencePart {
+    private func held(_ name: String, for run: Run, until end: Flag) throws(RunFault) -> SequencePart {
         func missing(_ what: String) -> RunFault {
             RunFault(.missing, accused: run.rank, RPCStatus(.failedPrecondition, what))
         }
@@ -93,7 +92,7 @@ extension RunService {
                 "the sequence \(name) has \(part.tokens.grouped) tokens here, and \(run.assignment.past.grouped) are "
                     + "to be continued")
         }
-        let found = store.sequence(name) { end.hasCome.load(ordering: .relaxed) }
+        let found = store.sequence(name) { end.isSet }
         guard let found else {
             throw missing(
                 "the copy of the sequence \(name) on disk cannot be used, or there is no memory for it")
@@ -126,9 +125,4 @@ extension RunService {
             }
         }
     }
-}
-
-/// That nobody waits for a run any more, from its call to a thread that reads for it.
-private final class CallEnd: Sendable {
-    let hasCome = Atomic<Bool>(false)
 }

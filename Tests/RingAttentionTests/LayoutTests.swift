@@ -153,4 +153,12 @@ private let lengths = [0, 1, 2, 5, 17, 100, 257, 1000, 4099, 131_071]
             try Layout(stripeTokens: 1, weights: [Layout.maximumCycle, 1])
         }
     }
+
+    /// Cut at multiples of the slab, whatever comes before them.
+    @Test func slabsEndWhereTilesAndStripesDo() {
+        #expect(Layout.slabs(of: 128..<640, tokens: 256) == [128..<256, 256..<512, 512..<640])
+        #expect(Layout.slabs(of: 0..<512, tokens: 256) == [0..<256, 256..<512])
+        #expect(Layout.slabs(of: 256..<300, tokens: 1024) == [256..<300])
+        #expect(Layout.slabs(of: 0..<0, tokens: 256) == [0..<0])
+    }
 }

@@ -79,16 +79,7 @@ import Worker
             $0.runKey = "0123456789abcdef"
             $0.fingerprint = life.model.fingerprint
             $0.tokenCount = UInt64(tokens.count)
-            $0.profile = .with {
-                $0.name = profile.name
-                $0.theta = profile.theta
-                $0.rotaryDimension = UInt32(profile.rotaryDimension)
-                $0.factors = profile.factors
-                $0.startTokens = UInt64(profile.startTokens)
-                $0.attentionFactor = profile.attentionFactor
-                $0.window = UInt64(profile.window)
-                $0.identity = profile.identity
-            }
+            $0.profile = ProfileMessage(profile)
             $0.members = [
                 .with {
                     $0.name = "w"

@@ -114,16 +114,7 @@ struct SocketRing {
             $0.runKey = "0123456789abcdef"
             $0.fingerprint = model.fingerprint
             $0.tokenCount = UInt64(layout.count(of: rank, in: tokens))
-            $0.profile = .with {
-                $0.name = profile.name
-                $0.theta = profile.theta
-                $0.rotaryDimension = UInt32(profile.rotaryDimension)
-                $0.factors = profile.factors
-                $0.startTokens = UInt64(profile.startTokens)
-                $0.attentionFactor = profile.attentionFactor
-                $0.window = UInt64(profile.window)
-                $0.identity = profile.identity
-            }
+            $0.profile = ProfileMessage(profile)
             $0.members = addresses.enumerated().map { other, address in
                 .with {
                     $0.rank = UInt32(other)
@@ -132,6 +123,22 @@ struct SocketRing {
                     $0.weight = UInt32(layout.weights[other])
                 }
             }
+        }
+    }
+}
+
+extension ProfileMessage {
+    /// As a coordinator sends it.
+    init(_ profile: RotaryProfile) {
+        self = .with {
+            $0.name = profile.name
+            $0.theta = profile.theta
+            $0.rotaryDimension = UInt32(profile.rotaryDimension)
+            $0.factors = profile.factors
+            $0.startTokens = UInt64(profile.startTokens)
+            $0.attentionFactor = profile.attentionFactor
+            $0.window = UInt64(profile.window)
+            $0.identity = profile.identity
         }
     }
 }

@@ -112,6 +112,12 @@ package struct ContextTable: Sendable {
 
 extension ContextName {
     init(_ record: ContextRecord) { self.init(owner: record.owner, name: record.name) }
+
+    /// The context that a job makes or asks about; nil: none.
+    init?(of job: JobRecord) {
+        guard let name = job.options?.context, !name.isEmpty else { return nil }
+        self.init(owner: job.owner, name: name)
+    }
 }
 
 extension ContextRecord {

@@ -1,5 +1,6 @@
 // The way of every prompt into the coordinator, by gRPC or HTTP: held within a budget, made tokens on threads of its own.
 import Dispatch
+import RingAttention
 import Synchronization
 
 /// Holds prompts and runs what takes time in proportion to their length. One for a coordinator.
@@ -111,12 +112,6 @@ package final class PromptIntake: Sendable {
             if purpose == .submission { await core.count(refused: error) }
             throw error
         }
-    }
-
-    private final class Flag: Sendable {
-        private let value = Atomic(false)
-        var isSet: Bool { value.load(ordering: .relaxed) }
-        func set() { value.store(true, ordering: .relaxed) }
     }
 
     /// Waits for a thread.

@@ -14,8 +14,6 @@ package struct JobPlan: Sendable {
 
     /// What the stripes of two rounds, which wait at each worker, may take.
     private static let inboxBytes = 256 << 20
-    /// No stripe is made narrower for that than a tile of attention.
-    private static let leastStripeTokens = 128
 
     /// What outlives the run or was there before it.
     package var kept = KeptParts()
@@ -36,8 +34,9 @@ package struct JobPlan: Sendable {
         }
         kvBytesPerToken = admission.model.kvBytesPerToken
         let rowBytes = max(1, kvBytesPerToken / max(1, admission.model.layers))
+        // No stripe is made narrower for that than a tile of attention.
         var widest = stripeLimit
-        while widest > Self.leastStripeTokens,
+        while widest > Layout.tileTokens,
             RingSchedule.inboxStripes(ranks: members.count) * widest * rowBytes > Self.inboxBytes
         {
             widest /= 2
@@ -96,11 +95,12 @@ package struct JobPlan: Sendable {
 
     /// Tokens of the prompt that stay in memory beyond the run; 0: nothing does.
     package var keptTokens: Int {
-        kept.keep.isEmpty ? 0 : promptTokens / TokenChain.tileTokens * TokenChain.tileTokens
+        kept.keep.isEmpty ? 0 : Layout.inWholeTiles(promptTokens)
     }
     /// Parts in which prefill takes what is not in memory.
     package var slabs: Int {
-        slabTokens == 0 ? 1 : (promptTokens - pastTokens + slabTokens - 1) / slabTokens
+        slabTokens == 0
+            ? 1 : Layout.slabs(of: pastTokens..<promptTokens, tokens: slabTokens).count
     }
     /// Most tokens of prompt and answer.
     package var tokens: Int { promptTokens + reserved }
@@ -118,7 +118,7 @@ package struct JobPlan: Sendable {
         let rows = max(1, slabBytes / max(1, model.activationBytesPerToken))
         guard most > rows else { return 0 }
         // Widths of stripes are powers of two, so that the wider of the two is a multiple of both.
-        let unit = max(layout.stripeTokens, TokenChain.tileTokens)
+        let unit = max(layout.stripeTokens, Layout.tileTokens)
         let slab = Int(Double(tokens - past) * Double(rows) / Double(most))
         return max(unit, slab / unit * unit)
     }
@@ -205,9 +205,7 @@ package struct JobPlan: Sendable {
     /// What a rank computes of the prompt.
     private func positions(of rank: Int) -> [Range<Int>] {
         if isStationary { return rank == leader ? [pastTokens..<promptTokens] : [] }
-        return layout.positions(of: rank, in: promptTokens).compactMap { run in
-            run.upperBound <= pastTokens ? nil : max(run.lowerBound, pastTokens)..<run.upperBound
-        }
+        return layout.positions(of: rank, in: pastTokens..<promptTokens)
     }
 
     /// Tokens that travel in one message: five bytes each at most, twice for scores, so below 1 MiB.

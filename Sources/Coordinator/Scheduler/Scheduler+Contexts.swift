@@ -15,10 +15,10 @@ extension Scheduler {
         switch options.kind {
         case .ingest:
             try contexts.check(new: name)
-            guard prompt.count >= TokenChain.tileTokens else {
+            guard prompt.count >= Layout.tileTokens else {
                 throw CoordinatorError(
                     .invalid,
-                    "a context has at least \(TokenChain.tileTokens) tokens, and this text has "
+                    "a context has at least \(Layout.tileTokens) tokens, and this text has "
                         + "\(prompt.count.grouped): send it along with each question")
             }
         case .generate, .unspecified: break
@@ -38,8 +38,8 @@ extension Scheduler {
 
     /// The job that still computes the context that this one asks about; nil: it has nothing to wait for.
     func ingestion(before record: JobRecord) -> String? {
-        guard let options = record.options, options.kind != .ingest, !options.context.isEmpty,
-            let context = contexts[ContextName(owner: record.owner, name: options.context)],
+        guard record.options?.kind != .ingest,
+            let context = ContextName(of: record).flatMap({ contexts[$0] }),
             context.sequence == nil, let job = jobs[context.record.job], case .ahead = job.end
         else { return nil }
         return context.record.job
@@ -52,8 +52,7 @@ extension Scheduler {
             record.job = job.record.id
             contexts[ContextName(record)] = ContextTable.Entry(
                 record: record, tiles: job.chain?.tiles ?? 0, digest: job.chain?.digests.last)
-        } else if let options = job.record.options, !options.context.isEmpty {
-            let name = ContextName(owner: job.record.owner, name: options.context)
+        } else if let name = ContextName(of: job.record) {
             contexts[name]?.record.questions += 1
             contexts[name]?.record.usedMicroseconds = now.wallMicroseconds
             save(name)
@@ -62,8 +61,9 @@ extension Scheduler {
 
     /// A job has ended: one that was to make a context and did not leaves none.
     mutating func contextEnded(_ job: JobRecord) {
-        guard let options = job.options, options.kind == .ingest, job.state != .succeeded else { return }
-        let name = ContextName(owner: job.owner, name: options.context)
+        guard job.options?.kind == .ingest, job.state != .succeeded, let name = ContextName(of: job) else {
+            return
+        }
         guard let entry = contexts[name], entry.record.job == job.id else { return }
         contexts[name] = nil
         if let sequence = entry.sequence { unname(sequence, name) }
@@ -74,9 +74,8 @@ extension Scheduler {
     /// A sequence has the keys and values of a prompt: if that begins with a context that has none, or waits for a worker
     /// with a part of them, they are its.
     mutating func nameAgain(_ sequence: String, for job: JobRecord, _ chain: TokenChain) {
-        guard let options = job.options, !options.context.isEmpty, sequences[sequence] != nil else { return }
-        let name = ContextName(owner: job.owner, name: options.context)
-        guard let entry = contexts[name], entry.tiles > 0,
+        guard sequences[sequence] != nil, let name = ContextName(of: job), let entry = contexts[name],
+            entry.tiles > 0,
             chain.tiles >= entry.tiles, chain.digests[entry.tiles - 1] == entry.digest
         else { return }
         if let old = entry.sequence {
@@ -92,9 +91,7 @@ extension Scheduler {
 
     /// Whatever sequence a question continues: its context's own was of use, too.
     mutating func touchContext(of job: JobRecord) {
-        guard let options = job.options, !options.context.isEmpty,
-            let sequence = contexts[ContextName(owner: job.owner, name: options.context)]?.sequence
-        else { return }
+        guard let sequence = ContextName(of: job).flatMap({ contexts[$0]?.sequence }) else { return }
         sequences.touch(sequence)
     }
 
@@ -191,7 +188,7 @@ extension Scheduler {
     private func shown(_ entry: ContextTable.Entry) -> ContextRecord {
         var record = entry.record
         if let sequence = entry.sequence.flatMap({ sequences[$0] }), sequence.isComplete {
-            let tokens = entry.tiles * TokenChain.tileTokens
+            let tokens = entry.tiles * Layout.tileTokens
             record.state = sequence.isStored ? .stored : .ready
             record.keptTokens = UInt64(tokens)
             record.shares = sequence.workers.enumerated().map { rank, worker in

@@ -194,7 +194,7 @@ extension Scheduler {
 extension TokenChain {
     /// Of a job's prompt; nil where nothing of it is shared.
     package init?(of record: JobRecord, prompt: [UInt32]) {
-        guard record.options?.kind != .score, prompt.count >= Self.tileTokens else { return nil }
+        guard record.options?.kind != .score, prompt.count >= Layout.tileTokens else { return nil }
         self.init(
             Root(
                 fingerprint: record.fingerprint, precision: record.precision, owner: record.owner,

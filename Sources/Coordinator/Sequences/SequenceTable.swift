@@ -112,7 +112,7 @@ package struct SequenceTable: Sendable {
             { found = entry }
             return found
         }
-        var (low, high) = (0, min(chain.tiles, max(0, most) / TokenChain.tileTokens))
+        var (low, high) = (0, min(chain.tiles, max(0, most) / Layout.tileTokens))
         var best: Entry?
         while low < high {
             let middle = (low + high + 1) / 2
@@ -123,7 +123,7 @@ package struct SequenceTable: Sendable {
                 high = middle - 1
             }
         }
-        return best.map { ($0, low * TokenChain.tileTokens) }
+        return best.map { ($0, low * Layout.tileTokens) }
     }
 
     // MARK: memory

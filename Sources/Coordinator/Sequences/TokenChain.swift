@@ -1,5 +1,7 @@
 // What tells sequences of tokens from each other: a digest for each tile, which covers all tokens before it.
 import Crypto
+import Numerals
+import RingAttention
 
 /// 16 bytes of SHA-256.
 package struct TileDigest: Sendable, Hashable {
@@ -26,15 +28,10 @@ package struct TileDigest: Sendable, Hashable {
     }
 
     /// In 32 hexadecimal digits.
-    package var hexadecimal: String { Self.digits(high) + Self.digits(low) }
+    package var hexadecimal: String { high.hexadecimal + low.hexadecimal }
 
     fileprivate var bytes: [UInt8] {
         (0..<16).map { UInt8(truncatingIfNeeded: ($0 < 8 ? high : low) >> (56 - 8 * UInt64($0 % 8))) }
-    }
-
-    private static func digits(_ value: UInt64) -> String {
-        let text = String(value, radix: 16)
-        return String(repeating: "0", count: 16 - text.count) + text
     }
 }
 
@@ -43,9 +40,6 @@ package struct TileDigest: Sendable, Hashable {
 /// Two chains with the same digest at a place have the same tokens up to the end of that tile, and the same root: all that
 /// decides the bits of their keys and values, and whose they are.
 package struct TokenChain: Sendable, Equatable {
-    /// Tokens of a tile, the unit in which keys and values are shared.
-    package static let tileTokens = 128
-
     package private(set) var digests: [TileDigest]
 
     /// What keys and values depend on beside the tokens, and who may use them.
@@ -74,11 +68,11 @@ package struct TokenChain: Sendable, Equatable {
         }
         var parent = [UInt8](hash.finalize().prefix(16))
         digests = []
-        digests.reserveCapacity(tokens.count / Self.tileTokens)
+        digests.reserveCapacity(tokens.count / Layout.tileTokens)
         var start = tokens.startIndex
-        var buffer = [UInt8](repeating: 0, count: 4 * Self.tileTokens)
-        for _ in 0..<tokens.count / Self.tileTokens {
-            let end = tokens.index(start, offsetBy: Self.tileTokens)
+        var buffer = [UInt8](repeating: 0, count: 4 * Layout.tileTokens)
+        for _ in 0..<tokens.count / Layout.tileTokens {
+            let end = tokens.index(start, offsetBy: Layout.tileTokens)
             for (index, token) in tokens[start..<end].enumerated() {
                 for byte in 0..<4 {
                     buffer[4 * index + byte] = UInt8(truncatingIfNeeded: token >> (8 * UInt32(byte)))
@@ -107,7 +101,7 @@ package struct TokenChain: Sendable, Equatable {
     /// Whole tiles.
     package var tiles: Int { digests.count }
     /// Tokens of the whole tiles.
-    package var tokens: Int { tiles * Self.tileTokens }
+    package var tokens: Int { tiles * Layout.tileTokens }
 
     /// The first so many tiles.
     package func prefix(_ tiles: Int) -> TokenChain { TokenChain(Array(digests.prefix(tiles))) }
