@@ -51,10 +51,7 @@ package actor CoordinatorCore {
         take(.restarted(found))
         for (_, record) in found {
             // One whose prompt cannot be read says so when its turn comes.
-            guard let prompt = try? await journal.prompt(record.id),
-                let chain = TokenChain(of: record, prompt: prompt)
-            else { continue }
-            take(.chained(record.id, chain))
+            if let chain = try? await journal.chain(of: record) { take(.chained(record.id, chain)) }
         }
         take(.contexts(try await journal.contexts(precision: configuration.precision)))
     }

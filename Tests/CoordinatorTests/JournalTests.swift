@@ -190,4 +190,35 @@ import Testing
         #expect(left == [waiting, "j6", "j5", "j4"])
         #expect(try await journal.jobs(before: 6, limit: 1, activeOnly: false).map(\.id) == ["j5"])
     }
+
+    /// Digests are read, not computed again, but for those that an earlier version left out, and those of a context that
+    /// was made in another precision.
+    @Test func digestsStayWithPrompts() async throws {
+        let journal = try Journal(directory: TemporaryDirectory().path)
+        let prompt = (0..<300).map { UInt32($0) }
+        var record = JobRecord.with {
+            $0.options = .with {
+                $0.kind = .ingest
+                $0.context = "book"
+            }
+            $0.promptTokens = 300
+            $0.precision = "bf16"
+            $0.fingerprint = "f"
+        }
+        let chain = try #require(TokenChain(of: record, prompt: prompt))
+        // Of other tokens, so that it shows which was read.
+        let strange = try #require(TokenChain(of: record, prompt: prompt.reversed()))
+        let context = ContextRecord.with {
+            $0.name = "book"
+            $0.fingerprint = "f"
+        }
+        let kept = try await journal.submit(record, prompt: prompt, chain: strange, context: context).record
+        #expect(try await journal.chain(of: kept) == strange)
+        #expect(try await journal.contexts(precision: "bf16").map(\.chain) == [strange])
+        let before = try await journal.submit(record, prompt: prompt).record
+        #expect(try await journal.chain(of: before) == chain)
+        record.precision = "f32"
+        let other = try await journal.contexts(precision: "f32").map(\.chain)
+        #expect(try other == [#require(TokenChain(of: record, prompt: prompt))])
+    }
 }

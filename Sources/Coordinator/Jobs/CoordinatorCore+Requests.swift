@@ -35,7 +35,8 @@ extension CoordinatorCore {
         let written: (record: JobRecord, sequence: Int64)
         do throws(CoordinatorError) {
             written = try await journal.submit(
-                job.record, prompt: prompt, context: job.context, template: options.chatTemplate)
+                job.record, prompt: prompt, chain: job.chain, context: job.context,
+                template: options.chatTemplate)
         } catch {
             take(.notSubmitted(error.kind))
             throw CoordinatorError(error.kind, "the job was not accepted: \(error.message)")

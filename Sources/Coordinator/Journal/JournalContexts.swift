@@ -14,6 +14,8 @@ extension Journal {
                     job INTEGER NOT NULL,          -- that makes it, or did; it may be forgotten
                     record BLOB NOT NULL,          -- lariat.v1.Context
                     template TEXT NOT NULL,        -- of its chat, as its job named it
+                    precision TEXT NOT NULL,       -- of the cluster that made it
+                    chain BLOB NOT NULL,           -- digests of its tiles, in that precision
                     sequence TEXT NOT NULL,        -- that has its keys and values; empty: none
                     workers TEXT NOT NULL,         -- of the sequence, by rank: these have spaces between
                     stripe INTEGER NOT NULL,
@@ -29,15 +31,18 @@ extension Journal {
                     PRIMARY KEY (owner, name),
                     FOREIGN KEY (owner, name) REFERENCES contexts (owner, name) ON DELETE CASCADE
                 );
+                -- Digests of the prompt's tiles; NULL: nothing of it is shared, or an earlier version wrote it.
+                ALTER TABLE prompts ADD COLUMN chain BLOB;
                 """)
     }
 
-    /// With the job that makes it.
+    /// With the job that makes it, whose precision the chain of its prompt is in.
     static func insert(
-        _ db: Database, _ made: ContextRecord, job: Int64, tokens: Data, template: String
+        _ db: Database, _ made: ContextRecord, by job: JobRecord, tokens: Data, chain: TokenChain?,
+        template: String
     ) throws {
         var record = made
-        record.job = id(job)
+        record.job = job.id
         let isThere = try Bool.fetchOne(
             db, sql: "SELECT EXISTS (SELECT 1 FROM contexts WHERE owner = ? AND name = ?)",
             arguments: [record.owner, record.name])
@@ -46,8 +51,11 @@ extension Journal {
                 .notPossible, "there is a context \(record.name) already; remove it, or take another name")
         }
         try db.execute(
-            sql: "INSERT INTO contexts VALUES (?, ?, ?, ?, ?, '', '', 0, '', '')",
-            arguments: [record.owner, record.name, job, Data(try record.encoded()), template])
+            sql: "INSERT INTO contexts VALUES (?, ?, ?, ?, ?, ?, ?, '', '', 0, '', '')",
+            arguments: [
+                record.owner, record.name, sequence(job.id), Data(try record.encoded()), template,
+                job.precision, Data(chain?.encoded ?? []),
+            ])
         try db.execute(
             sql: "INSERT INTO context_tokens VALUES (?, ?, ?)",
             arguments: [record.owner, record.name, tokens])
@@ -108,7 +116,7 @@ extension Journal {
             }
         }
         var found: [KnownContext] = []
-        // One after another: each may have millions of tokens.
+        // One after another: the tokens of one that was made in another precision may be millions.
         for name in names {
             if let known = try await context(name, precision: precision) { found.append(known) }
         }
@@ -123,15 +131,22 @@ extension Journal {
                 let row = try Row.fetchOne(
                     db,
                     sql: """
-                        SELECT contexts.*, tokens FROM contexts JOIN context_tokens USING (owner, name)
-                        WHERE owner = ? AND name = ?
-                        """, arguments: [name.owner, name.name]),
+                        SELECT contexts.*, CASE WHEN precision = ? THEN NULL ELSE tokens END AS tokens
+                        FROM contexts JOIN context_tokens USING (owner, name) WHERE owner = ? AND name = ?
+                        """, arguments: [precision, name.owner, name.name]),
                 let record = try? ContextRecord(decoding: row["record"] as Data)
             else { return nil }
-            let chain = TokenChain(
-                TokenChain.Root(
+            let chain: TokenChain
+            if let tokens = row["tokens"] as Data? {
+                let root = TokenChain.Root(
                     fingerprint: record.fingerprint, precision: precision, owner: record.owner,
-                    profile: record.profile?.identity ?? ""), tokens: Self.tokens(row["tokens"]))
+                    profile: record.profile?.identity ?? "")
+                chain = TokenChain(root, tokens: Self.tokens(tokens))
+            } else if let known = TokenChain(encoded: [UInt8](row["chain"] as Data)) {
+                chain = known
+            } else {
+                return nil
+            }
             let sequence = row["sequence"] as String
             let memory = ContextMemory(
                 sequence: sequence,

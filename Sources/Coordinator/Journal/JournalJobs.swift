@@ -23,7 +23,8 @@ extension Journal {
     ///   - template: of the context's chat, as the job names it.
     /// - Returns: the record with its id, and its number.
     package func submit(
-        _ job: JobRecord, prompt: [UInt32], context: ContextRecord? = nil, template: String = ""
+        _ job: JobRecord, prompt: [UInt32], chain: TokenChain? = nil, context: ContextRecord? = nil,
+        template: String = ""
     ) async throws(CoordinatorError) -> (record: JobRecord, sequence: Int64) {
         try await write { db in
             try db.execute(
@@ -35,9 +36,12 @@ extension Journal {
             var record = job
             record.id = Self.id(sequence)
             let tokens = prompt.map(\.littleEndian).withUnsafeBytes { Data($0) }
-            try db.execute(sql: "INSERT INTO prompts VALUES (?, ?)", arguments: [sequence, tokens])
+            try db.execute(
+                sql: "INSERT INTO prompts (job, tokens, chain) VALUES (?, ?, ?)",
+                arguments: [sequence, tokens, chain.map { Data($0.encoded) }])
             if let context {
-                try Self.insert(db, context, job: sequence, tokens: tokens, template: template)
+                try Self.insert(
+                    db, context, by: record, tokens: tokens, chain: chain, template: template)
             }
             try Self.append(db, sequence, record, [JobEvent(.state(record))])
             return (record, sequence)
@@ -109,6 +113,18 @@ extension Journal {
             throw CoordinatorError(.internalFault, "the prompt of job \(id) is not in the journal")
         }
         return Self.tokens(data)
+    }
+
+    /// The chain of a waiting job's prompt; nil: nothing of it is shared. The tokens are read only where an earlier
+    /// version wrote them.
+    package func chain(of job: JobRecord) async throws(CoordinatorError) -> TokenChain? {
+        guard TokenChain.shares(job) else { return nil }
+        let sequence = try Self.known(job.id)
+        let data = try await read {
+            try Data.fetchOne($0, sql: "SELECT chain FROM prompts WHERE job = ?", arguments: [sequence])
+        }
+        if let data { return TokenChain(encoded: [UInt8](data)) }
+        return TokenChain(of: job, prompt: try await prompt(job.id))
     }
 
     static func tokens(_ data: Data) -> [UInt32] {

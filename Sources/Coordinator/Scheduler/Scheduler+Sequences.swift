@@ -192,9 +192,14 @@ extension Scheduler {
 }
 
 extension TokenChain {
+    /// Whether anything of a job's prompt can be shared.
+    static func shares(_ record: JobRecord) -> Bool {
+        record.options?.kind != .score && record.promptTokens >= UInt64(Layout.tileTokens)
+    }
+
     /// Of a job's prompt; nil where nothing of it is shared.
     package init?(of record: JobRecord, prompt: [UInt32]) {
-        guard record.options?.kind != .score, prompt.count >= Layout.tileTokens else { return nil }
+        guard Self.shares(record) else { return nil }
         self.init(
             Root(
                 fingerprint: record.fingerprint, precision: record.precision, owner: record.owner,
